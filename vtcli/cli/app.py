@@ -1,0 +1,59 @@
+"""The `vtcli` command: subcommands, version, and the one place where errors become lines and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vtcli import __version__
+from vtcli.cli import console, prepare, score, train, tryon, warp, weights
+from vtcli.core.errors import VtcliError
+
+app = typer.Typer(
+    name="vtcli",
+    help="Image-based virtual try-on: two photos in, one picture out.\n\n"
+    "Example: vtcli tryon person.jpg cloth.jpg -o out.png",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("prepare")(prepare.prepare)
+app.command("train")(train.train)
+app.command("warp")(warp.warp)
+app.command("tryon")(tryon.tryon)
+app.command("score")(score.score)
+app.add_typer(weights.app, name="weights")
+
+
+def _print_version(requested: bool, verbose: bool) -> None:
+    if requested:
+        typer.echo(f"vtcli {__version__}")
+        if verbose:
+            for line in weights.describe_installed():
+                typer.echo(line)
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="With --version: the installed weights as well.")
+    ] = False,
+) -> None:
+    _print_version(version, verbose)
+
+
+def main() -> None:
+    """Run the command line; VtcliError becomes one line on standard error and its exit code."""
+    try:
+        app()
+    except VtcliError as problem:
+        console.err.print(f"vtcli: {problem}", markup=False, soft_wrap=True, style="red")
+        sys.exit(problem.exit_code)
+    except KeyboardInterrupt:
+        console.err.print("vtcli: interrupted", markup=False)
+        sys.exit(130)

@@ -1,0 +1,156 @@
+"""`vtcli weights`: what weights there are, and foreign ones made usable."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vtcli.cli import console
+from vtcli.cli.options import Quiet
+from vtcli.core.errors import VtcliError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer(help="List weights files; import CP-VTON's.", no_args_is_help=True)
+
+KEY_FIGURES = {
+    "parser": ("mean_iou", "pck"),
+    "gmm": ("warp_iou", "l1"),
+    "tom": ("ssim_head", "ssim_outside", "l1_head"),
+}
+"""The figures that a one-line description shows."""
+
+
+class Stage(StrEnum):
+    """Networks whose foreign weights can be imported."""
+
+    GMM = "gmm"
+    TOM = "tom"
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="CP-VTON's gmm_final.pth, tom_final.pth, or both.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for gmm.safetensors and tom.safetensors; required.")
+    ],
+    stage: Annotated[
+        Stage | None,
+        typer.Option("--stage", help="Refuse files of another network; default: told by each file's keys."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace weights that are there; default: refuse.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn CP-VTON's .pth files into weights of the `paper` preset.
+
+    The files are read without running any code that they may hold.
+
+    Example: vtcli weights import gmm_final.pth tom_final.pth --out cp-vton
+
+    Then: vtcli tryon person.jpg cloth.jpg --weights cp-vton --keep head
+    """
+    console.set_quiet(quiet)
+    from vtcli.core.importing import import_weights
+
+    for file in files:
+        done = import_weights(file, out, None if stage is None else stage.value, force)
+        console.say(f"{file}: {done.stage}, {done.parameters:,} parameters -> {done.path}")
+
+
+@app.command("list")
+def list_weights(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]",
+            help="Folder of weights, a run's folder, or one file; default: those that come with vtcli.",
+        ),
+    ] = None,
+) -> None:
+    """Show weights files: what they are, how long they were trained, their figures.
+
+    Example: vtcli weights list runs
+    """
+    from vtcli.core.weights import DEFAULT_FOLDER
+
+    root = DEFAULT_FOLDER if folder is None else folder
+    files = _files(root)
+    if not files:
+        raise VtcliError(f"{root}: no weights files here; train some with `vtcli train`")
+    console.show(_table(root, files))
+
+
+def describe_installed() -> list[str]:
+    """One line for each weights file that comes with vtcli; a broken or absent one is told, never raised."""
+    from vtcli.core.weights import DEFAULT_FOLDER
+
+    files = _files(DEFAULT_FOLDER)
+    if not files:
+        return ["no weights installed; train some with `vtcli train`"]
+    lines = []
+    for file in files:
+        facts, problem = _facts(file)
+        words = [facts["stage"], facts["preset"], facts["aux"], facts["steps"], facts["figures"], facts["hash"]]
+        lines.append(problem or "  ".join(word for word in words if word))
+    return lines
+
+
+def _files(root: Path) -> list[Path]:
+    """Weights files in `root`: its own, or those of the runs below it. Checkpoints are not among them."""
+    if root.is_file():
+        return [root]
+    found = sorted(root.glob("*.safetensors")) + sorted(root.glob("*/*.safetensors"))
+    return [file for file in found if file.name != "last.safetensors"]
+
+
+def _facts(file: Path) -> tuple[dict[str, str], str | None]:
+    """A file's facts as words, and the problem when it cannot be read."""
+    from vtcli.core.weights import read_facts, sha256
+
+    try:
+        facts = read_facts(file)
+        digest = sha256(file)[:8]
+    except (VtcliError, OSError) as problem:
+        return dict.fromkeys(("stage", "preset", "aux", "steps", "figures", "hash"), ""), str(problem)
+    steps = facts.get("steps")
+    return {
+        "stage": str(facts.get("stage", "?")),
+        "preset": str(facts.get("preset", "?")),
+        "aux": "aux" if facts.get("aux") is True else "no aux" if facts.get("aux") is False else "",
+        "steps": f"{steps:,} steps" if isinstance(steps, int) else "imported" if "source" in facts else "",
+        "figures": _figures(facts),
+        "hash": digest,
+    }, None
+
+
+def _figures(facts: dict[str, Any]) -> str:
+    figures = facts.get("figures")
+    if not isinstance(figures, dict):
+        return ""
+    names = KEY_FIGURES.get(str(facts.get("stage")), ())
+    return ", ".join(f"{n} {figures[n]:.3f}" for n in names if isinstance(figures.get(n), int | float))
+
+
+def _table(root: Path, files: list[Path]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("file", "stage", "preset", "aux", "steps", "figures", "sha256", "MB")
+    for file in files:
+        facts, problem = _facts(file)
+        name = file.name if file == root else str(file.relative_to(root))
+        if problem:
+            table.add_row(Text(name), *[""] * 4, Text("cannot be read", style="red"), "", "")
+            console.warn(problem)
+            continue
+        words = [facts[k] for k in ("stage", "preset", "aux", "steps", "figures", "hash")]
+        table.add_row(*map(Text, (name, *words, f"{file.stat().st_size / 1e6:.1f}")))
+    return table

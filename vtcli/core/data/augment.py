@@ -1,0 +1,168 @@
+"""Augmentation of single pictures with OpenCV, driven by a seeded generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from vtcli.core.data import labels as L
+
+cv2.setNumThreads(0)  # the loader is a thread beside torch's own
+
+
+def affine(
+    rng: np.random.Generator, center: tuple[float, float], height: float, size: tuple[int, int],
+    scale: tuple[float, float], shift: float, angle: float,
+) -> np.ndarray:  # fmt: skip
+    """A random (2, 3) matrix from source pixels to an output of `size` (height, width).
+
+    `center` of the source goes to the output's middle, moved by up to `shift` of its sides; a source length
+    `height` becomes `scale` times the output's height (log-uniform); `angle` bounds the turn in degrees.
+    """
+    factor = np.exp(rng.uniform(np.log(scale[0]), np.log(scale[1]))) * size[0] / height
+    turn = np.deg2rad(rng.uniform(-angle, angle))
+    cos, sin = factor * np.cos(turn), factor * np.sin(turn)
+    to = (size[1] * (0.5 + rng.uniform(-shift, shift)), size[0] * (0.5 + rng.uniform(-shift, shift)))
+    return np.array(
+        [[cos, -sin, to[0] - cos * center[0] + sin * center[1]],
+         [sin, cos, to[1] - sin * center[0] - cos * center[1]]],
+    )  # fmt: skip
+
+
+def mirror(matrix: np.ndarray, width: int) -> np.ndarray:
+    """`matrix` followed by a horizontal flip of an output `width` pixels wide."""
+    flipped = matrix.copy()
+    flipped[0] = -flipped[0]
+    flipped[0, 2] += width - 1
+    return flipped
+
+
+def warp_image(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: int | None = None) -> np.ndarray:
+    """Photo through `matrix`; outside of it the edge goes on, or `border` grey if given."""
+    factor = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if factor < 0.6:  # bilinear sampling alone would alias
+        image = cv2.GaussianBlur(image, (0, 0), 0.35 / factor)
+    mode, value = (cv2.BORDER_REPLICATE, 0) if border is None else (cv2.BORDER_CONSTANT, border)
+    return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=mode, borderValue=[value] * 3)
+
+
+def warp_labels(labels: np.ndarray, matrix: np.ndarray, size: tuple[int, int], outside: int = 0) -> np.ndarray:
+    """Label map through `matrix`, nearest neighbour, `outside` beyond its edge."""
+    return cv2.warpAffine(
+        labels, matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=outside
+    )
+
+
+def warp_keypoints(keypoints: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Joints (18, 3) through `matrix`; those that leave the picture become absent."""
+    moved = np.zeros_like(keypoints)
+    points = keypoints[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    there = (keypoints[:, 0] > 1) & (keypoints[:, 1] > 1)
+    inside = (points > 1).all(1) & (points[:, 0] < size[1] - 1) & (points[:, 1] < size[0] - 1)
+    moved[there & inside, :2] = points[there & inside]
+    moved[there & inside, 2] = keypoints[there & inside, 2]
+    return moved
+
+
+def mirror_keypoints(keypoints: np.ndarray) -> np.ndarray:
+    """Left and right joints exchanged (x has been mirrored already)."""
+    return keypoints[L.FLIP_JOINTS]
+
+
+def colour(rng: np.random.Generator, image: np.ndarray, strength: float = 1.0) -> np.ndarray:
+    """Random gamma, contrast, brightness, white balance and saturation, by one look-up table per channel."""
+    levels = np.arange(256, dtype=np.float32) / 255.0
+    gamma = np.exp(rng.normal(0.0, 0.2 * strength))
+    contrast = 1.0 + rng.normal(0.0, 0.12 * strength)
+    brightness = rng.normal(0.0, 0.05 * strength)
+    gains = 1.0 + rng.normal(0.0, 0.04 * strength, 3)
+    table = np.stack([(levels**gamma * g - 0.5) * contrast + 0.5 + brightness for g in gains], axis=1)
+    out = cv2.LUT(image, (np.clip(table, 0, 1) * 255).astype(np.uint8).reshape(1, 256, 3))
+    if rng.random() < 0.5 * strength:
+        grey = cv2.cvtColor(cv2.cvtColor(out, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        weight = float(np.clip(1.0 + rng.normal(0.0, 0.35), 0.0, 1.8))
+        out = cv2.addWeighted(out, weight, grey, 1.0 - weight, 0.0)
+    return out
+
+
+def degrade(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Sometimes blur, sensor noise, or JPEG artefacts, as photos from phones and chats have them."""
+    kind = rng.random()
+    if kind < 0.15:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
+    elif kind < 0.25:
+        noise = rng.normal(0.0, rng.uniform(2, 10), image.shape).astype(np.float32)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
+        if ok:
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return image
+
+
+def background(rng: np.random.Generator, size: tuple[int, int], photos: Sequence[np.ndarray]) -> np.ndarray:
+    """A random background (H, W, 3) uint8: a piece of a photo, a gradient, smooth noise, or one colour."""
+    height, width = size
+    kind = rng.random()
+    if photos and kind < 0.6:
+        photo = photos[int(rng.integers(len(photos)))]
+        tall = int(rng.uniform(0.4, 1.0) * photo.shape[0])
+        wide = min(photo.shape[1], max(24, tall * width // height))
+        top = int(rng.integers(photo.shape[0] - tall + 1))
+        left = int(rng.integers(photo.shape[1] - wide + 1))
+        piece = cv2.resize(photo[top : top + tall, left : left + wide], (width, height), interpolation=cv2.INTER_LINEAR)
+        return colour(rng, np.ascontiguousarray(piece[:, ::-1]) if rng.random() < 0.5 else piece)
+    if kind < 0.75:
+        corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
+        return np.clip(cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR), 0, 255).astype(np.uint8)
+    if kind < 0.9:
+        cells = int(rng.integers(3, 40))
+        mean, spread = rng.uniform(40, 215, 3), rng.uniform(5, 60)
+        noise = rng.normal(mean, spread, (cells, max(2, cells * width // height), 3)).astype(np.float32)
+        return np.clip(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
+    return np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), (height, width, 3)).copy()
+
+
+def person_mask(image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+    """Where the person is, (H, W) bool: every label, and the neck that VITON's maps call background.
+
+    The neck is background that has person on all four sides, lies between the nose and the chest, and is not
+    as bright and grey as a studio background.
+    """
+    person = parse > 0
+    neck = neck_region(parse, keypoints)
+    low = image.min(axis=2)
+    plain = (low > 222) & (image.max(axis=2) - low < 18)
+    return person | (neck & ~plain)
+
+
+def neck_region(parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+    """Background enclosed by the person around the collar, (H, W) bool."""
+    person = parse > 0
+    enclosed = ~person
+    for axis in (0, 1):
+        enclosed &= np.maximum.accumulate(person, axis=axis)
+        enclosed &= np.flip(np.maximum.accumulate(np.flip(person, axis), axis=axis), axis)
+    there = (keypoints[:, 0] > 1) & (keypoints[:, 1] > 1)
+    if not (there[L.NECK] and there[L.R_SHOULDER] and there[L.L_SHOULDER]):
+        return np.zeros_like(person)
+    span = np.hypot(*(keypoints[L.R_SHOULDER, :2] - keypoints[L.L_SHOULDER, :2])) + 1e-3
+    top = keypoints[L.NOSE, 1] if there[L.NOSE] else keypoints[L.NECK, 1] - 0.5 * span
+    bottom = keypoints[L.NECK, 1] + 0.6 * span
+    left, right = sorted((keypoints[L.R_SHOULDER, 0], keypoints[L.L_SHOULDER, 0]))
+    rows = np.arange(parse.shape[0])[:, None]
+    columns = np.arange(parse.shape[1])[None, :]
+    box = (rows >= top) & (rows <= bottom) & (columns >= left) & (columns <= right)
+    return enclosed & box
+
+
+def replace_background(
+    rng: np.random.Generator, image: np.ndarray, person: np.ndarray, photos: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Set the person on another background; the cut's edge is a pixel in, and soft, so that no white rim stays."""
+    alpha = cv2.erode(person.astype(np.uint8) * 255, np.ones((3, 3), np.uint8))
+    soft = cv2.GaussianBlur(alpha, (0, 0), 0.8)[..., None].astype(np.float32) / 255.0
+    behind = background(rng, image.shape[:2], photos)
+    return np.clip(image * soft + behind * (1.0 - soft) + 0.5, 0, 255).astype(np.uint8)

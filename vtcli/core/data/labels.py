@@ -1,0 +1,73 @@
+"""Labels and joints: LIP's 20 labels, OpenPose's COCO-18 joints, and how foreign sets map onto them.
+
+LIP: Gong et al., "Look into Person", CVPR 2017. COCO-18 and BODY_25: OpenPose (Cao et al., CVPR 2017).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+LIP_NAMES = (
+    "background", "hat", "hair", "glove", "sunglasses", "upper-clothes", "dress", "coat", "socks", "pants",
+    "jumpsuits", "scarf", "skirt", "face", "left-arm", "right-arm", "left-leg", "right-leg", "left-shoe",
+    "right-shoe",
+)  # fmt: skip
+LABELS = len(LIP_NAMES)
+BACKGROUND, HAT, HAIR, GLOVE, SUNGLASSES, UPPER_CLOTHES, DRESS, COAT, SOCKS, PANTS = range(10)
+JUMPSUITS, SCARF, SKIRT, FACE, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG, LEFT_SHOE, RIGHT_SHOE = range(10, 20)
+IGNORE = 255
+"""Parse value of pixels that no loss and no figure looks at."""
+
+TOP_LABELS = (UPPER_CLOTHES, DRESS, COAT)
+"""The garment region that a shop photo of a top stands for (CP-VTON)."""
+HEAD_LABELS = (HAT, HAIR, SUNGLASSES, FACE)
+"""What `keep=head` keeps (CP-VTON)."""
+ARM_LABELS = (LEFT_ARM, RIGHT_ARM)
+SKIN_LABELS = (FACE, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG)
+
+LIP_PALETTE = np.array(
+    [
+        (0, 0, 0), (128, 0, 0), (255, 0, 0), (0, 85, 0), (170, 0, 51), (255, 85, 0), (0, 0, 85),
+        (0, 119, 221), (85, 85, 0), (0, 85, 85), (85, 51, 0), (52, 86, 128), (0, 128, 0), (0, 0, 255),
+        (51, 170, 221), (0, 255, 255), (85, 255, 170), (170, 255, 85), (255, 255, 0), (255, 170, 0),
+    ],
+    dtype=np.uint8,
+)  # fmt: skip
+
+JOINT_NAMES = (
+    "nose", "neck", "right-shoulder", "right-elbow", "right-wrist", "left-shoulder", "left-elbow",
+    "left-wrist", "right-hip", "right-knee", "right-ankle", "left-hip", "left-knee", "left-ankle",
+    "right-eye", "left-eye", "right-ear", "left-ear",
+)  # fmt: skip
+JOINTS = len(JOINT_NAMES)
+NOSE, NECK, R_SHOULDER, R_ELBOW, R_WRIST, L_SHOULDER, L_ELBOW, L_WRIST = range(8)
+R_HIP, R_KNEE, R_ANKLE, L_HIP, L_KNEE, L_ANKLE, R_EYE, L_EYE, R_EAR, L_EAR = range(8, 18)
+
+BODY25_TO_COCO18 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
+"""BODY_25 has the middle of the hips at 8; the rest follow COCO-18's order."""
+
+
+def _exchange(count: int, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
+    order = np.arange(count)
+    for a, b in pairs:
+        order[a], order[b] = b, a
+    return order
+
+
+FLIP_LABELS = _exchange(LABELS, ((LEFT_ARM, RIGHT_ARM), (LEFT_LEG, RIGHT_LEG), (LEFT_SHOE, RIGHT_SHOE)))
+"""`FLIP_LABELS[parse]` is the parse of the mirrored person (the map must be mirrored as well)."""
+FLIP_JOINTS = _exchange(
+    JOINTS,
+    ((R_SHOULDER, L_SHOULDER), (R_ELBOW, L_ELBOW), (R_WRIST, L_WRIST), (R_HIP, L_HIP), (R_KNEE, L_KNEE),
+     (R_ANKLE, L_ANKLE), (R_EYE, L_EYE), (R_EAR, L_EAR)),
+)  # fmt: skip
+"""`keypoints[FLIP_JOINTS]` are the joints of the mirrored person (x must be mirrored as well)."""
+
+# Accessories (belt, bag) have no LIP label: they count as what they usually lie on or as background.
+ATR_TO_LIP = np.array(
+    [BACKGROUND, HAT, HAIR, SUNGLASSES, UPPER_CLOTHES, SKIRT, PANTS, DRESS, PANTS, LEFT_SHOE, RIGHT_SHOE,
+     FACE, LEFT_LEG, RIGHT_LEG, LEFT_ARM, RIGHT_ARM, BACKGROUND, SCARF],
+    dtype=np.uint8,
+)  # fmt: skip
+# CIHP is LIP but for 10, the skin of the torso and neck, which LIP's maps call background.
+CIHP_TO_LIP = np.array([BACKGROUND if i == JUMPSUITS else i for i in range(LABELS)], dtype=np.uint8)

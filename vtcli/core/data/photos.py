@@ -1,0 +1,108 @@
+"""Labelled photos beyond VITON: `photos/NAME.jpg`, `labels/NAME.png` and `labels.json`, the labels' names.
+
+A label of such a set may stand for several of LIP's (CCP's "skin" is a face, an arm or a leg): it maps to a
+*group*, a set of LIP labels whose probabilities are summed (`GROUPS`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vtcli.core.data import labels as L
+from vtcli.core.errors import VtcliError
+from vtcli.core.files import read_json
+
+_SKIN = (L.FACE, L.LEFT_ARM, L.RIGHT_ARM, L.LEFT_LEG, L.RIGHT_LEG)
+_COATS = (L.COAT, L.UPPER_CLOTHES)
+_SUITS = (L.JUMPSUITS, L.DRESS, L.COAT, L.UPPER_CLOTHES, L.PANTS)
+_SCARVES = (L.SCARF, L.UPPER_CLOTHES)
+_SOCKS = (L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG)
+_SHOES = (L.LEFT_SHOE, L.RIGHT_SHOE)
+_SWIMWEAR = (L.UPPER_CLOTHES, L.PANTS, L.DRESS)
+
+GROUPS: tuple[tuple[int, ...], ...] = (
+    *((i,) for i in range(L.LABELS)), _SKIN, _COATS, _SUITS, _SCARVES, _SOCKS, _SHOES, _SWIMWEAR,
+)  # fmt: skip
+"""Group g < 20 is LIP label g itself; the others are sums."""
+
+NAMED: dict[str, tuple[int, ...]] = {
+    "null": (L.BACKGROUND,), "background": (L.BACKGROUND,), "hair": (L.HAIR,), "hat": (L.HAT,),
+    "glasses": (L.SUNGLASSES,), "sunglasses": (L.SUNGLASSES,), "gloves": (L.GLOVE,), "skin": _SKIN,
+    **dict.fromkeys(
+        ("blouse", "shirt", "t-shirt", "top", "sweater", "sweatshirt", "jumper", "hoodie", "vest", "bra", "bodysuit"),
+        (L.UPPER_CLOTHES,),
+    ),
+    **dict.fromkeys(("blazer", "jacket", "coat", "cardigan", "cape"), _COATS),
+    "dress": (L.DRESS,), "romper": _SUITS, "suit": _SUITS,
+    **dict.fromkeys(("pants", "jeans", "leggings", "shorts"), (L.PANTS,)),
+    "skirt": (L.SKIRT,), "scarf": _SCARVES, "tie": _SCARVES,
+    **dict.fromkeys(("socks", "stockings", "tights"), _SOCKS),
+    **dict.fromkeys(
+        ("boots", "clogs", "flats", "heels", "loafers", "pumps", "sandals", "shoes", "sneakers", "wedges"), _SHOES
+    ),
+    **dict.fromkeys(("swimwear", "intimate", "panties"), _SWIMWEAR),
+}  # fmt: skip
+"""Names of foreign labels (Clothing Co-Parsing's, and LIP's own) → LIP labels. Others are ignored."""
+NAMED |= {name: (i,) for i, name in enumerate(L.LIP_NAMES)}
+
+
+def group_matrix() -> np.ndarray:
+    """(groups, 20) float32: 1 where the group counts the label."""
+    matrix = np.zeros((len(GROUPS), L.LABELS), np.float32)
+    for row, members in enumerate(GROUPS):
+        matrix[row, list(members)] = 1.0
+    return matrix
+
+
+@dataclass
+class LabelledPhotos:
+    """A set of photos with group maps, all in memory.
+
+    `photos[i]` is (H, W, 3) uint8 RGB, `groups[i]` (H, W) uint8 indices into GROUPS, 255 where ignored, and
+    `boxes[i]` the person's (left, top, right, bottom) in pixels.
+    """
+
+    photos: list[np.ndarray]
+    groups: list[np.ndarray]
+    boxes: list[tuple[int, int, int, int]]
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    @classmethod
+    def read(cls, folder: Path) -> LabelledPhotos:
+        """Read `folder`; its labels.json may lie in the folder above. VtcliError names what is missing."""
+        names_file = next((f for f in (folder / "labels.json", folder.parent / "labels.json") if f.is_file()), None)
+        files = sorted((folder / "photos").glob("*.jpg"))
+        if names_file is None or not files:
+            raise VtcliError(f"{folder}: expected photos/*.jpg, labels/*.png and labels.json")
+        table = np.full(256, L.IGNORE, np.uint8)
+        for value, name in enumerate(read_json(names_file)):
+            if name in NAMED:
+                table[value] = GROUPS.index(NAMED[name])
+        photos, groups, boxes = [], [], []
+        for file in files:
+            photo = cv2.imread(str(file), cv2.IMREAD_COLOR)
+            label = cv2.imread(str(folder / "labels" / f"{file.stem}.png"), cv2.IMREAD_UNCHANGED)
+            if photo is None or label is None or label.ndim != 2 or photo.shape[:2] != label.shape:
+                raise VtcliError(f"{file}: the photo or its labels cannot be read, or their sizes differ")
+            rows, columns = np.nonzero(label)
+            if not len(rows):
+                continue
+            photos.append(cv2.cvtColor(photo, cv2.COLOR_BGR2RGB))
+            groups.append(table[label])
+            boxes.append((int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1))
+        return cls(photos, groups, boxes)
+
+    def backgrounds(self, narrowest: int = 40) -> list[np.ndarray]:
+        """Strips of the photos beside the person, at least `narrowest` pixels wide."""
+        strips = []
+        for photo, (left, _, right, _) in zip(self.photos, self.boxes, strict=True):
+            strip = photo[:, :left] if left > photo.shape[1] - right else photo[:, right:]
+            if strip.shape[1] >= narrowest:
+                strips.append(strip)
+        return strips

@@ -1,0 +1,233 @@
+"""The prepared store: one split as plain `.npy` shards that NumPy can map, and one `manifest.json`.
+
+    prepared/<split>/manifest.json
+                     image-0000.npy       (n, H, W, 3) uint8    the person's photo, RGB
+                     cloth-0000.npy       (n, H, W, 3) uint8    the shop photo of the garment she wears, RGB
+                     cloth_mask-0000.npy  (n, H, W)    uint8    255 on the garment, 0 elsewhere
+                     parse-0000.npy       (n, H, W)    uint8    LIP labels 0-19
+                     keypoints-0000.npy   (n, 18, 3)   float32  COCO-18: x, y in pixels of the store's size,
+                                                                confidence; an absent joint is (0, 0, 0)
+
+Pixels lie channels-last: a batch becomes torch's channels-last format without a copy. Every shard holds
+`shard_size` consecutive pairs (the last one fewer). Shards are written under a temporary name and renamed;
+the manifest comes last, so a folder with a manifest is whole. Reading needs NumPy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtcli.core.errors import VtcliError
+from vtcli.core.files import read_json, write_atomically, write_json
+
+FORMAT = "vtcli-prepared"
+VERSION = 1
+FIELDS = ("image", "cloth", "cloth_mask", "parse", "keypoints")
+SHARD_SIZE = 256
+
+
+def field_shape(name: str, size: tuple[int, int]) -> tuple[int, ...]:
+    """Shape of one pair's entry of field `name` in a store of `size` (height, width)."""
+    height, width = size
+    return {
+        "image": (height, width, 3),
+        "cloth": (height, width, 3),
+        "cloth_mask": (height, width),
+        "parse": (height, width),
+        "keypoints": (18, 3),
+    }[name]
+
+
+def field_dtype(name: str) -> np.dtype[Any]:
+    """uint8 for pixels, float32 for joints."""
+    return np.dtype(np.float32 if name == "keypoints" else np.uint8)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One pair of the store: a person and the garment she wears.
+
+    `name` and `cloth` are file stems in the source ("000003_0", "000003_1"), `hash` the content hash of the
+    source pair, `seen` whether the photo is also in the training split, `derived` which fields the project
+    made itself ("cloth_mask", "parse", "keypoints").
+    """
+
+    name: str
+    cloth: str
+    hash: str = ""
+    seen: bool = False
+    derived: tuple[str, ...] = ()
+
+
+@dataclass
+class Manifest:
+    """What `manifest.json` says. `unpaired` lists (person name, cloth name) of the split's own pairs file."""
+
+    split: str
+    size: tuple[int, int]
+    entries: list[Entry]
+    unpaired: list[tuple[str, str]] = field(default_factory=list)
+    layout: str = "viton"
+    derived_by: dict[str, str] = field(default_factory=dict)
+    shard_size: int = SHARD_SIZE
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as JSON-ready values."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "split": self.split,
+            "layout": self.layout,
+            "size": list(self.size),
+            "shard_size": self.shard_size,
+            "fields": list(FIELDS),
+            "derived_by": self.derived_by,
+            "entries": [
+                {"name": e.name, "cloth": e.cloth, "hash": e.hash, "seen": e.seen, "derived": list(e.derived)}
+                for e in self.entries
+            ],
+            "unpaired": [list(pair) for pair in self.unpaired],
+        }
+
+    @classmethod
+    def from_json(cls, value: Any, source: Path) -> Manifest:
+        """Read and check; VtcliError names `source` and what is off."""
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise VtcliError(f"{source}: not a manifest of a prepared store")
+        if value.get("version") != VERSION:
+            raise VtcliError(
+                f"{source}: format version {value.get('version')!r}, this vtcli reads {VERSION}; "
+                "run `vtcli prepare` again"
+            )
+        try:
+            height, width = (int(v) for v in value["size"])
+            shard_size = int(value["shard_size"])
+            entries = [
+                Entry(
+                    str(e["name"]), str(e["cloth"]), str(e.get("hash", "")), bool(e.get("seen", False)),
+                    tuple(str(d) for d in e.get("derived", ())),
+                )
+                for e in value["entries"]
+            ]  # fmt: skip
+            unpaired = [(str(person), str(cloth)) for person, cloth in value.get("unpaired", ())]
+            if min(height, width, shard_size) < 1 or not entries:
+                raise ValueError("empty")
+            return cls(
+                str(value["split"]), (height, width), entries, unpaired, str(value.get("layout", "")),
+                {str(k): str(v) for k, v in value.get("derived_by", {}).items()}, shard_size,
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            raise VtcliError(f"{source}: broken manifest ({problem!r}); run `vtcli prepare` again") from problem
+
+
+def shard_file(root: Path, name: str, number: int) -> Path:
+    """Path of shard `number` of field `name`."""
+    return root / f"{name}-{number:04d}.npy"
+
+
+def write_shard(root: Path, number: int, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write one shard: `arrays` holds every field of FIELDS, stacked over the shard's pairs."""
+    for name in FIELDS:
+        array = np.ascontiguousarray(arrays[name], dtype=field_dtype(name))
+        write_atomically(
+            shard_file(root, name, number),
+            lambda stream, array=array: np.save(stream, array, allow_pickle=False),  # type: ignore[misc]
+        )
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Write `manifest.json`, which makes the store whole."""
+    write_json(root / "manifest.json", manifest.to_json())
+
+
+class PreparedStore:
+    """One prepared split, memory-mapped.
+
+    >>> store = PreparedStore.open(Path("prepared"), "train")
+    >>> store.read("image", [0, 5]).shape
+    (2, 256, 192, 3)
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, shards: list[dict[str, np.ndarray]]) -> None:
+        self.root = root
+        self.manifest = manifest
+        self._shards = shards
+        self._index = {e.name: i for i, e in enumerate(manifest.entries)}
+        self._cloth_index = {e.cloth: i for i, e in reversed(list(enumerate(manifest.entries)))}
+
+    @classmethod
+    def open(cls, root: Path, split: str | None = None) -> PreparedStore:
+        """Open `root` (a split's folder) or `root/split`. Checks every shard's shape; unpickles nothing."""
+        root = Path(root)
+        if not (root / "manifest.json").is_file() and split is not None:
+            root = root / split
+        if not (root / "manifest.json").is_file():
+            raise VtcliError(f"{root}: no prepared store here; make one with `vtcli prepare DATA_DIR`")
+        manifest = Manifest.from_json(read_json(root / "manifest.json"), root / "manifest.json")
+        shards = []
+        for number, start in enumerate(range(0, len(manifest.entries), manifest.shard_size)):
+            count = min(manifest.shard_size, len(manifest.entries) - start)
+            shards.append({name: _map(root, name, number, count, manifest.size) for name in FIELDS})
+        return cls(root, manifest, shards)
+
+    def __len__(self) -> int:
+        return len(self.manifest.entries)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of every picture."""
+        return self.manifest.size
+
+    @property
+    def shard_size(self) -> int:
+        """Pairs in a shard (the last may have fewer)."""
+        return self.manifest.shard_size
+
+    def shard(self, name: str, number: int) -> np.ndarray:
+        """Field `name` of shard `number`, memory-mapped and read-only."""
+        return self._shards[number][name]
+
+    def read(self, name: str, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Field `name` of the pairs at `indices`, in that order, as a new array of shape (n, …)."""
+        rows = np.asarray(indices, dtype=np.int64)
+        out = np.empty((len(rows), *field_shape(name, self.size)), dtype=field_dtype(name))
+        numbers, within = np.divmod(rows, self.shard_size)
+        for i, (number, row) in enumerate(zip(numbers, within, strict=True)):
+            out[i] = self._shards[number][name][row]
+        return out
+
+    def index(self, name: str) -> int:
+        """Position of the person called `name`."""
+        try:
+            return self._index[name]
+        except KeyError:
+            raise VtcliError(f"{self.root}: no person named {name!r} in this store") from None
+
+    def cloth_index(self, name: str) -> int:
+        """Position of a pair whose garment is called `name`."""
+        try:
+            return self._cloth_index[name]
+        except KeyError:
+            raise VtcliError(f"{self.root}: no garment named {name!r} in this store") from None
+
+
+def _map(root: Path, name: str, number: int, count: int, size: tuple[int, int]) -> np.ndarray:
+    path = shard_file(root, name, number)
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise VtcliError(f"{path}: shard is missing; run `vtcli prepare` again") from None
+    except (OSError, ValueError, EOFError) as problem:
+        raise VtcliError(f"{path}: broken shard ({problem}); run `vtcli prepare --force`") from problem
+    expected = (count, *field_shape(name, size))
+    if array.shape != expected or array.dtype != field_dtype(name):
+        raise VtcliError(
+            f"{path}: holds {array.dtype}{list(array.shape)}, the manifest says "
+            f"{field_dtype(name)}{list(expected)}; run `vtcli prepare --force`"
+        )
+    return array

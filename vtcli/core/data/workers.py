@@ -1,0 +1,62 @@
+"""Work on many files by several processes, in order and with bounded memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TypeVar
+
+from vtcli.core.errors import VtcliError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_AHEAD = 3
+"""Chunks under way for each process: enough to keep it busy, few enough to hold in memory."""
+
+
+def default_jobs() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Sequence[Item], jobs: int, chunk: int
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order, computed by `jobs` processes in chunks of `chunk`.
+
+    `function` and the items are pickled (processes are spawned). With one job, or no more items than a chunk,
+    all happens in this process. Closing the iterator ends the processes.
+    """
+    if jobs <= 1 or len(items) <= chunk:
+        yield from map(function, items)
+        return
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin)
+    try:
+        pending: deque[Future[list[Result]]] = deque()
+        for start in range(0, len(items), chunk):
+            pending.append(pool.submit(_run, function, items[start : start + chunk]))
+            if len(pending) >= _AHEAD * jobs:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
+    except BrokenProcessPool as problem:
+        raise VtcliError("a worker process died, perhaps for want of memory; try --jobs 1") from problem
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # one process, one core
+
+
+def _run(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [function(item) for item in items]

@@ -1,0 +1,160 @@
+"""Foreign weights: CP-VTON's `gmm_final.pth` and `tom_final.pth` become weights files of the `paper` preset.
+
+The only place where vtcli reads a pickle, and only with torch's restricted reader, which makes tensors and
+containers and runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vtcli.core.errors import UsageProblem, VtcliError
+from vtcli.core.models.gmm import GMM, GMM_PRESETS
+from vtcli.core.models.tom import TOM, TOM_PRESETS
+from vtcli.core.weights import save_weights, sha256
+
+GMM_PREFIXES = {
+    "extractionA.model.": "person_encoder.layers.",
+    "extractionB.model.": "cloth_encoder.layers.",
+    "regression.": "regressor.",
+}
+"""Where CP-VTON's GMM keeps its parts, and where ours does; inside of them the numbering is the same."""
+
+
+@dataclass
+class Imported:
+    """What became of one foreign file: the weights file, its stage and its number of parameters."""
+
+    path: Path
+    stage: str
+    parameters: int
+
+
+def import_weights(source: Path, out: Path, stage: str | None = None, force: bool = False) -> Imported:
+    """Turn a `.pth` of CP-VTON into `out/<stage>.safetensors` (float32, preset `paper`, no auxiliary decoder).
+
+    The stage is recognised by the file's keys; where `stage` is given, another one is refused. An existing
+    file is replaced only with `force`. Raises VtcliError when the file is not a plain state dict of one of the
+    two networks, to the last key and shape.
+    """
+    state = read_foreign(source)
+    found = recognise(state)
+    if found is None:
+        some = ", ".join(sorted(state)[:3]) or "nothing"
+        raise VtcliError(f"{source}: neither CP-VTON's GMM nor its TOM (it holds {some} …)")
+    if stage is not None and stage != found:
+        raise UsageProblem(f"--stage {stage}: {source} holds the weights of a {found}")
+    network = _network(found)
+    network.load_state_dict(_mapped(state, _names(found, network), network.state_dict(), source))
+    path = out / f"{found}.safetensors"
+    if path.exists() and not force:
+        raise VtcliError(f"{path}: exists already; choose another --out, or replace it with --force")
+    facts = {
+        "stage": found, "preset": "paper", "aux": False, "keep": "head",
+        "source": {"file": source.name, "sha256": sha256(source)},
+    }  # fmt: skip
+    save_weights(path, network, facts, half=False)
+    return Imported(path, found, sum(p.numel() for p in network.parameters()))
+
+
+def read_foreign(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.pth` file by name, without a wrapping {'state_dict': …} and `module.` prefixes.
+
+    Raises VtcliError when torch's restricted reader refuses the file or finds anything but named tensors.
+    """
+    if not path.is_file():
+        raise VtcliError(f"{path}: no such file")
+    try:
+        value: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # torch raises many kinds for a broken file
+        raise VtcliError(
+            f"{path}: not a file of plain tensors that can be read without running code ({type(problem).__name__})"
+        ) from problem
+    if isinstance(value, Mapping) and isinstance(value.get("state_dict"), Mapping):
+        value = value["state_dict"]
+    if not isinstance(value, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items()
+    ):
+        raise VtcliError(f"{path}: not a state dict (names and tensors)")
+    return {k.removeprefix("module."): v for k, v in value.items()}
+
+
+def recognise(state: Mapping[str, Tensor]) -> str | None:
+    """Which of CP-VTON's networks has these keys: "gmm", "tom" or None."""
+    if "regression.linear.weight" in state and "extractionA.model.0.weight" in state:
+        return "gmm"
+    if "model.model.0.weight" in state and "model.model.1.model.1.weight" in state:
+        return "tom"
+    return None
+
+
+def _network(stage: str) -> nn.Module:
+    if stage == "gmm":
+        return GMM(GMM_PRESETS["paper"], aux=False)
+    return TOM(TOM_PRESETS["paper"], aux=False)
+
+
+def _names(stage: str, network: nn.Module) -> dict[str, str]:
+    """Our names → CP-VTON's, for every entry of the network's state."""
+    if stage == "gmm":
+        back = {ours: theirs for theirs, ours in GMM_PREFIXES.items()}
+        return {
+            key: theirs + key.removeprefix(ours)
+            for key in network.state_dict()
+            for ours, theirs in back.items()
+            if key.startswith(ours)
+        }
+    names = {}
+    for ours, theirs in _unet_convolutions(len(TOM_PRESETS["paper"].widths)):
+        names |= {f"{ours}.{part}": f"{theirs}.{part}" for part in ("weight", "bias")}
+    return names
+
+
+def _unet_convolutions(levels: int) -> list[tuple[str, str]]:
+    """Our U-Net's convolutions and CP-VTON's, level by level.
+
+    Theirs are nested Sequentials: [Conv, level below, ReLU, Upsample, Conv, Norm] outermost, then [LeakyReLU,
+    Conv, Norm, level below, ReLU, Upsample, Conv, Norm], innermost [LeakyReLU, Conv, ReLU, Upsample, Conv, Norm].
+    """
+    pairs = []
+    ours, theirs = "unet.levels", "model.model"
+    for level in range(levels):
+        if level == 0:
+            down, below, up = (0, 0), 1, 4
+        elif level < levels - 1:
+            down, below, up = (1, 1), 3, 6
+        else:
+            down, below, up = (1, 1), -1, 4
+        pairs += [(f"{ours}.down.{down[0]}", f"{theirs}.{down[1]}"), (f"{ours}.up.2", f"{theirs}.{up}")]
+        ours, theirs = f"{ours}.below", f"{theirs}.{below}.model"
+    return pairs
+
+
+def _mapped(
+    state: Mapping[str, Tensor], names: dict[str, str], own: Mapping[str, Tensor], source: Path
+) -> dict[str, Tensor]:
+    """`state` under our names, float32; VtcliError names the first key that is missing, odd or superfluous."""
+    mapped: dict[str, Tensor] = {}
+    for ours, target in own.items():
+        theirs = names[ours]
+        if theirs not in state and theirs.endswith(".num_batches_tracked"):
+            mapped[ours] = torch.zeros_like(target)  # files of PyTorch before 0.4.1 have none
+            continue
+        if theirs not in state:
+            raise VtcliError(f"{source}: {theirs} is missing")
+        value = state[theirs]
+        if value.shape != target.shape:
+            raise VtcliError(f"{source}: {theirs} is {list(value.shape)}, not {list(target.shape)}")
+        value = value.to(target.dtype)
+        if not bool(torch.isfinite(value).all()):
+            raise VtcliError(f"{source}: {theirs} holds values that are not finite")
+        mapped[ours] = value
+    for extra in sorted(state.keys() - set(names.values())):
+        raise VtcliError(f"{source}: {extra} is not part of CP-VTON's network")
+    return mapped

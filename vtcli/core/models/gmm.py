@@ -1,0 +1,179 @@
+"""GMM, the geometric matching module: person representation and garment → θ of the thin-plate spline, and,
+with the auxiliary decoder, M_exp (CP-VTON, section 3.1; Ayush et al., section 3.1 and figure 1).
+
+`paper` is CP-VTON's network to the number (19,057,650 parameters without the decoder). `lite` works at
+128×96 and corrects its first θ in a second pass that looks at the garment as warped by the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vtcli.core.data.labels import LABELS
+from vtcli.core.models.tps import POINTS, sample, tps_grid
+from vtcli.core.representation import CHANNELS
+
+
+@dataclass(frozen=True)
+class GMMPreset:
+    """`size`: what the network takes; `widths`: of the strided convolutions; `garment_channels`: 3 for I_c, 4
+    with its mask; `passes`: 2 with the correcting pass; `decoder`: widths of the auxiliary decoder."""
+
+    size: tuple[int, int]
+    widths: tuple[int, ...]
+    garment_channels: int
+    passes: int
+    decoder: tuple[int, ...]
+    classic: bool
+
+
+GMM_PRESETS = {
+    "paper": GMMPreset((256, 192), (64, 128, 256, 512), 3, 1, (256, 128, 64), True),
+    "lite": GMMPreset((128, 96), (48, 96, 160, 224), 4, 2, (128, 96, 64), False),
+}
+
+
+@dataclass
+class GMMOutput:
+    """`theta` (B, 50); `earlier`: the thetas of passes before the last; `expected_parse`: logits of M_exp
+    (B, 20, h, w) at a fraction of the input's size, or None without the decoder."""
+
+    theta: Tensor
+    earlier: list[Tensor]
+    expected_parse: Tensor | None
+
+
+class Encoder(nn.Module):
+    """Strided convolutions to a sixteenth of the size. `classic`: CP-VTON's (4×4, ReLU before BatchNorm, two
+    more convolutions of the last width); otherwise 3×3, BatchNorm before ReLU, one more."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...], classic: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width in widths:
+            if classic:
+                layers += [nn.Conv2d(channels, width, 4, 2, 1), nn.ReLU(inplace=True), nn.BatchNorm2d(width)]
+            else:
+                layers += conv_block(channels, width, stride=2)
+            channels = width
+        for last in range(2 if classic else 1):
+            if classic:
+                layers += [nn.Conv2d(channels, channels, 3, 1, 1), nn.ReLU(inplace=True)]
+                layers += [nn.BatchNorm2d(channels)] if last == 0 else []
+            else:
+                layers += conv_block(channels, channels)
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
+class ClassicRegressor(nn.Module):
+    """CP-VTON's: correlation (B, 192, 16, 12) → θ in [-1, 1]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width, kernel, stride in ((512, 4, 2), (256, 4, 2), (128, 3, 1), (64, 3, 1)):
+            layers += [nn.Conv2d(channels, width, kernel, stride, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            channels = width
+        self.conv = nn.Sequential(*layers)
+        self.linear = nn.Linear(64 * 4 * 3, 2 * POINTS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # CP-VTON flattens in NCHW order, whatever the memory format.
+        return torch.tanh(self.linear(self.conv(x).contiguous().flatten(1)))
+
+
+class Regressor(nn.Module):
+    """(B, C, 8, 6) → θ, from zero at the start of training."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(*conv_block(channels, 192, kernel=1), *conv_block(192, 192), *conv_block(192, 128, stride=2))
+        self.linear = nn.Linear(128 * 4 * 3, 2 * POINTS)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.linear(self.conv(x).contiguous().flatten(1))
+        return out
+
+
+class ParseDecoder(nn.Module):
+    """The auxiliary decoder of the GMM: both encoders' features, concatenated, → M_exp's logits at 8× their size."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        layers = conv_block(channels, widths[0], kernel=1)
+        for here, there in zip(widths, (*widths[1:], widths[-1]), strict=True):
+            layers += [nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False), *conv_block(here, there)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], LABELS, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
+class GMM(nn.Module):
+    """`representation` (B, 22, h, w) and `garment` (B, 3 or 4, h, w: I_c on white in [-1, 1], mask in [0, 1])
+    at the preset's size → `GMMOutput`."""
+
+    def __init__(self, preset: GMMPreset, aux: bool) -> None:
+        super().__init__()
+        self.preset = preset
+        self.person_encoder = Encoder(CHANNELS, preset.widths, preset.classic)
+        self.cloth_encoder = Encoder(preset.garment_channels, preset.widths, preset.classic)
+        cells = preset.size[0] // 16 * (preset.size[1] // 16)
+        features = 2 * preset.widths[-1]
+        self.regressor: nn.Module = ClassicRegressor(cells) if preset.classic else Regressor(cells + features)
+        self.corrector = Regressor(features) if preset.passes == 2 else None
+        self.parse_decoder = ParseDecoder(features, preset.decoder) if aux else None
+
+    def forward(self, representation: Tensor, garment: Tensor) -> GMMOutput:
+        garment = garment[:, : self.preset.garment_channels]
+        person, cloth = self.person_encoder(representation), self.cloth_encoder(garment)
+        matching = correlation(normalise(person), normalise(cloth))
+        both = torch.cat([person, cloth], dim=1)
+        expected = self.parse_decoder(both) if self.parse_decoder is not None else None
+        if self.corrector is None:
+            return GMMOutput(self.regressor(matching).float(), [], expected)
+        first = self.regressor(torch.cat([matching, both], dim=1)).float()
+        # Its own gradient stops here: the correction learns from where the first pass ended.
+        grid = tps_grid(first.detach(), self.preset.size)
+        warped = sample(garment.float(), grid).contiguous(memory_format=torch.channels_last)
+        correction = self.corrector(torch.cat([person, self.cloth_encoder(warped)], dim=1)).float()
+        return GMMOutput(first.detach() + correction, [first], expected)
+
+
+def conv_block(channels: int, width: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """Convolution, BatchNorm, ReLU."""
+    return [
+        nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+    ]  # fmt: skip
+
+
+def normalise(features: Tensor) -> Tensor:
+    """L2-normalise over channels (Rocco et al., CVPR 2017)."""
+    return features / (features.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
+
+
+def correlation(person: Tensor, cloth: Tensor) -> Tensor:
+    """Scalar products of all positions, (B, h * w, h, w): channels run over the person's positions, columns
+    first (as in CP-VTON's weights), pixels over the garment's."""
+    batch, _, height, width = person.shape
+    positions = person.transpose(2, 3).flatten(2)
+    products = torch.einsum("bcp,bcq->bpq", positions, cloth.flatten(2))
+    return products.view(batch, height * width, height, width)
+
+
+def garment_input(cloth: Tensor, mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """I_c (B, 3, H, W) in [-1, 1] set on white by its mask (B, 1, H, W) in [0, 1], and the mask, at `size`."""
+    joined = torch.cat([cloth * mask + (1.0 - mask), mask], dim=1)
+    factor = cloth.shape[2] // size[0]
+    return F.avg_pool2d(joined, factor) if factor > 1 else joined

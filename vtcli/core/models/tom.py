@@ -1,0 +1,164 @@
+"""TOM, the try-on module: a U-Net from the person representation and the warped garment to the rendered person
+and the composition mask, and, with the second decoder, M_exp (CP-VTON, section 3.2; Ayush et al., figure 1).
+
+`paper` is CP-VTON's U-Net to the number (21,349,252 parameters without the second decoder). `lite` computes
+nothing at full resolution: colours go in through pixel-unshuffle, pictures come out through pixel-shuffle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vtcli.core.data.labels import LABELS
+from vtcli.core.models.gmm import conv_block
+from vtcli.core.representation import CHANNELS
+
+
+@dataclass(frozen=True)
+class TOMPreset:
+    """`widths`: encoder's, from the finest level; `parse_widths`: the second decoder's, from the finest level."""
+
+    widths: tuple[int, ...]
+    parse_widths: tuple[int, ...]
+    classic: bool
+
+
+TOM_PRESETS = {
+    "paper": TOMPreset((64, 128, 256, 512, 512, 512), (32, 64, 128, 256, 256), True),
+    "lite": TOMPreset((32, 64, 112, 176, 240), (20, 28, 48, 80), False),
+}
+
+
+@dataclass
+class TOMOutput:
+    """`rendered_person` (B, 3, H, W) in [-1, 1]; `composition_mask` (B, 1, H, W) in [0, 1]; `expected_parse`:
+    logits of M_exp (B, 20, H/2, W/2), or None."""
+
+    rendered_person: Tensor
+    composition_mask: Tensor
+    expected_parse: Tensor | None
+
+    def tryon(self, warped_cloth: Tensor) -> Tensor:
+        """I_try-on by equation 1: the warped garment where M_cm is 1, the rendering elsewhere."""
+        return self.composition_mask * warped_cloth + (1.0 - self.composition_mask) * self.rendered_person
+
+
+class ClassicLevel(nn.Module):
+    """One level of CP-VTON's U-Net: down by a 4×4 convolution, the levels below, up by bilinear enlargement and a
+    3×3 convolution. Returns its output joined to its input, but for the outermost level."""
+
+    def __init__(self, outer: int, inner: int, below: ClassicLevel | None, channels_in: int | None = None) -> None:
+        super().__init__()
+        outermost = channels_in is not None
+        down: list[nn.Module] = [] if outermost else [nn.LeakyReLU(0.2)]
+        down += [nn.Conv2d(channels_in or outer, inner, 4, 2, 1)]
+        down += [nn.InstanceNorm2d(inner)] if below is not None and not outermost else []
+        self.down = nn.Sequential(*down)
+        self.below = below
+        self.up = nn.Sequential(
+            nn.ReLU(), nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False),
+            nn.Conv2d(inner * (2 if below is not None else 1), outer, 3, 1, 1), nn.InstanceNorm2d(outer),
+        )  # fmt: skip
+        self.outermost = outermost
+
+    def forward(self, x: Tensor, features: list[Tensor]) -> Tensor:
+        inner = self.down(x)
+        features.append(inner)
+        out: Tensor = self.up(self.below(inner, features) if self.below is not None else inner)
+        return out if self.outermost else torch.cat([x, out], dim=1)
+
+
+class ClassicUNet(nn.Module):
+    """CP-VTON's `UnetGenerator`: 25 channels in, 4 out, six levels, InstanceNorm without affine."""
+
+    def __init__(self, channels_in: int, channels_out: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        level: ClassicLevel | None = None
+        for outer, inner in reversed(list(zip(widths, widths[1:], strict=False))):
+            level = ClassicLevel(outer, inner, level)
+        self.levels = ClassicLevel(channels_out, widths[0], level, channels_in)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        features: list[Tensor] = []
+        return self.levels(x, features), features
+
+
+class UpDecoder(nn.Module):
+    """Encoder features, finest first → a map of `widths[0]` channels at the finest level's size."""
+
+    def __init__(self, skips: tuple[int, ...], widths: tuple[int, ...]) -> None:
+        super().__init__()
+        below = skips[-1]
+        blocks = []
+        for skip, width in zip(reversed(skips[:-1]), reversed(widths), strict=True):
+            block = conv_block(below + skip, width)
+            blocks.append(nn.Sequential(*block))
+            below = width
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        x = features[-1]
+        for skip, block in zip(reversed(features[:-1]), self.blocks, strict=True):
+            x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False), skip], 1))
+        return x
+
+
+class LiteEncoder(nn.Module):
+    """Pose and shape at half resolution, colours by pixel-unshuffle; then strided blocks."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        # kept pixels 3, warped garment 3 and its mask 1, four pixels to each cell; pose 18 and shape 1.
+        self.stem = nn.Sequential(*conv_block(4 * 7 + 19, widths[0]))
+        self.levels = nn.ModuleList(
+            nn.Sequential(*conv_block(a, b, stride=2), *conv_block(b, b)) for a, b in zip(widths, widths[1:], strict=False)
+        )
+
+    def forward(self, representation: Tensor, garment: Tensor) -> list[Tensor]:
+        shape, kept, pose = representation.split([1, 3, 18], dim=1)
+        fine = F.pixel_unshuffle(torch.cat([kept, garment], dim=1), 2)
+        coarse = F.avg_pool2d(torch.cat([shape, pose], dim=1), 2)
+        x = torch.cat([fine, coarse], dim=1)
+        if x.device.type == "cpu":
+            x = x.contiguous(memory_format=torch.channels_last)
+        features = [self.stem(x)]
+        for level in self.levels:
+            features.append(level(features[-1]))
+        return features
+
+
+class TOM(nn.Module):
+    """`representation` (B, 22, H, W), `warped_cloth` (B, 3, H, W) in [-1, 1], `warped_mask` (B, 1, H, W) in
+    [0, 1] (`lite` only) → `TOMOutput`."""
+
+    def __init__(self, preset: TOMPreset, aux: bool) -> None:
+        super().__init__()
+        self.preset = preset
+        widths = preset.widths
+        if preset.classic:
+            self.unet = ClassicUNet(CHANNELS + 3, 4, widths)
+        else:
+            self.encoder = LiteEncoder(widths)
+            self.decoder = UpDecoder(widths, (48, 64, 96, 144))
+            self.head = nn.Conv2d(48, 4 * 4, 3, padding=1)
+        self.parse_decoder = UpDecoder(widths, preset.parse_widths) if aux else None
+        self.parse_head = nn.Conv2d(preset.parse_widths[0], LABELS, 1) if aux else None
+
+    def forward(
+        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True
+    ) -> TOMOutput:
+        """`parse=False` leaves the second decoder out (M_exp is then None)."""
+        if self.preset.classic:
+            out, features = self.unet(torch.cat([representation, warped_cloth], dim=1))
+        else:
+            features = self.encoder(representation, torch.cat([warped_cloth, warped_mask], dim=1))
+            out = F.pixel_shuffle(self.head(self.decoder(features)), 2)
+        expected = None
+        if parse and self.parse_decoder is not None and self.parse_head is not None:
+            expected = self.parse_head(self.parse_decoder(features)).float()
+        out = out.float()
+        return TOMOutput(torch.tanh(out[:, :3]), torch.sigmoid(out[:, 3:]), expected)

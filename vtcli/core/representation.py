@@ -1,0 +1,203 @@
+"""The person representation I_p: body shape, kept pixels and pose, built in batches on the device.
+
+22 channels in [-1, 1]: shape 1, kept pixels 3, pose 18 (VITON; CP-VTON, section 3.1), at the resolution that a
+network takes. What is kept depends on `keep`:
+
+- "head": face and hair on black (-1), all else is left to the network. CP-VTON's definition.
+- "outside": every pixel that a change of top does not touch; only a grown, rounded region around the old
+  garment, the arms and the neck is blank (-1). Hands are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vtcli.core.data import labels as L
+
+CHANNELS = 22
+SHAPE_GRID = 16
+"""The body shape is reduced to H / 16 × W / 16 and enlarged again, so that it tells no garment's outline."""
+SQUARE = 5.0
+"""Half the side of a joint's square, in pixels at 256×192."""
+GROWTH = 10
+"""How far the region reaches beyond the old garment and the arms, in pixels at 256×192."""
+
+
+@dataclass
+class Representation:
+    """`channels` (B, 22, h, w) in [-1, 1]; `region` (B, 1, h, w) in [0, 1]: what is drawn anew (1) or kept (0)."""
+
+    channels: Tensor
+    region: Tensor
+
+
+def has_label(parse: Tensor, labels: tuple[int, ...]) -> Tensor:
+    """Where `parse` (B, H, W) is one of `labels`, (B, H, W) bool."""
+    mask = parse == labels[0]
+    for label in labels[1:]:
+        mask = mask | (parse == label)
+    return mask
+
+
+def represent(
+    image: Tensor, parse: Tensor, keypoints: Tensor, keep: str, size: tuple[int, int], growth: int = GROWTH
+) -> Representation:
+    """Build I_p at `size`, which divides the pictures' own size.
+
+    `image` (B, 3, H, W) float in [-1, 1], `parse` (B, H, W) LIP labels, `keypoints` (B, 18, 3) in pixels.
+    """
+    height, width = parse.shape[1:]
+    factor = height // size[0]
+    head = has_label(parse, L.HEAD_LABELS)
+    if keep == "head":
+        kept, region = head, torch.ones_like(head)
+    elif keep == "outside":
+        region = outside_region(parse, keypoints, growth)
+        kept = ~region
+    else:
+        raise ValueError(f"keep must be 'head' or 'outside', not {keep!r}")
+    alpha = kept[:, None].float()
+    pixels = image * alpha - (1.0 - alpha)
+    if factor > 1:
+        pixels = F.avg_pool2d(pixels, factor)
+        region_small = F.avg_pool2d(region[:, None].float(), factor)
+    else:
+        region_small = region[:, None].float()
+    shape = body_shape(parse, size)
+    pose = pose_squares(keypoints, size, factor)
+    return Representation(torch.cat([shape, pixels, pose], dim=1), region_small)
+
+
+def body_shape(parse: Tensor, size: tuple[int, int]) -> Tensor:
+    """The person's silhouette, blurred by way of a 16 times smaller grid: (B, 1, *size) in [-1, 1]."""
+    person = (parse > 0)[:, None].float()
+    small = (parse.shape[1] // SHAPE_GRID, parse.shape[2] // SHAPE_GRID)
+    blurred = F.interpolate(person, size=small, mode="bilinear", antialias=True, align_corners=False)
+    return F.interpolate(blurred, size=size, mode="bilinear", align_corners=False) * 2.0 - 1.0
+
+
+def pose_squares(keypoints: Tensor, size: tuple[int, int], factor: int = 1) -> Tensor:
+    """One channel per joint, (B, 18, *size): 1 in a square around it, -1 elsewhere.
+
+    A joint is present when x > 1 and y > 1. Squares reach from -5 to +5 pixels at full size, ends included and
+    truncated to whole pixels as Pillow's rectangles are.
+    """
+    x, y = keypoints[..., 0] / factor, keypoints[..., 1] / factor
+    half = SQUARE / factor
+    there = (keypoints[..., 0] > 1) & (keypoints[..., 1] > 1)
+    columns = torch.arange(size[1], device=keypoints.device)
+    rows = torch.arange(size[0], device=keypoints.device)
+    in_x = (columns >= torch.trunc(x - half)[..., None]) & (columns <= torch.trunc(x + half)[..., None])
+    in_y = (rows >= torch.trunc(y - half)[..., None]) & (rows <= torch.trunc(y + half)[..., None])
+    inside = in_y[..., :, None] & in_x[..., None, :] & there[..., None, None]
+    return inside.float() * 2.0 - 1.0
+
+
+def outside_region(parse: Tensor, keypoints: Tensor, growth: int = GROWTH) -> Tensor:
+    """What `keep=outside` draws anew, (B, H, W) bool.
+
+    The old garment, both arms without the hands, the neck, and the torso between shoulders and hips; grown by
+    `growth` pixels and rounded, so that the old garment's outline cannot be read from the hole; never the head.
+    """
+    hands = hand_region(parse, keypoints)
+    garment = has_label(parse, (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF))
+    arms = has_label(parse, L.ARM_LABELS)
+    core = garment | ((arms | neck_region(parse, keypoints) | torso(parse.shape[1:], keypoints)) & ~hands)  # type: ignore[arg-type]
+    grown = _dilate(core[:, None].float(), growth)
+    rounded = _box_blur(_box_blur(grown, growth), growth)[:, 0] > 0.4
+    head = has_label(parse, L.HEAD_LABELS)
+    return (rounded | core) & ~head & ~hands
+
+
+def neck_region(parse: Tensor, keypoints: Tensor) -> Tensor:
+    """Background that has the person on all four sides around the collar, (B, H, W) bool.
+
+    VITON's maps call the neck background; geometry finds it: between nose and chest, between the shoulders.
+    """
+    person = parse > 0
+    enclosed = ~person
+    for dim in (1, 2):
+        enclosed = enclosed & (person.int().cumsum(dim) > 0)
+        enclosed = enclosed & (person.flip(dim).int().cumsum(dim).flip(dim) > 0)
+    rows, columns = _pixels(parse.shape[1:], parse.device)  # type: ignore[arg-type]
+    there = (keypoints[..., 0] > 1) & (keypoints[..., 1] > 1)
+    right, left, neck, nose = (keypoints[:, j, :2] for j in (L.R_SHOULDER, L.L_SHOULDER, L.NECK, L.NOSE))
+    span = (right - left).norm(dim=1)
+    top = torch.where(there[:, L.NOSE], nose[:, 1], neck[:, 1] - 0.5 * span)
+    bottom = neck[:, 1] + 0.6 * span
+    low_x, high_x = torch.minimum(right[:, 0], left[:, 0]), torch.maximum(right[:, 0], left[:, 0])
+    whole = there[:, L.NECK] & there[:, L.R_SHOULDER] & there[:, L.L_SHOULDER]
+    box = (rows >= _wide(top)) & (rows <= _wide(bottom)) & (columns >= _wide(low_x)) & (columns <= _wide(high_x))
+    return enclosed & box & whole[:, None, None]
+
+
+def hand_region(parse: Tensor, keypoints: Tensor) -> Tensor:
+    """Arm pixels beyond a wrist, (B, H, W) bool: a disc ahead of the wrist, along the forearm."""
+    rows, columns = _pixels(parse.shape[1:], parse.device)  # type: ignore[arg-type]
+    arms = has_label(parse, (*L.ARM_LABELS, L.GLOVE))
+    there = (keypoints[..., 0] > 1) & (keypoints[..., 1] > 1)
+    torso_length = _torso_length(keypoints)
+    hands = torch.zeros_like(arms)
+    for elbow, wrist in ((L.R_ELBOW, L.R_WRIST), (L.L_ELBOW, L.L_WRIST)):
+        forearm = keypoints[:, wrist, :2] - keypoints[:, elbow, :2]
+        length = forearm.norm(dim=1).clamp_min(1e-3)
+        # A foreshortened forearm still ends in a hand of ordinary size.
+        size = torch.maximum(length, 0.3 * torso_length)
+        ahead = forearm / length[:, None]
+        center = keypoints[:, wrist, :2] + ahead * (0.4 * size)[:, None]
+        distance = (columns - _wide(center[:, 0])) ** 2 + (rows - _wide(center[:, 1])) ** 2
+        along = (columns - _wide(keypoints[:, wrist, 0])) * _wide(ahead[:, 0]) + (
+            rows - _wide(keypoints[:, wrist, 1])
+        ) * _wide(ahead[:, 1])
+        disc = (distance <= _wide(0.45 * size) ** 2) & (along >= 0)
+        hands |= disc & (there[:, elbow] & there[:, wrist])[:, None, None]
+    return hands & arms
+
+
+def torso(size: tuple[int, int], keypoints: Tensor) -> Tensor:
+    """The quadrilateral between shoulders and hips, a little longer below, (B, H, W) bool."""
+    rows, columns = _pixels(size, keypoints.device)
+    corners = [keypoints[:, j, :2] for j in (L.R_SHOULDER, L.L_SHOULDER, L.L_HIP, L.R_HIP)]
+    down = 0.06 * (corners[2] + corners[3] - corners[0] - corners[1]) / 2
+    corners[2], corners[3] = corners[2] + down, corners[3] + down
+    there = (keypoints[..., 0] > 1) & (keypoints[..., 1] > 1)
+    whole = there[:, L.R_SHOULDER] & there[:, L.L_SHOULDER] & there[:, L.R_HIP] & there[:, L.L_HIP]
+    sides = []
+    for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
+        edge = b - a
+        sides.append(
+            (columns - _wide(a[:, 0])) * _wide(edge[:, 1]) - (rows - _wide(a[:, 1])) * _wide(edge[:, 0])
+        )
+    stacked = torch.stack(sides)
+    return ((stacked >= 0).all(0) | (stacked <= 0).all(0)) & whole[:, None, None]
+
+
+def _torso_length(keypoints: Tensor) -> Tensor:
+    hips = 0.5 * (keypoints[:, L.R_HIP, :2] + keypoints[:, L.L_HIP, :2])
+    there = (keypoints[:, L.R_HIP, 0] > 1) & (keypoints[:, L.L_HIP, 0] > 1) & (keypoints[:, L.NECK, 0] > 1)
+    return torch.where(there, (hips - keypoints[:, L.NECK, :2]).norm(dim=1), torch.full_like(hips[:, 0], 60.0))
+
+
+def _pixels(size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    return (
+        torch.arange(size[0], device=device).view(1, -1, 1).float(),
+        torch.arange(size[1], device=device).view(1, 1, -1).float(),
+    )
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1)
+
+
+def _dilate(mask: Tensor, radius: int) -> Tensor:
+    mask = F.max_pool2d(mask, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
+    return F.max_pool2d(mask, (1, 2 * radius + 1), stride=1, padding=(0, radius))
+
+
+def _box_blur(mask: Tensor, radius: int) -> Tensor:
+    mask = F.avg_pool2d(mask, (2 * radius + 1, 1), stride=1, padding=(radius, 0), count_include_pad=False)
+    return F.avg_pool2d(mask, (1, 2 * radius + 1), stride=1, padding=(0, radius), count_include_pad=False)

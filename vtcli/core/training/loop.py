@@ -1,0 +1,287 @@
+"""The one training loop of all stages: AdamW, warm-up and cosine, clipping, EMA, validation, checkpoints.
+
+A run lives in `out/<stage>/`: `last.safetensors` (everything that resuming needs), `best.safetensors` and
+`final.safetensors` (weights to use), `log.jsonl`, and TensorBoard's events where tensorboard is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+
+from vtcli.core import runtime
+from vtcli.core.errors import VtcliError
+from vtcli.core.training.checkpoint import load_checkpoint, save_checkpoint
+from vtcli.core.training.ema import Average
+from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.stage import Batch, Stage, to_device
+from vtcli.core.weights import save_weights
+
+LOG_EVERY = 20
+SKIPS_ALLOWED = 50
+
+
+@dataclass
+class Progress:
+    """News of a run: `kind` is "started", "step", "validated", "skipped" or "done"."""
+
+    kind: str
+    step: int
+    steps: int | None
+    progress: float
+    values: dict[str, float]
+    path: Path | None = None
+
+
+class Interrupted(VtcliError):
+    """The run was asked to stop; a checkpoint stands."""
+
+    exit_code = 130
+
+
+def learning_rate(base: float, step: int, progress: float, warmup: int) -> float:
+    """Linear warm-up over `warmup` steps, then half a cosine from `base` to a hundredth of it."""
+    cosine = 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+    return base * min(1.0, (step + 1) / max(warmup, 1)) * cosine
+
+
+def train(
+    stage: Stage, options: TrainOptions, device: torch.device, report: Callable[[Progress], None], resume: bool
+) -> Path:
+    """Train `stage` until its budget is used up; returns the run's folder.
+
+    Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint stands), VtcliError when the loss stays non-finite.
+    """
+    folder = options.out / stage.name
+    network = stage.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = Average(network, options.ema)
+    lr = options.lr or stage.lr
+    optimizer = AdamW(_groups(network, options.weight_decay), lr=lr, fused=device.type in ("cpu", "cuda"))
+    modules: dict[str, nn.Module] = {"network": network, "average": average.network}
+    optimizers: dict[str, torch.optim.Optimizer] = {"network": optimizer}
+    if stage.adversary is not None:
+        stage.adversary.to(device)
+        modules["adversary"] = stage.adversary
+        optimizers["adversary"] = AdamW(stage.adversary.parameters(), lr=lr, betas=(0.5, 0.99))
+    amp = runtime.has_bfloat16(device) if options.amp is None else options.amp
+    forward: nn.Module = torch.compile(network) if options.compile else network  # type: ignore[assignment]
+
+    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": None, "skipped": 0}
+    last = folder / "last.safetensors"
+    if resume:
+        state.update(load_checkpoint(last, modules, optimizers)["state"])
+    elif last.exists():
+        raise VtcliError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
+
+    steps = _step_limit(options, stage)
+    budget = None if options.minutes is None else options.minutes * 60.0
+    log = _Log(folder)
+    clock = time.monotonic() - state["seconds"]
+    saved_at = time.monotonic()
+    running: dict[str, float] = {}
+    counted = 0
+
+    def facts() -> dict[str, Any]:
+        return {
+            **stage.facts(), "steps": state["step"], "samples": state["step"] * stage.batch_size,
+            "seconds": round(state["seconds"]), "device": str(device), "seed": options.seed,
+            "options": options.to_json(),
+        }  # fmt: skip
+
+    def save() -> None:
+        save_checkpoint(last, modules, optimizers, {"state": state, "options": options.to_json()})
+
+    def done() -> float:
+        by_steps = state["step"] / steps if steps else 0.0
+        return min(1.0, max(by_steps, state["seconds"] / budget if budget else 0.0))
+
+    def validate() -> None:
+        average.network.eval()
+        with torch.inference_mode():
+            result = stage.validate(average.network)
+        log.scalars("validation", result.figures, state["step"])
+        log.panels(result.panels, state["step"])
+        key = stage.best_by.lstrip("-")
+        score = result.figures[key] * (-1.0 if stage.best_by.startswith("-") else 1.0)
+        if state["best"] is None or score > state["best"]:
+            state["best"] = score
+            save_weights(folder / "best.safetensors", average.network, {**facts(), "figures": result.figures})
+        report(Progress("validated", state["step"], steps, done(), result.figures))
+        network.train()
+
+    begun = {"samples": float(stage.length), "batch_size": float(stage.batch_size)}
+    report(Progress("started", state["step"], steps, done(), begun))
+    with _stop_signals() as stopped, _prefetched(stage, state["step"]) as batches:
+        network.train()
+        while done() < 1.0:
+            step = state["step"]
+            batch = to_device(next(batches), device)
+            torch.manual_seed(options.seed * 1_000_003 + step)
+            for o in optimizers.values():
+                for group in o.param_groups:
+                    group["lr"] = learning_rate(lr, step, done(), options.warmup)
+            with runtime.autocast(device, amp):
+                loss, parts = stage.loss(forward, batch, done())
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(network.parameters(), options.clip)
+            finite = bool(torch.isfinite(norm))
+            if finite:
+                optimizer.step()
+                average.update(network, step)
+            else:
+                average.restore_buffers(network)
+                state["skipped"] += 1
+                report(Progress("skipped", step, steps, done(), {"skipped": state["skipped"]}))
+                if state["skipped"] > SKIPS_ALLOWED:
+                    raise VtcliError(
+                        f"{folder}: the loss was not finite in {state['skipped']} steps; lower --lr, or train "
+                        "without --amp. The last checkpoint is sound."
+                    )
+            against = stage.adversary_loss(batch) if finite else None
+            if against is not None:
+                optimizers["adversary"].zero_grad(set_to_none=True)
+                against.backward()  # type: ignore[no-untyped-call]
+                optimizers["adversary"].step()
+                parts["adversary"] = against
+            state["step"] = step + 1
+            state["seconds"] = time.monotonic() - clock
+            if finite:
+                for key, value in {"loss": loss, **parts}.items():
+                    running[key] = running.get(key, 0.0) + value.detach()  # type: ignore[assignment]
+                counted += 1
+            if counted == LOG_EVERY or (counted and done() >= 1.0):
+                values = {k: float(v) / counted for k, v in running.items()}
+                running, counted = {}, 0
+                log.scalars("training", {**values, "lr": learning_rate(lr, step, done(), options.warmup)}, step + 1)
+                report(Progress("step", step + 1, steps, done(), values))
+            every = options.validate_every or stage.validate_every
+            if state["step"] % every == 0 and done() < 1.0:
+                validate()
+            if stopped.is_set() or time.monotonic() - saved_at > options.checkpoint_minutes * 60.0:
+                save()
+                saved_at = time.monotonic()
+                if stopped.is_set():
+                    log.close()
+                    raise Interrupted(f"stopped at step {state['step']}; go on with the same command and --resume")
+    validate()
+    save()
+    save_weights(folder / "final.safetensors", average.network, facts())
+    log.close()
+    report(Progress("done", state["step"], steps, 1.0, {}, folder))
+    return folder
+
+
+def _step_limit(options: TrainOptions, stage: Stage) -> int | None:
+    if options.steps is not None:
+        return options.steps
+    if options.epochs is not None:
+        return max(1, round(options.epochs * stage.length / stage.batch_size))
+    return None
+
+
+def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    # Norms and biases are not decayed.
+    many = [p for p in network.parameters() if p.ndim > 1 and p.requires_grad]
+    few = [p for p in network.parameters() if p.ndim <= 1 and p.requires_grad]
+    return [{"params": many, "weight_decay": decay}, {"params": few, "weight_decay": 0.0}]
+
+
+@contextmanager
+def _prefetched(stage: Stage, start: int, ahead: int = 3) -> Iterator[Iterator[Batch]]:
+    """Batches from `start` on, made by a thread a few steps ahead; a failure there is raised here."""
+    ready: queue.Queue[Batch | BaseException] = queue.Queue(ahead)
+    finished = threading.Event()
+
+    def work() -> None:
+        step = start
+        while not finished.is_set():
+            try:
+                item: Batch | BaseException = stage.batch(step)
+            except BaseException as problem:
+                item = problem
+            while not finished.is_set():
+                try:
+                    ready.put(item, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(item, BaseException):
+                return
+            step += 1
+
+    def batches() -> Iterator[Batch]:
+        while True:
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield batches()
+    finally:
+        finished.set()
+        thread.join()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, so that the step in progress ends before the run does."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    former = {s: signal.signal(s, lambda *_: stopped.set()) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+class _Log:
+    """`log.jsonl`, and TensorBoard beside it where it is installed."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / "log.jsonl").open("a", encoding="utf-8")
+        self._board: Any = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(folder), max_queue=100)  # type: ignore[no-untyped-call]
+        except ImportError:
+            pass
+
+    def scalars(self, group: str, values: dict[str, float], step: int) -> None:
+        line = {"step": step, "group": group, **{k: round(float(v), 6) for k, v in values.items()}}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for key, value in values.items():
+                self._board.add_scalar(f"{group}/{key}", value, step)
+
+    def panels(self, panels: dict[str, Any], step: int) -> None:
+        if self._board is not None:
+            for name, image in panels.items():
+                self._board.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()

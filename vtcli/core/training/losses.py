@@ -1,0 +1,125 @@
+"""Losses that the stages share: the auxiliary cross-entropy and the perceptual distances."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vtcli.core.data import labels as L
+from vtcli.core.errors import VtcliError
+from vtcli.core.models.lite0 import Lite0Features
+
+
+def label_weights(skin: float, background: float) -> Tensor:
+    """Class weights (20,) of the auxiliary loss: raised for skin, against occlusion, and for background, against
+    bleeding (Ayush et al., section 3.3)."""
+    weights = torch.ones(L.LABELS)
+    weights[list(L.SKIN_LABELS)] = skin
+    weights[L.BACKGROUND] = background
+    return weights
+
+
+def expected_parse_loss(logits: Tensor, parse: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted cross-entropy of M_exp's logits (B, 20, h, w) against the photo's parse (B, H, W), which is taken
+    at every H / h-th pixel; and the share of pixels that are right."""
+    target = parse[:, :: parse.shape[1] // logits.shape[2], :: parse.shape[2] // logits.shape[3]].long()
+    loss = F.cross_entropy(logits.float(), target, weight=weights.to(logits.device), ignore_index=L.IGNORE)
+    return loss, (logits.argmax(1) == target).float().mean()
+
+
+class Lite0Distance(nn.Module):
+    """Squared distance of unit-normalised EfficientNet-Lite0 features at strides 2 to 16, averaged (in the manner
+    of LPIPS; Zhang et al., CVPR 2018). Costs little: about a seventieth of VGG19."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = Lite0Features().eval().requires_grad_(False)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Both (B, 3, H, W) in [-1, 1]; gradients flow into `a` only."""
+        with torch.no_grad():
+            targets = self.features(b)[:4]
+        total = torch.zeros((), device=a.device)
+        for x, y in zip(self.features(a)[:4], targets, strict=True):
+            difference = F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)
+            total = total + difference.square().sum(1).mean()
+        return total / 4
+
+
+class VGG19Distance(nn.Module):
+    """CP-VTON's perceptual loss: L1 between VGG19's relu1_1 … relu5_1, weighted 1/32, 1/16, 1/8, 1/4, 1.
+
+    `weights` is a local state dict of torchvision's vgg19; without it torchvision's cached file is taken. As in
+    CP-VTON the images stay in [-1, 1].
+    """
+
+    _cuts = (2, 7, 12, 21, 30)
+    _shares = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+    def __init__(self, weights: Path | None) -> None:
+        super().__init__()
+        from torchvision.models import vgg19
+
+        with torch.device("meta"):  # its classifier, 495 MB, is not wanted
+            layers = vgg19(weights=None).features
+        state, source = _vgg_state(weights)
+        try:
+            layers.load_state_dict(state, assign=True)
+        except RuntimeError as problem:
+            raise VtcliError(f"{source}: not a state dict of torchvision's vgg19") from problem
+        features = list(layers.children())
+        cuts = (0, *self._cuts)
+        self.slices = nn.ModuleList(nn.Sequential(*features[a:b]) for a, b in zip(cuts, cuts[1:], strict=False))
+        for module in self.slices.modules():
+            if isinstance(module, nn.ReLU):
+                module.inplace = False
+        self.requires_grad_(False).eval()
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Both (B, 3, H, W) in [-1, 1]; gradients flow into `a` only."""
+        total = torch.zeros((), device=a.device)
+        for part, share in zip(self.slices, self._shares, strict=True):
+            a = part(a)
+            with torch.no_grad():
+                b = part(b)
+            total = total + share * (a.float() - b.float()).abs().mean()
+        return total
+
+
+def _vgg_state(weights: Path | None) -> tuple[dict[str, Tensor], Path]:
+    """The convolutions' weights, and the file that they are from."""
+    if weights is None:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        found = sorted(folder.glob("vgg19-*.pth"))
+        if not found:
+            raise VtcliError(
+                f"{folder}: no VGG19 weights (vgg19-*.pth) here; download torchvision's file and name it with "
+                "--vgg-weights, or train with --perceptual lite0"
+            )
+        weights = found[0]
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as problem:  # torch raises many kinds for a broken file
+        raise VtcliError(f"{weights}: not readable as VGG19 weights ({type(problem).__name__})") from problem
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise VtcliError(f"{weights}: not a state dict of torchvision's vgg19")
+    prefix = "features."
+    return {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}, weights
+
+
+def perceptual(kind: str, vgg_weights: Path | None) -> nn.Module | None:
+    """"lite0", "vgg19" or "none" → the distance, or None."""
+    if kind == "none":
+        return None
+    return VGG19Distance(vgg_weights) if kind == "vgg19" else Lite0Distance()
+
+
+def random_crops(generator: torch.Generator, size: tuple[int, int], *images: Tensor) -> list[Tensor]:
+    """The same random window of half the height and width from each (B, C, H, W), one window for the batch."""
+    height, width = size[0] // 2, size[1] // 2
+    top = int(torch.randint(0, size[0] - height + 1, (), generator=generator))
+    left = int(torch.randint(0, size[1] - width + 1, (), generator=generator))
+    return [image[:, :, top : top + height, left : left + width] for image in images]

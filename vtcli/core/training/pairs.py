@@ -1,0 +1,105 @@
+"""Pairs of a store as training batches: read, mirrored, moved a little, re-coloured, set on other backgrounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vtcli.core.data import augment
+from vtcli.core.data import labels as L
+from vtcli.core.data.photos import LabelledPhotos
+from vtcli.core.data.store import FIELDS, PreparedStore
+from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.stage import Batch, Order, generator
+
+
+@dataclass
+class Pairs:
+    """A batch on the device as the networks take it.
+
+    `image`, `cloth` (B, 3, H, W) float in [-1, 1]; `cloth_mask` (B, 1, H, W) in [0, 1]; `parse` (B, H, W) uint8;
+    `keypoints` (B, 18, 3) in pixels.
+    """
+
+    image: Tensor
+    cloth: Tensor
+    cloth_mask: Tensor
+    parse: Tensor
+    keypoints: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch) -> Pairs:
+        """From uint8 NHWC batches, as the store has them."""
+        return cls(
+            pixels(batch["image"]), pixels(batch["cloth"]), batch["cloth_mask"][:, None].float() / 255.0,
+            batch["parse"], batch["keypoints"],
+        )  # fmt: skip
+
+    def __getitem__(self, rows: slice) -> Pairs:
+        return Pairs(self.image[rows], self.cloth[rows], self.cloth_mask[rows], self.parse[rows], self.keypoints[rows])
+
+
+def pixels(batch: Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 → (B, 3, H, W) float in [-1, 1], channels-last in memory without a copy."""
+    return batch.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def read_pairs(store: PreparedStore, people: np.ndarray, cloths: np.ndarray | None = None) -> Batch:
+    """The store's fields at `people` (garments from `cloths`, if another order), as CPU tensors."""
+    own = people if cloths is None else cloths
+    return {
+        name: torch.from_numpy(store.read(name, own if name.startswith("cloth") else people)) for name in FIELDS
+    }
+
+
+class PairBatches:
+    """Augmented training batches; batch `step` is a function of the seed and `step` alone."""
+
+    def __init__(self, options: TrainOptions, store: PreparedStore, rows: np.ndarray, batch_size: int, backgrounds: float) -> None:
+        self.options, self.store, self.rows = options, store, rows
+        self.order = Order(len(rows), batch_size, options.seed)
+        self.backgrounds = backgrounds
+        sets = [LabelledPhotos.read(folder) for folder in options.photos] if backgrounds > 0 else []
+        self.strips = [strip for photos in sets for strip in photos.backgrounds()]
+
+    def batch(self, step: int, changeable: slice) -> Batch:
+        """Samples of batch `step`; those in `changeable` get another background with the set probability."""
+        rng = generator(self.options.seed, step)
+        rows = self.rows[self.order.rows(step)]
+        fields = {name: self.store.read(name, rows) for name in FIELDS}
+        may_change = np.zeros(len(rows), bool)
+        may_change[changeable] = True
+        for i in range(len(rows)):
+            self._augment(rng, fields, i, bool(may_change[i]))
+        return {name: torch.from_numpy(array) for name, array in fields.items()}
+
+    def _augment(self, rng: np.random.Generator, fields: dict[str, np.ndarray], i: int, changeable: bool) -> None:
+        image, cloth, mask = fields["image"][i], fields["cloth"][i], fields["cloth_mask"][i]
+        parse, keypoints = fields["parse"][i], fields["keypoints"][i]
+        height, width = size = parse.shape
+        flip = rng.random() < 0.5
+        move = augment.affine(rng, (width / 2, height / 2), height, size, (0.93, 1.1), 0.04, 3.0)
+        shift = augment.affine(rng, (width / 2, height / 2), height, size, (0.92, 1.06), 0.03, 2.0)
+        person = None
+        if changeable and rng.random() < self.backgrounds:
+            person = augment.person_mask(image, parse, keypoints).astype(np.uint8)
+        if flip:
+            move, shift = augment.mirror(move, width), augment.mirror(shift, width)
+        image = augment.warp_image(image, move, size)
+        parse = augment.warp_labels(parse, move, size)
+        keypoints = augment.warp_keypoints(keypoints, move, size)
+        cloth = augment.warp_image(cloth, shift, size, border=255)
+        mask = augment.warp_labels(mask, shift, size)
+        if flip:
+            parse, keypoints = L.FLIP_LABELS[parse].astype(np.uint8), augment.mirror_keypoints(keypoints)
+        if rng.random() < 0.5:  # one change of colour for both, so that the garment stays the same garment
+            both = augment.colour(rng, np.concatenate([image, cloth]), 0.6)
+            image, cloth = both[:height], both[height:]
+        if person is not None:
+            person = augment.warp_labels(person, move, size)
+            image = augment.replace_background(rng, image, person > 0, self.strips)
+        for name, value in zip(FIELDS, (image, cloth, mask, parse, keypoints), strict=True):
+            fields[name][i] = value

@@ -1,0 +1,71 @@
+"""From options to a trained stage: opens the store, chooses the validation pairs, builds the stage, runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vtcli.core import runtime
+from vtcli.core.data.store import PreparedStore
+from vtcli.core.errors import UsageProblem, VtcliError
+from vtcli.core.training.loop import Progress, train
+from vtcli.core.training.options import STAGES, TrainOptions
+from vtcli.core.training.stage import Stage
+from vtcli.core.weights import fill, read_weights, stage_file
+
+
+def split_pairs(
+    options: TrainOptions,
+) -> tuple[PreparedStore, np.ndarray, PreparedStore, np.ndarray]:
+    """Training store and rows, validation store and rows.
+
+    Validation takes the first `options.val` pairs of the test split that are not also training photos. Where
+    there is no test split, the last pairs of the training split are held out (a tenth at most) and never
+    trained on.
+    """
+    store = PreparedStore.open(options.data, "train")
+    rows = np.arange(len(store))
+    if (options.data / "test" / "manifest.json").is_file():
+        test = PreparedStore.open(options.data / "test")
+        unseen = np.array([i for i, e in enumerate(test.manifest.entries) if not e.seen], dtype=np.int64)
+        if len(unseen):
+            return store, rows, test, unseen[: options.val]
+    held = min(options.val, max(1, len(store) // 10))
+    if held >= len(store):
+        raise VtcliError(f"{options.data}: too few pairs to hold one out for validation")
+    return store, rows[:-held], store, rows[-held:]
+
+
+def build_stage(options: TrainOptions) -> Stage:
+    """The stage that `options` names, with its network initialised (from `options.init` where given)."""
+    if options.stage not in STAGES:
+        raise UsageProblem(f"unknown stage {options.stage!r}; one of {', '.join(STAGES)}")
+    torch.manual_seed(options.seed)
+    store, rows, val_store, val_rows = split_pairs(options)
+    stage: Stage
+    if options.stage == "parser":
+        from vtcli.core.training.parser import ParserStage
+
+        stage = ParserStage(options, store, (val_store, val_rows), rows)
+    elif options.stage == "gmm":
+        from vtcli.core.training.gmm import GMMStage
+
+        stage = GMMStage(options, store, (val_store, val_rows), rows)
+    else:
+        from vtcli.core.training.tom import TOMStage
+
+        stage = TOMStage(options, store, (val_store, val_rows), rows)
+    if options.init is not None:
+        path = stage_file(options.init, options.stage)
+        fill(stage.network, read_weights(path)[1], path)
+    return stage
+
+
+def run(options: TrainOptions, device: str, report: Callable[[Progress], None], resume: bool = False) -> Path:
+    """Train as `options` say on `device`; returns the run's folder."""
+    runtime.keep_memory()
+    chosen = runtime.choose_device(device)
+    return train(build_stage(options), options, chosen, report, resume)

@@ -1,0 +1,87 @@
+"""What the loop asks of a stage: its network, its batches, its loss and its figures."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Batch = dict[str, Tensor]
+
+
+@dataclass
+class Validation:
+    """Figures of one validation, and panels (name → uint8 image (H, W, 3)) for TensorBoard."""
+
+    figures: dict[str, float]
+    panels: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+class Stage(ABC):
+    """One network in training. Subclasses set `name`, `network`, `length`, `batch_size`, `lr` and `best_by`."""
+
+    name: str
+    network: nn.Module
+    adversary: nn.Module | None = None
+    length: int
+    batch_size: int
+    lr: float
+    best_by: str
+    """The figure whose highest value marks the best weights (a leading "-" turns it round)."""
+    validate_every: int = 500
+
+    @abstractmethod
+    def batch(self, step: int) -> Batch:
+        """The step's batch, on the CPU; a function of the seed and `step` alone, so that runs can be resumed."""
+
+    @abstractmethod
+    def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss to descend and its named parts; `progress` runs from 0 to 1 over the run."""
+
+    def adversary_loss(self, batch: Batch) -> Tensor | None:
+        """The discriminator's loss after the network's step, or None while it is off."""
+        return None
+
+    @abstractmethod
+    def validate(self, network: nn.Module) -> Validation:
+        """Figures of `network` (in eval mode, no gradients) on the validation pairs."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What the weights file says of itself (preset, aux, keep, …)."""
+
+
+class Order:
+    """Which samples make up which batch: a new seeded permutation each epoch."""
+
+    def __init__(self, length: int, batch_size: int, seed: int) -> None:
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        if epoch not in self._epochs:
+            if len(self._epochs) > 2:
+                self._epochs.pop(min(self._epochs))
+            self._epochs[epoch] = np.random.default_rng([self.seed, 1, epoch]).permutation(self.length)
+        return self._epochs[epoch]
+
+    def rows(self, step: int) -> np.ndarray:
+        """Indices of the samples of batch `step`, shape (batch_size,)."""
+        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        return np.array([self._epoch(int(p) // self.length)[int(p) % self.length] for p in positions])
+
+
+def generator(seed: int, step: int, stream: int = 0) -> np.random.Generator:
+    """The random numbers of one step: a function of the seed and the step alone."""
+    return np.random.default_rng([seed, 2 + stream, step])
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch, without waiting where the device allows it."""
+    if device.type == "cuda":
+        return {k: v.pin_memory().to(device, non_blocking=True) for k, v in batch.items()}
+    return {k: v.to(device) for k, v in batch.items()}

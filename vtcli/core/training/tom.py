@@ -1,0 +1,193 @@
+"""Stage `tom`: the composition. CP-VTON's losses on I_try-on and M_cm, a perceptual distance, M_exp, and, as a
+last phase where asked for, a small patch discriminator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.store import PreparedStore
+from vtcli.core.errors import UsageProblem
+from vtcli.core.models.gmm import GMM, garment_input
+from vtcli.core.models.load import load_gmm
+from vtcli.core.models.tom import TOM, TOM_PRESETS, TOMOutput
+from vtcli.core.models.tps import sample, tps_grid
+from vtcli.core.representation import GROWTH, has_label, represent
+from vtcli.core.training.figures import LabelCounts, ssim
+from vtcli.core.training.gmm import contact_sheet
+from vtcli.core.training.losses import expected_parse_loss, label_weights, perceptual, random_crops
+from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
+from vtcli.core.training.stage import Batch, Stage, Validation
+from vtcli.core.weights import stage_file
+
+MASK_WEIGHT = 0.3
+ADVERSARY_FROM = 0.7
+"""The share of the run after which the discriminator takes part."""
+
+
+class Discriminator(nn.Module):
+    """Patch discriminator on pictures (B, 3, H, W) → scores (B, 1, H/8, W/8) (Isola et al., CVPR 2017;
+    spectral norm: Miyato et al., ICLR 2018)."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for factor in (1, 2, 4):
+            layers += [spectral_norm(nn.Conv2d(channels, width * factor, 4, 2, 1)), nn.LeakyReLU(0.2)]
+            channels = width * factor
+        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(channels, 1, 3, 1, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
+class TOMStage(Stage):
+    """Paired people and garments; the garment is warped on the fly by a trained GMM.
+
+    With `keep=both` the first half of each batch keeps the head, the second half all that lies outside of the
+    region; people of the second half are set on other backgrounds with probability `options.backgrounds`.
+    """
+
+    name = "tom"
+    best_by = "ssim"
+
+    def __init__(
+        self, options: TrainOptions, train: PreparedStore, val: tuple[PreparedStore, np.ndarray], rows: np.ndarray
+    ) -> None:
+        self.options = options
+        preset = TOM_PRESETS[options.preset]
+        self.val_store, self.val_rows = val
+        self.batch_size = options.batch_size or (4 if preset.classic else 16)
+        if options.keep == "both" and self.batch_size % 2:
+            raise UsageProblem("--keep both shares each batch between the two: --batch-size must be even")
+        self.lr = 1e-4 if preset.classic else 1e-3
+        self.length = len(rows)
+        changed = 0.5 if options.backgrounds is None else options.backgrounds
+        self.pairs = PairBatches(options, train, rows, self.batch_size, changed)
+        self.network: nn.Module = TOM(preset, options.aux)
+        self.gmm_path = stage_file(options.gmm, "gmm")
+        self.gmm: GMM = load_gmm(self.gmm_path)
+        self.weights = label_weights(options.skin_weight, options.background_weight)
+        self.aux_weight = 0.1 if options.aux_weight is None else options.aux_weight
+        self.perceptual = perceptual(options.perceptual, options.vgg_weights)
+        self.perceptual_weight = 0.1 if options.perceptual_weight is None else options.perceptual_weight
+        self.adversary = Discriminator() if options.adversarial_weight > 0 else None
+        self._drawn: tuple[Tensor, Tensor] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        return {"stage": "tom", "preset": self.options.preset, "aux": self.options.aux, "keep": self.options.keep}
+
+    def _halves(self) -> list[tuple[str, slice]]:
+        if self.options.keep != "both":
+            return [(self.options.keep, slice(0, self.batch_size))]
+        half = self.batch_size // 2
+        return [("head", slice(0, half)), ("outside", slice(half, self.batch_size))]
+
+    def batch(self, step: int) -> Batch:
+        changeable = next((rows for keep, rows in self._halves() if keep == "outside"), slice(0, 0))
+        return self.pairs.batch(step, changeable)
+
+    def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+        pairs = Pairs.of(batch)
+        # The region's growth varies, so that the old garment's outline cannot be read from the hole.
+        growth = int(torch.randint(GROWTH - 4, GROWTH + 5, ()))
+        channels, regions = [], []
+        for keep, rows in self._halves():
+            part = pairs[rows]
+            made = represent(part.image, part.parse, part.keypoints, keep, _size(part), growth)
+            channels.append(made.channels)
+            regions.append(made.region)
+        region = torch.cat(regions)
+        warped, mask = warp_cloth(self.gmm, pairs)
+        out: TOMOutput = network(torch.cat(channels), warped, mask)
+        tryon = out.tryon(warped)
+        # Outside of the region the result is the photo; its pixels must not dilute the loss.
+        result = region * tryon + (1.0 - region) * pairs.image
+        share = region.mean((1, 2, 3), keepdim=True).clamp_min(0.05)
+        worn = has_label(pairs.parse, L.TOP_LABELS)[:, None].float()
+        parts = {
+            "l1": ((result - pairs.image).abs() / share).mean(),
+            "rendered": ((out.rendered_person - pairs.image).abs() * region / share).mean(),
+            "mask": ((out.composition_mask - mask * worn).abs() * region / share).mean(),
+        }
+        loss = parts["l1"] + 0.25 * parts["rendered"] + MASK_WEIGHT * parts["mask"]
+        if self.perceptual is not None:
+            self.perceptual.to(result.device)
+            dice = torch.Generator().manual_seed(int(torch.randint(0, 2**31, ())))
+            ours, truth = random_crops(dice, _size(pairs), result, pairs.image)
+            parts["perceptual"] = self.perceptual(_dense(ours), _dense(truth))
+            loss = loss + self.perceptual_weight * parts["perceptual"]
+        if out.expected_parse is not None:
+            parts["parse"], parts["parse_accuracy"] = expected_parse_loss(out.expected_parse, pairs.parse, self.weights)
+            loss = loss + self.aux_weight * parts["parse"]
+        self._drawn = None
+        if self.adversary is not None and progress >= ADVERSARY_FROM:
+            parts["fooled"] = -self.adversary(_dense(result)).mean()
+            loss = loss + self.options.adversarial_weight * parts["fooled"]
+            self._drawn = (result.detach(), pairs.image)
+        return loss, parts
+
+    def adversary_loss(self, batch: Batch) -> Tensor | None:
+        if self.adversary is None or self._drawn is None:
+            return None
+        drawn, real = self._drawn
+        return F.relu(1.0 + self.adversary(_dense(drawn))).mean() + F.relu(1.0 - self.adversary(_dense(real))).mean()
+
+    def validate(self, network: nn.Module) -> Validation:
+        device = next(network.parameters()).device
+        figures: dict[str, float] = {}
+        panels = {}
+        keeps = [keep for keep, _ in self._halves()]
+        for keep in keeps:
+            counts = LabelCounts()
+            ssims, l1s = [], []
+            for start in range(0, len(self.val_rows), 20):
+                batch = read_pairs(self.val_store, self.val_rows[start : start + 20])
+                pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
+                made = represent(pairs.image, pairs.parse, pairs.keypoints, keep, _size(pairs))
+                warped, mask = warp_cloth(self.gmm, pairs)
+                out: TOMOutput = network(made.channels, warped, mask)
+                result = made.region * out.tryon(warped) + (1.0 - made.region) * pairs.image
+                ssims.append(ssim(result, pairs.image))
+                l1s.append((result - pairs.image).abs().mean((1, 2, 3)))
+                if out.expected_parse is not None:
+                    logits = F.interpolate(out.expected_parse, size=_size(pairs), mode="bilinear", align_corners=False)
+                    counts.add(logits.argmax(1), pairs.parse)
+            figures |= {f"ssim_{keep}": float(torch.cat(ssims).mean()), f"l1_{keep}": float(torch.cat(l1s).mean())}
+            if counts.total:
+                figures |= {
+                    f"parse_{k}_{keep}": v for k, v in counts.figures().items() if k in ("accuracy", "mean_iou")
+                }
+            shown = [pairs.image, warped, out.composition_mask.expand(-1, 3, -1, -1) * 2 - 1, out.rendered_person, result]
+            panels[f"tryon_{keep}"] = contact_sheet(torch.cat([s[:8] for s in shown], dim=2))
+        figures["ssim"] = sum(figures[f"ssim_{keep}"] for keep in keeps) / len(keeps)
+        return Validation(figures, panels)
+
+
+@torch.no_grad()
+def warp_cloth(gmm: GMM, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """I_warp (B, 3, H, W) on white in [-1, 1] and its mask (B, 1, H, W), by the trained GMM."""
+    gmm.to(pairs.image.device)
+    size = gmm.preset.size
+    representation = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size).channels
+    theta = gmm(_dense(representation), _dense(garment_input(pairs.cloth, pairs.cloth_mask, size))).theta
+    grid = tps_grid(theta, _size(pairs))
+    garment = garment_input(pairs.cloth, pairs.cloth_mask, _size(pairs))
+    return sample(garment[:, :3], grid, outside=1.0), sample(garment[:, 3:], grid, outside=0.0)
+
+
+def _size(pairs: Pairs) -> tuple[int, int]:
+    return int(pairs.parse.shape[1]), int(pairs.parse.shape[2])
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,80 @@
+"""Photos → parse maps and joints, by the project's own parser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vtcli.core import runtime
+from vtcli.core.data import labels as L
+from vtcli.core.models.load import load_parser
+from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities
+from vtcli.core.weights import sha256, stage_file
+
+
+@dataclass
+class Annotation:
+    """What the parser sees in pictures of 256×192.
+
+    `probabilities` (B, 20, 256, 192) over LIP's labels; `keypoints` (B, 18, 3) in pixels, (0, 0, 0) if absent.
+    """
+
+    probabilities: Tensor
+    keypoints: Tensor
+
+    @property
+    def parse(self) -> Tensor:
+        """The likeliest labels, (B, 256, 192) uint8."""
+        return self.probabilities.argmax(1).to(torch.uint8)
+
+
+class Annotator:
+    """The parser with mirrored copies averaged in, which steadies joints and edges at twice the cost."""
+
+    def __init__(self, parser: Parser, device: torch.device) -> None:
+        self.parser = parser.to(device)
+        self.device = device
+
+    @torch.inference_mode()
+    def __call__(self, photos: Tensor) -> Annotation:
+        """`photos` (B, 3, 256, 192) in [-1, 1] on the parser's device."""
+        photos = photos.contiguous(memory_format=torch.channels_last)
+        labels, joints = self.parser(photos)
+        mirrored_labels, mirrored_joints = self.parser(photos.flip(3))
+        order = torch.from_numpy(L.FLIP_LABELS.copy()).to(photos.device)
+        labels = (labels + mirrored_labels.flip(3)[:, order]) / 2
+        order = torch.from_numpy(L.FLIP_JOINTS.copy()).to(photos.device)
+        joints = (joints + mirrored_joints.flip(3)[:, order]) / 2
+        return Annotation(
+            label_probabilities(labels, INPUT_SIZE), decode_joints(joints, self.parser.absent, 4.0)
+        )
+
+
+def load_annotator(
+    weights: Path | None, device: str
+) -> tuple[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], str]:
+    """A function from photos (n, H, W, 3) uint8 to (parse (n, H, W) uint8, keypoints (n, 18, 3) float32), and
+    the SHA-256 of the parser's weights. Photos of another size than 256×192 are parsed at that size and the
+    result is enlarged."""
+    path = stage_file(weights, "parser")
+    chosen = runtime.choose_device(device)
+    annotator = Annotator(load_parser(path), chosen)
+
+    def annotate(photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        size = photos.shape[1:3]
+        pictures = torch.from_numpy(photos).to(chosen).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        if size != INPUT_SIZE:
+            pictures = torch.nn.functional.interpolate(pictures, INPUT_SIZE, mode="bilinear", antialias=True)
+        seen = annotator(pictures)
+        probabilities, keypoints = seen.probabilities, seen.keypoints.cpu().numpy().copy()
+        if size != INPUT_SIZE:
+            probabilities = torch.nn.functional.interpolate(probabilities, size, mode="bilinear")
+            keypoints[..., :2] *= np.array([size[1] / INPUT_SIZE[1], size[0] / INPUT_SIZE[0]], np.float32)
+        return probabilities.argmax(1).to(torch.uint8).cpu().numpy(), keypoints.astype(np.float32)
+
+    return annotate, sha256(path)

@@ -1,0 +1,188 @@
+"""Where the person is in a photo, and the 3:4 window that shows her as VITON's photos do.
+
+Medians over the VITON set, at 192×256: neck at (95, 84), middle of the hips at (93, 201), top of the head at
+the upper edge, face 45 pixels high.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from vtcli.core.data import labels as L
+from vtcli.core.errors import VtcliError
+
+NECK_AT = (95.0, 84.0)
+TORSO = 117.0
+FACE = 45.0
+HEIGHT, WIDTH = 256, 192
+TORSO_OF_SHOULDERS = 1.5
+"""Median of the torso's length (neck to hips) over the shoulders' width."""
+LEAST_PERSON = 0.004
+"""Smallest share of the photo that counts as a person."""
+
+
+class NobodyFound(VtcliError):
+    """The photo shows no person that the parser knows."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A window of a photo, 3:4, in whole pixels; it may reach beyond the photo, whose edge then goes on."""
+
+    left: int
+    top: int
+    unit: int
+
+    @property
+    def width(self) -> int:
+        """Pixels of the photo across."""
+        return 3 * self.unit
+
+    @property
+    def height(self) -> int:
+        """Pixels of the photo down."""
+        return 4 * self.unit
+
+    @property
+    def scale(self) -> float:
+        """Photo pixels for one pixel of 256×192."""
+        return self.height / HEIGHT
+
+    @classmethod
+    def around(cls, left: float, top: float, height: float) -> Frame:
+        """The frame nearest to a window with this corner and height."""
+        return cls(round(left), round(top), max(16, round(height / 4)))
+
+    def cut(self, array: np.ndarray) -> np.ndarray:
+        """The window of a photo's array (H, W, …), its edge repeated where the window reaches beyond it."""
+        height, width = array.shape[:2]
+        rows = np.clip(np.arange(self.top, self.top + self.height), 0, height - 1)
+        columns = np.clip(np.arange(self.left, self.left + self.width), 0, width - 1)
+        if rows[0] + self.height - 1 == rows[-1] and columns[0] + self.width - 1 == columns[-1]:
+            return array[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return array[rows[:, None], columns[None, :]]
+
+    def photo(self, rgb: np.ndarray) -> np.ndarray:
+        """The window at 256×192, antialiased: (256, 192, 3) uint8."""
+        window = Image.fromarray(np.ascontiguousarray(self.cut(rgb)))
+        return np.asarray(window.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+    def labels(self, parse: np.ndarray) -> np.ndarray:
+        """A label map of the photo's size at 256×192, nearest neighbour."""
+        window = Image.fromarray(np.ascontiguousarray(self.cut(parse)))
+        return np.asarray(window.resize((WIDTH, HEIGHT), Image.Resampling.NEAREST))
+
+    def points_in(self, keypoints: np.ndarray) -> np.ndarray:
+        """Joints in photo pixels → joints in the 256×192 window; those outside of it become absent."""
+        moved = keypoints.astype(np.float32).copy()
+        moved[:, 0] = (keypoints[:, 0] - self.left + 0.5) / self.scale - 0.5
+        moved[:, 1] = (keypoints[:, 1] - self.top + 0.5) / self.scale - 0.5
+        there = (keypoints[:, 0] > 1) & (keypoints[:, 1] > 1)
+        inside = (moved[:, :2] > 1).all(1) & (moved[:, 0] < WIDTH - 1) & (moved[:, 1] < HEIGHT - 1)
+        moved[~(there & inside)] = 0
+        return moved
+
+    def points_out(self, keypoints: np.ndarray) -> np.ndarray:
+        """Joints in the 256×192 window → joints in photo pixels; absent ones stay (0, 0, 0)."""
+        moved = keypoints.astype(np.float32).copy()
+        moved[:, 0] = (keypoints[:, 0] + 0.5) * self.scale - 0.5 + self.left
+        moved[:, 1] = (keypoints[:, 1] + 0.5) * self.scale - 0.5 + self.top
+        moved[keypoints[:, 2] <= 0] = 0
+        return moved
+
+
+def whole(rgb: np.ndarray) -> Frame:
+    """The smallest 3:4 window that holds the whole photo, centred."""
+    height, width = rgb.shape[:2]
+    unit = max(-(-height // 4), -(-width // 3))
+    return Frame((width - 3 * unit) // 2, (height - 4 * unit) // 2, unit)
+
+
+def people(parse: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Boxes (left, top, right, bottom) of the people in a parse map (H, W), the largest first.
+
+    Parts that nearly touch belong together; a person must show a face, hair or skin, and be no speck.
+    """
+    person = (parse > 0).astype(np.uint8)
+    near = max(3, min(parse.shape) // 40) | 1
+    _, islands, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(person, np.ones((near, near), np.uint8)))
+    living = np.isin(parse, (*L.SKIN_LABELS, L.HAIR))
+    found = []
+    for island in range(1, len(stats)):
+        inside = (islands == island) & (person > 0)
+        area = int(inside.sum())
+        if area < LEAST_PERSON * parse.size or not (inside & living).any():
+            continue
+        rows, columns = np.nonzero(inside.any(1))[0], np.nonzero(inside.any(0))[0]
+        found.append((area, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)))
+    return [box for _, box in sorted(found, reverse=True)]
+
+
+def first_frame(parse: np.ndarray, box: tuple[int, int, int, int], coarse: Frame) -> Frame:
+    """A window around the upper body from the coarse parse of the whole photo (256×192).
+
+    By the parse, not by the joints, which are unreliable on small figures: full-length people are about 1.55
+    windows tall, faces about a sixth of a window.
+    """
+    left, top, right, bottom = box
+    part = parse[top:bottom, left:right]
+    tall = bottom - top
+    guesses = []
+    lower = np.isin(part, (L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE, L.PANTS, L.SKIRT, L.SOCKS))
+    feet = np.isin(part, (L.LEFT_SHOE, L.RIGHT_SHOE))
+    if feet.any() and np.nonzero(feet.any(1))[0][-1] > 0.8 * tall:
+        guesses.append(0.62 * tall)
+    face = part == L.FACE
+    if face.sum() >= 12:
+        rows = np.nonzero(face.sum(1) >= max(1, 0.2 * face.sum(1).max()))[0]
+        guesses.append((rows[-1] - rows[0] + 1) * HEIGHT / FACE)
+    tops = np.isin(part, (*L.TOP_LABELS, L.JUMPSUITS))
+    if lower.any() and tops.any() and not feet.any():
+        waist = np.nonzero(tops.any(1))[0][-1]
+        guesses.append(waist / 0.78)
+    window = float(np.exp(np.mean(np.log(guesses)))) if guesses else 1.05 * tall
+    window = min(window, 1.2 * tall) if feet.any() else min(window, 1.6 * tall)
+    window = max(window, 0.35 * tall) * 1.08
+    head = np.isin(part, L.HEAD_LABELS)
+    columns = np.nonzero((head if head.sum() >= 12 else part > 0).any(0))[0]
+    center = left + (columns[0] + columns[-1] + 1) / 2
+    body = np.nonzero((part[: round(window)] > 0).any(0))[0]
+    center = 0.5 * center + 0.5 * (left + (body[0] + body[-1] + 1) / 2)
+    scale = coarse.scale
+    return Frame.around(
+        coarse.left + (center - 0.5 * window * WIDTH / HEIGHT) * scale,
+        coarse.top + (top - 0.03 * window) * scale,
+        window * scale,
+    )
+
+
+def viton_frame(keypoints: np.ndarray, rough: Frame) -> Frame:
+    """VITON's own framing from the joints seen in the window `rough`; `rough` itself where they do not tell.
+
+    `keypoints` (18, 3) in pixels of the 256×192 window.
+    """
+    seen = keypoints[:, 2] >= 0.3
+    if not (seen[L.NECK] and seen[L.R_SHOULDER] and seen[L.L_SHOULDER]):
+        return rough
+    neck = keypoints[L.NECK, :2]
+    shoulders = float(np.hypot(*(keypoints[L.R_SHOULDER, :2] - keypoints[L.L_SHOULDER, :2])))
+    by_shoulders = TORSO_OF_SHOULDERS * shoulders
+    length = by_shoulders
+    center = float(neck[0])
+    if seen[L.R_HIP] and seen[L.L_HIP]:
+        hips = (keypoints[L.R_HIP, :2] + keypoints[L.L_HIP, :2]) / 2
+        by_hips = float(np.hypot(*(hips - neck)))
+        # Turned people have narrow shoulders, hips off the picture are guesses: trust them within reason.
+        length = float(np.clip(by_hips, 0.75 * by_shoulders, 1.8 * by_shoulders))
+        center = float(neck[0] + hips[0]) / 2 + 1.0
+    window = float(np.clip(length / TORSO, 0.45, 1.7)) * HEIGHT
+    scale = rough.scale
+    return Frame.around(
+        rough.left + (center - window * NECK_AT[0] / HEIGHT) * scale,
+        rough.top + (float(neck[1]) - window * NECK_AT[1] / HEIGHT) * scale,
+        window * scale,
+    )

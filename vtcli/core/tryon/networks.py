@@ -1,0 +1,108 @@
+"""The two networks in a row: person and garment at 256×192 → θ, I_warp, I_rp, M_cm, M_exp, I_try-on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vtcli.core.models.gmm import GMM, garment_input
+from vtcli.core.models.load import load_gmm, load_tom
+from vtcli.core.models.tom import TOM
+from vtcli.core.models.tps import sample, tps_grid
+from vtcli.core.representation import Representation, represent
+from vtcli.core.weights import sha256, stage_file
+
+
+@dataclass
+class People:
+    """Annotated people: `image` (B, 3, 256, 192) in [-1, 1], `parse` (B, 256, 192) LIP labels, `keypoints`
+    (B, 18, 3) in pixels."""
+
+    image: Tensor
+    parse: Tensor
+    keypoints: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the pictures."""
+        return int(self.parse.shape[1]), int(self.parse.shape[2])
+
+
+@dataclass
+class Warp:
+    """`theta` (B, 50); `grid` (B, H, W, 2); `cloth` I_warp on white (B, 3, H, W) in [-1, 1]; `mask` (B, 1, H, W)
+    in [0, 1]."""
+
+    theta: Tensor
+    grid: Tensor
+    cloth: Tensor
+    mask: Tensor
+
+
+@dataclass
+class Composition:
+    """`rendered_person` I_rp, `composition_mask` M_cm, `expected_parse` M_exp's probabilities (B, 20, H, W) or
+    None, `tryon` I_try-on by equation 1, `region` (B, 1, H, W) what `keep` lets be drawn, `result`: the try-on
+    inside of the region, the photo outside of it."""
+
+    rendered_person: Tensor
+    composition_mask: Tensor
+    expected_parse: Tensor | None
+    tryon: Tensor
+    region: Tensor
+    result: Tensor
+
+
+class Networks:
+    """GMM and TOM, loaded. With `tom` None only warps can be made."""
+
+    def __init__(self, gmm: GMM, tom: TOM | None, device: torch.device, hashes: dict[str, str]) -> None:
+        self.gmm = gmm.to(device)
+        self.tom = tom.to(device) if tom is not None else None
+        self.device = device
+        self.hashes = hashes
+
+    @classmethod
+    def load(cls, weights: Path | None, device: torch.device, tom: bool = True) -> Networks:
+        """From a weights folder; None: the weights that come with vtcli."""
+        gmm_file = stage_file(weights, "gmm")
+        hashes = {"gmm": sha256(gmm_file)}
+        network = None
+        if tom:
+            tom_file = stage_file(weights, "tom")
+            hashes["tom"] = sha256(tom_file)
+            network = load_tom(tom_file)
+        return cls(load_gmm(gmm_file), network, device, hashes)
+
+    @torch.inference_mode()
+    def warp(self, people: People, cloth: Tensor, mask: Tensor) -> Warp:
+        """`cloth` (B, 3, 256, 192) in [-1, 1] and `mask` (B, 1, 256, 192) in [0, 1], as the shop shows them."""
+        size = self.gmm.preset.size
+        person = represent(people.image, people.parse, people.keypoints, "head", size).channels
+        theta = self.gmm(_dense(person), _dense(garment_input(cloth, mask, size))).theta
+        grid = tps_grid(theta, people.size)
+        garment = garment_input(cloth, mask, people.size)
+        return Warp(theta, grid, sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0))
+
+    @torch.inference_mode()
+    def compose(self, people: People, warp: Warp, keep: str, parse: bool = True) -> Composition:
+        """The TOM's picture; `parse=False` leaves the second decoder out."""
+        if self.tom is None:
+            raise RuntimeError("loaded for warps only")
+        made: Representation = represent(people.image, people.parse, people.keypoints, keep, people.size)
+        out = self.tom(_dense(made.channels), warp.cloth, warp.mask, parse=parse)
+        expected = None
+        if out.expected_parse is not None:
+            logits = F.interpolate(out.expected_parse, size=people.size, mode="bilinear", align_corners=False)
+            expected = logits.softmax(1)
+        tryon = out.tryon(warp.cloth)
+        result = made.region * tryon + (1.0 - made.region) * people.image
+        return Composition(out.rendered_person, out.composition_mask, expected, tryon, made.region, result)
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,306 @@
+"""Two photos in, one picture out: the pipeline behind `vtcli tryon`, `vtcli warp` and the Python API.
+
+photo → framing → parser → representation → GMM → TOM → composition → photo.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from vtcli.core import runtime
+from vtcli.core.data import labels as L
+from vtcli.core.data.garment import garment_mask
+from vtcli.core.data.images import alpha_mask, flatten
+from vtcli.core.errors import VtcliError
+from vtcli.core.models.load import load_parser
+from vtcli.core.models.tps import sample
+from vtcli.core.tryon import panel
+from vtcli.core.tryon.annotate import Annotator
+from vtcli.core.tryon.compose import Finished, finish, warp_full
+from vtcli.core.tryon.framing import Frame, NobodyFound, first_frame, people, viton_frame, whole
+from vtcli.core.tryon.garment import Garment, place
+from vtcli.core.tryon.networks import Composition, Networks, People, Warp
+from vtcli.core.weights import stage_file
+
+KEEPS = ("outside", "head")
+
+
+class UnfitPhoto(VtcliError):
+    """A photo that shows something else than it should; `force=True` goes on."""
+
+
+@dataclass
+class Seen:
+    """A person as the networks see her: her window of the photo, and what is in it.
+
+    `window` (h, w, 3) uint8 is the photo's own resolution; `people` and `probabilities` (1, 20, 256, 192) are
+    at the networks' size.
+    """
+
+    frame: Frame
+    window: np.ndarray
+    people: People
+    probabilities: Tensor
+
+
+@dataclass
+class TryOnResult:
+    """`image` is the result: the whole photo with `keep=outside`, the 3:4 window with `keep=head`. `region`
+    (H, W) bool, of the image's size, is what may differ from the photo. The rest is what `panel` shows."""
+
+    image: Image.Image
+    region: np.ndarray
+    seen: Seen
+    garment: Garment
+    warp: Warp
+    made: Composition
+    finished: Finished
+
+    def panel(self) -> Image.Image:
+        """The contact sheet: person, parse and pose, cloth, warped cloth, M_cm, I_rp, M_exp, result."""
+        cells = [
+            ("person", self.seen.window),
+            ("parse and pose", _annotated(self.seen)),
+            ("cloth", _picture(self.garment.at((256, 192))[0])),
+            ("warped cloth", _picture(self.warp.cloth)),
+            ("composition mask", _picture(self.made.composition_mask.expand(-1, 3, -1, -1) * 2 - 1)),
+            ("rendered person", _picture(self.made.rendered_person)),
+        ]
+        if self.made.expected_parse is not None:
+            parse = self.made.expected_parse.argmax(1)[0].cpu().numpy()
+            cells.append(("expected parse", panel.parse_picture(parse)))
+        cells.append(("result", self.finished.picture))
+        return panel.contact_sheet(cells)
+
+
+@dataclass
+class WarpResult:
+    """`image`: the warped garment with alpha (RGBA), of the photo's size, in place; `panel()` shows the warp."""
+
+    image: Image.Image
+    seen: Seen
+    garment: Garment
+    warp: Warp
+    warped: np.ndarray
+
+    def panel(self) -> Image.Image:
+        """Person, parse and pose, cloth, the warp on a regular grid, warped cloth, and it pasted on the person."""
+        lines = torch.from_numpy(panel.grid_picture((256, 192))).permute(2, 0, 1)[None].float() / 127.5 - 1.0
+        alpha = self.warped[..., 3:].astype(np.float32) / 255.0
+        pasted = self.seen.window * (1 - alpha) + self.warped[..., :3] * alpha
+        return panel.contact_sheet(
+            [
+                ("person", self.seen.window),
+                ("parse and pose", _annotated(self.seen)),
+                ("cloth", _picture(self.garment.at((256, 192))[0])),
+                ("warp of a grid", _picture(sample(lines, self.warp.grid.cpu()))),
+                ("warped cloth", _picture(self.warp.cloth)),
+                ("pasted on the person", (pasted + 0.5).astype(np.uint8)),
+            ],
+            columns=3,
+        )
+
+
+class TryOn:
+    """Virtual try-on with loaded weights.
+
+    >>> tryon = TryOn.load(device="cpu")
+    >>> tryon(Image.open("person.jpg"), Image.open("cloth.jpg")).save("out.png")
+    """
+
+    def __init__(self, networks: Networks, annotator: Annotator) -> None:
+        self.networks = networks
+        self.annotator = annotator
+        self.device = networks.device
+
+    @classmethod
+    def load(cls, weights: Path | str | None = None, device: str = "auto", tom: bool = True) -> TryOn:
+        """Load parser, GMM and TOM from a weights folder (None: those that come with vtcli) onto `device`
+        ("auto", "cpu", "cuda", "cuda:N", "mps"). `tom=False` loads what warping needs."""
+        runtime.keep_memory()
+        chosen = runtime.choose_device(device)
+        folder = Path(weights) if weights is not None else None
+        parser = load_parser(stage_file(folder, "parser"))
+        return cls(Networks.load(folder, chosen, tom), Annotator(parser, chosen))
+
+    def __call__(
+        self, person: Image.Image, cloth: Image.Image, *, keep: str = "outside",
+        cloth_mask: np.ndarray | None = None, parse: np.ndarray | None = None,
+        keypoints: np.ndarray | None = None, force: bool = False,
+    ) -> Image.Image:  # fmt: skip
+        """The person wearing the garment; see `run` for the arguments."""
+        return self.run(
+            person, cloth, keep=keep, cloth_mask=cloth_mask, parse=parse, keypoints=keypoints, force=force
+        ).image
+
+    def run(
+        self, person: Image.Image, cloth: Image.Image, *, keep: str = "outside",
+        cloth_mask: np.ndarray | None = None, parse: np.ndarray | None = None,
+        keypoints: np.ndarray | None = None, force: bool = False,
+    ) -> TryOnResult:  # fmt: skip
+        """Try `cloth` on `person`, with everything in between.
+
+        `keep` is "outside" (all that a change of top does not touch stays the photo's, pixel for pixel) or
+        "head" (the paper's: all but face and hair is drawn). Annotations that are given win over the project's
+        own: `cloth_mask` (h, w) bool of the garment's photo, `parse` (H, W) LIP labels and `keypoints` (18, 3)
+        of the person's photo. Raises NobodyFound and UnfitPhoto (not with `force`).
+        """
+        photo = _rgb(person)
+        seen = self.look(photo, parse, keypoints, force)
+        garment = self.cut_out(cloth, cloth_mask, force)
+        small, mask = (x.to(self.device) for x in garment.at(seen.people.size))
+        warp = self.networks.warp(seen.people, small, mask)
+        made = self.networks.compose(seen.people, warp, keep)
+        if keep == "head":
+            size = seen.window.shape[:2]
+            picture = _picture(F.interpolate(made.result, size=size, mode="bicubic", align_corners=False))
+            colours, alpha = warp_full(garment, warp.theta, size)  # type: ignore[arg-type]
+            warped = np.dstack([np.clip(colours + 0.5, 0, 255), alpha * 255.0 + 0.5]).astype(np.uint8)
+            finished = Finished(picture, np.ones(size, bool), warped)
+            return TryOnResult(Image.fromarray(picture), finished.region, seen, garment, warp, made, finished)
+        finished = finish(seen.window, seen.probabilities, seen.people, garment, warp, made)
+        result, region = photo.copy(), np.zeros(photo.shape[:2], bool)
+        _paste(result, finished.picture, seen.frame)
+        _paste(region, finished.region, seen.frame)
+        return TryOnResult(Image.fromarray(result), region, seen, garment, warp, made, finished)
+
+    def warp(
+        self, person: Image.Image, cloth: Image.Image, *, cloth_mask: np.ndarray | None = None,
+        parse: np.ndarray | None = None, keypoints: np.ndarray | None = None, force: bool = False,
+    ) -> WarpResult:  # fmt: skip
+        """The garment warped onto the person, in place; arguments as for `run`."""
+        photo = _rgb(person)
+        seen = self.look(photo, parse, keypoints, force)
+        garment = self.cut_out(cloth, cloth_mask, force)
+        small, mask = (x.to(self.device) for x in garment.at(seen.people.size))
+        warp = self.networks.warp(seen.people, small, mask)
+        colours, alpha = warp_full(garment, warp.theta, seen.window.shape[:2])  # type: ignore[arg-type]
+        warped = np.dstack([np.clip(colours + 0.5, 0, 255), alpha * 255.0 + 0.5]).astype(np.uint8)
+        canvas = np.zeros((*photo.shape[:2], 4), np.uint8)
+        _paste(canvas, warped, seen.frame)
+        return WarpResult(Image.fromarray(canvas), seen, garment, warp, warped)
+
+    def look(
+        self, photo: np.ndarray, parse: np.ndarray | None = None, keypoints: np.ndarray | None = None, force: bool = False
+    ) -> Seen:
+        """Find the person, bring her to VITON's framing, and annotate her. `photo` (H, W, 3) uint8."""
+        frame = self._find(photo, parse, keypoints, force)
+        picture = self._tensor(frame.photo(photo))
+        annotation = self.annotator(picture)
+        probabilities, joints = annotation.probabilities, annotation.keypoints
+        if parse is not None:
+            labels = torch.from_numpy(frame.labels(parse)).to(self.device)[None].long()
+            probabilities = F.one_hot(labels, L.LABELS).permute(0, 3, 1, 2).float()
+        if keypoints is not None:
+            joints = torch.from_numpy(frame.points_in(keypoints)).to(self.device)[None]
+        seen = Seen(
+            frame, frame.cut(photo), People(picture, probabilities.argmax(1).to(torch.uint8), joints), probabilities
+        )
+        if not force:
+            _refuse_unfit_person(seen)
+        return seen
+
+    def cut_out(self, cloth: Image.Image, mask: np.ndarray | None = None, force: bool = False) -> Garment:
+        """The garment of a shop photo, cut out by `mask`, its own alpha channel, or its plain background."""
+        rgb = _rgb(cloth)
+        if mask is None:
+            mask = alpha_mask(cloth.convert("RGBA")) if _has_alpha(cloth) else None
+        if mask is None:
+            mask = garment_mask(rgb)
+        if mask.shape != rgb.shape[:2]:
+            resized = Image.fromarray(mask).resize((rgb.shape[1], rgb.shape[0]), Image.Resampling.NEAREST)
+            mask = np.asarray(resized)
+        share = float(mask.mean())
+        if not force:
+            if share < 0.02 or share > 0.97:
+                raise UnfitPhoto(
+                    f"no garment stands out from the background ({share:.0%} of the picture was cut out); give a "
+                    "photo on a plain background, or --cloth-mask, or --force"
+                )
+            self._refuse_worn(rgb)
+        return place(rgb, mask)
+
+    def _find(
+        self, photo: np.ndarray, parse: np.ndarray | None, keypoints: np.ndarray | None, force: bool
+    ) -> Frame:
+        full = whole(photo)
+        if keypoints is not None and parse is not None:
+            return viton_frame(_marked(full.points_in(keypoints)), full)
+        labels = self.annotator(self._tensor(full.photo(photo))).parse[0].cpu().numpy()
+        found = people(labels)
+        if not found:
+            if force:
+                return full
+            raise NobodyFound("no person found in the photo; --force goes on with the whole picture")
+        rough = first_frame(labels, found[0], full)
+        joints = self.annotator(self._tensor(rough.photo(photo))).keypoints[0].cpu().numpy()
+        if keypoints is not None:
+            joints = _marked(rough.points_in(keypoints))
+        return viton_frame(joints, rough)
+
+    def _refuse_worn(self, rgb: np.ndarray) -> None:
+        labels = self.annotator(self._tensor(whole(rgb).photo(rgb))).parse[0].cpu().numpy()
+        face, arms = float((labels == L.FACE).mean()), float(np.isin(labels, L.ARM_LABELS).mean())
+        hair = float((labels == L.HAIR).mean())
+        if face > 0.01 and (arms > 0.01 or hair > 0.01):
+            raise UnfitPhoto(
+                f"the garment's picture shows a person (face {face:.0%}, arms {arms:.0%} of it); give a photo of the "
+                "garment alone, or --cloth-mask, or --force"
+            )
+
+    def _tensor(self, picture: np.ndarray) -> Tensor:
+        return torch.from_numpy(picture.copy()).to(self.device).permute(2, 0, 1)[None].float() / 127.5 - 1.0
+
+
+def _refuse_unfit_person(seen: Seen) -> None:
+    labels = seen.people.parse[0]
+    shares = {name: float(torch.isin(labels, torch.tensor(which, device=labels.device)).float().mean()) for name, which in
+              (("clothes", [*L.TOP_LABELS, L.JUMPSUITS]), ("face", [L.FACE]), ("hair", [L.HAIR]))}  # fmt: skip
+    if shares["clothes"] < 0.02:
+        raise NobodyFound(
+            f"no upper garment seen on the person ({shares['clothes']:.1%} of her window); --force goes on"
+        )
+    nose, eyes = seen.people.keypoints[0, L.NOSE, 2], seen.people.keypoints[0, [L.R_EYE, L.L_EYE], 2]
+    if shares["hair"] > 0.02 and shares["face"] < 0.004 and float(nose) <= 0 and float(eyes.max()) <= 0:
+        raise UnfitPhoto("the person seems to be seen from behind (hair, but no face); --force goes on")
+
+
+def _marked(keypoints: np.ndarray) -> np.ndarray:
+    """Given joints count as certain wherever they are present."""
+    out = keypoints.copy()
+    out[:, 2] = np.where((out[:, 0] > 1) & (out[:, 1] > 1), 1.0, 0.0)
+    return out
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    return np.asarray(image if image.mode == "RGB" else flatten(image.convert("RGBA")))
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+
+
+def _paste(whole_array: np.ndarray, window: np.ndarray, frame: Frame) -> None:
+    height, width = whole_array.shape[:2]
+    top, left = max(frame.top, 0), max(frame.left, 0)
+    bottom, right = min(frame.top + frame.height, height), min(frame.left + frame.width, width)
+    whole_array[top:bottom, left:right] = window[
+        top - frame.top : bottom - frame.top, left - frame.left : right - frame.left
+    ]
+
+
+def _picture(x: Tensor) -> np.ndarray:
+    out: np.ndarray = ((x[0].clamp(-1, 1) + 1) * 127.5 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return out
+
+
+def _annotated(seen: Seen) -> np.ndarray:
+    photo = _picture(seen.people.image)
+    return panel.pose_picture(photo, seen.people.parse[0].cpu().numpy(), seen.people.keypoints[0].cpu().numpy())

@@ -1,0 +1,93 @@
+"""Weights files: safetensors, half precision on disk, with what they are in the header. Never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from vtcli.core.errors import VtcliError
+from vtcli.core.files import write_atomically
+
+DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "weights"
+"""The weights that come with vtcli."""
+FORMAT = "vtcli-weights"
+
+
+def save_weights(path: Path, network: nn.Module, facts: dict[str, Any], half: bool = True) -> None:
+    """Write a network's state to `path` (float16 unless `half` is False) with JSON-ready `facts` as header."""
+    tensors = {}
+    for key, value in network.state_dict().items():
+        value = value.detach().cpu()
+        tensors[key] = (value.half() if half and value.is_floating_point() else value).contiguous()
+    data = save(tensors, metadata={"format": FORMAT, "facts": json.dumps(facts)})
+    write_atomically(path, lambda stream: stream.write(data))
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The header of a weights file; VtcliError when it is not one."""
+    return _open(path)[0]
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and float32 state of a weights file."""
+    facts, tensors = _open(path, tensors=True)
+    return facts, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load `state` (of the file `path`, for messages) into `network`, all of it."""
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as problem:
+        first = str(problem).splitlines()[-1].strip()
+        raise VtcliError(f"{path}: does not fit the network its header names ({first})") from problem
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def stage_file(folder: Path | None, stage: str) -> Path:
+    """`folder/<stage>.safetensors` (default folder: the weights that come with vtcli), which must exist.
+
+    `folder` may also be a run's folder (`runs`, with `<stage>/best.safetensors`) or a weights file itself.
+    """
+    root = Path(folder) if folder is not None else DEFAULT_FOLDER
+    for path in (root / f"{stage}.safetensors", root / stage / "best.safetensors", root):
+        if path.is_file():
+            return path
+    raise VtcliError(
+        f"{root}: no {stage}.safetensors here; name a folder that has one with --weights, "
+        f"or train one with `vtcli train {stage}`"
+    )
+
+
+def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not Path(path).is_file():
+        raise VtcliError(f"{path}: no such weights file")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise VtcliError(f"{path}: not a vtcli weights file; foreign ones go through `vtcli weights import`")
+            facts: dict[str, Any] = json.loads(header["facts"])
+            if not isinstance(facts, dict):
+                raise ValueError("its facts are not an object")
+            values: dict[str, Tensor] = {}
+            if tensors:
+                values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as problem:
+        raise VtcliError(f"{path}: not a readable safetensors file ({problem})") from problem
+    for key, value in values.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise VtcliError(f"{path}: {key} holds values that are not finite")
+    return facts, values
