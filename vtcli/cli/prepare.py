@@ -39,8 +39,8 @@ class Labels(StrEnum):
 
 
 def prepare(
-    data_dir: Annotated[Path, typer.Argument(help="Folder with train/ and test/, or with image/ and cloth/.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the prepared splits.")] = Path("prepared"),
+    data_dir: Annotated[Path, typer.Argument(help="Folder with train/ and test/, or image/ and cloth/.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store.")] = Path("prepared"),
     split: Annotated[Split, typer.Option("--split", help="Which splits to prepare.")] = Split.ALL,
     size: Annotated[
         str, typer.Option("--size", metavar="HEIGHTxWIDTH", help="Size of the pictures in the store.")
@@ -57,7 +57,7 @@ def prepare(
     ] = False,
     labels: Annotated[
         Labels | None,
-        typer.Option("--labels", help="Label set of the parse maps; default: cihp in VITON-HD, lip elsewhere."),
+        typer.Option("--labels", help="Labels of the parse maps; default: cihp in VITON-HD, else lip."),
     ] = None,
     weights: Weights = None,
     device: Device = "auto",
@@ -80,7 +80,7 @@ def prepare(
     console.set_quiet(quiet)
     options = PrepareOptions(
         size=_size(size),
-        split=None if split is Split.ALL else split.value,
+        split="train" if split is Split.TRAIN else "test" if split is Split.TEST else None,
         jobs=jobs,
         force=force,
         keep_duplicates=keep_duplicates,
@@ -130,7 +130,7 @@ def _follow(events: Iterator[Event]) -> list[SplitDone]:
                 counts = ", ".join(f"{s} {n:,} pairs" for s, n in event.splits.items())
                 console.say(f"{event.layout} layout, parse maps in {event.labels.upper()} labels: {counts}")
             elif isinstance(event, SplitStarted):
-                if 0 < event.kept and event.read < event.total:
+                if event.kept > 0 and event.read < event.total:
                     console.say(f"{event.split}: {event.kept:,} pairs are there already, going on from there")
             elif isinstance(event, Advanced):
                 if current != (event.split, event.task):

@@ -97,6 +97,7 @@ def score(
     from vtcli.core.scoring.evaluate import Options, evaluate
     from vtcli.core.scoring.paired import default_jobs
 
+    runtime.keep_memory()
     options = Options(
         reference=reference, inception_weights=inception_weights, lpips_weights=lpips_weights,
         jobs=jobs or default_jobs(), bootstrap=bootstrap, seed=seed, need_statistics=save_stats is not None,

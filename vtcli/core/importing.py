@@ -6,6 +6,7 @@ containers and runs nothing.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,10 @@ def import_weights(source: Path, out: Path, stage: str | None = None, force: boo
         raise VtcliError(f"{source}: neither CP-VTON's GMM nor its TOM (it holds {some} …)")
     if stage is not None and stage != found:
         raise UsageProblem(f"--stage {stage}: {source} holds the weights of a {found}")
-    network = _network(found)
-    network.load_state_dict(_mapped(state, _names(found, network), network.state_dict(), source))
+    with torch.device("meta"):  # every value comes from the file
+        network = _network(found)
+    mapped = _mapped(state, _names(found, network), network.state_dict(), source)
+    network.load_state_dict(mapped, assign=True)
     path = out / f"{found}.safetensors"
     if path.exists() and not force:
         raise VtcliError(f"{path}: exists already; choose another --out, or replace it with --force")
@@ -71,7 +74,8 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise VtcliError(f"{path}: no such file")
     try:
-        value: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickle's dialects
+            value: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises many kinds for a broken file
         raise VtcliError(
             f"{path}: not a file of plain tensors that can be read without running code ({type(problem).__name__})"
@@ -144,7 +148,7 @@ def _mapped(
     for ours, target in own.items():
         theirs = names[ours]
         if theirs not in state and theirs.endswith(".num_batches_tracked"):
-            mapped[ours] = torch.zeros_like(target)  # files of PyTorch before 0.4.1 have none
+            mapped[ours] = torch.zeros((), dtype=target.dtype)  # files of PyTorch before 0.4.1 have none
             continue
         if theirs not in state:
             raise VtcliError(f"{source}: {theirs} is missing")

@@ -59,12 +59,16 @@ def sha256(path: Path) -> str:
 def stage_file(folder: Path | None, stage: str) -> Path:
     """`folder/<stage>.safetensors` (default folder: the weights that come with vtcli), which must exist.
 
-    `folder` may also be a run's folder (`runs`, with `<stage>/best.safetensors`) or a weights file itself.
+    `folder` may also be a run's folder (`runs`, with `<stage>/best.safetensors`) or a weights file itself. A
+    folder without a parser goes with the parser that comes with vtcli: it is no part of a trained system.
     """
     root = Path(folder) if folder is not None else DEFAULT_FOLDER
     for path in (root / f"{stage}.safetensors", root / stage / "best.safetensors", root):
         if path.is_file():
             return path
+    shipped = DEFAULT_FOLDER / "parser.safetensors"
+    if stage == "parser" and root.is_dir() and shipped.is_file():
+        return shipped
     raise VtcliError(
         f"{root}: no {stage}.safetensors here; name a folder that has one with --weights, "
         f"or train one with `vtcli train {stage}`"

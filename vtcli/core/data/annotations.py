@@ -52,9 +52,7 @@ def read_parse(path: Path, labels: LabelSet = "lip") -> np.ndarray:
     return table[values]
 
 
-def read_pose(
-    path: Path, size: tuple[int, int] | None = None, *, allow_empty: bool = False
-) -> np.ndarray:
+def read_pose(path: Path, size: tuple[int, int] | None = None, *, allow_empty: bool = False) -> np.ndarray:
     """Read OpenPose's JSON as COCO-18 joints, float32 (18, 3): x, y in the photo's pixels, confidence.
 
     Takes `pose_keypoints` (older) and `pose_keypoints_2d`, 18 joints or BODY_25. Of several people the one

@@ -1,151 +1,273 @@
-"""A garment cut out of its shop photo: a mask for photos with a plain background."""
+"""A garment cut out of its shop photo: a mask for photos with a plain background.
+
+1. The background is a smooth surface (quadratic in x and y) fitted robustly to the picture's border: it may
+   be of any colour and lit unevenly, and the garment may touch the border.
+2. What differs from it is a candidate. Gaps in weak outlines (white on white) are bridged before the
+   background is flooded from the border, and only as deep as the gaps are wide.
+3. The flood is then taken further where that is no leak: through the halo that JPEG leaves around strong
+   edges, through openings between arm and body, and through soft shadows (found as watershed basins that
+   are darker but not tinted and fade out on their far side).
+4. The edge is put where the difference reaches a share of the garment's own, at full size.
+
+A background without a plain colour goes to GrabCut (Rother et al., SIGGRAPH 2004) instead.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 
 VERSION = 1
 """Goes up when masks change, so that a prepared store knows that its masks are old."""
 
-_WORK = 256
-_LEAST = 2.0
-_MOST = 30.0
-_SHARE = 0.3
-_TRIM = 8
+_WORK = 256  # the longer side at which all but the edge is decided; distances below are in its pixels
+_GAP = 3  # half the widest gap in an outline that is bridged
+_PAD = 10
+_LEAST = 2.5  # levels of 255 that count as a difference at the least
+_HALO_SHARE, _HALO_MOST, _HALO_REACH = 0.12, 20.0, 24
+_EDGE_SHARE, _EDGE_MOST, _EDGE_REACH = 0.3, 30.0, 3
+_PLAIN = 0.4  # share of border pixels that a plain background explains
 
 
-def garment_mask(rgb):
-    import cv2
-    h, w = rgb.shape[:2]
-    scale = max(h, w) / _WORK
-    small = rgb
-    if scale > 1.25:
-        small = cv2.resize(rgb, (max(1, round(w / scale)), max(1, round(h / scale))), interpolation=cv2.INTER_AREA)
-    return segment(small.astype(np.float32))
+def garment_mask(rgb: np.ndarray) -> np.ndarray:
+    """Cut the garment out of a shop photo.
 
-def background(img, iters=6):
-    h, w = img.shape[:2]
-    ring = np.zeros((h, w), bool)
-    b = max(2, min(h, w) // 48)
-    ring[:b] = ring[-b:] = True
-    ring[:, :b] = ring[:, -b:] = True
-    ys, xs = np.nonzero(ring)
-    v = img[ys, xs]
-    # mode colour
-    q = (v // 16).astype(int)
-    code = (q[:, 0] << 8) | (q[:, 1] << 4) | q[:, 2]
-    top = np.bincount(code).argmax()
-    c0 = np.median(v[code == top], axis=0)
-    return ring, ys, xs, v, c0
+    Takes (H, W, 3) uint8 of any size, returns bool (H, W). All False where nothing stands out from the
+    background.
+    """
+    height, width = rgb.shape[:2]
+    scale = max(height, width) / _WORK
+    if scale <= 1.25:
+        return _cut(rgb).mask
+    size = (max(1, round(width / scale)), max(1, round(height / scale)))
+    return _sharpen(rgb, _cut(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
 
-def basis(ys, xs, h, w, order):
-    x = xs / w * 2 - 1
-    y = ys / h * 2 - 1
-    cols = [np.ones_like(x), x, y]
-    if order > 1:
-        cols += [x * x, x * y, y * y]
-    return np.stack(cols, -1).astype(np.float32)
 
-def fit(img, ys, xs, v, order=2, iters=8):
-    h, w = img.shape[:2]
-    A = basis(ys, xs, h, w, order)
-    return A
+@dataclass
+class _Cut:
+    """The garment at working size, and what decides its edge: the background's colours (h, w, 3), and the
+    difference from them (h, w) above which a pixel is garment."""
 
-def segment(img):
-    import cv2
-    h, w = img.shape[:2]
-    B, s = model(img)
-    return segment_with(img, B, s)
+    mask: np.ndarray
+    background: np.ndarray
+    threshold: np.ndarray
 
-def model(img):
-    h, w = img.shape[:2]
-    ring, ys, xs, v, c0 = background(img)
-    A = basis(ys, xs, h, w, 2)
-    r = np.abs(v - c0).max(1)
-    # start from the commonest colour, widen while the fit explains the border
-    coef = np.zeros((A.shape[1], 3), np.float32); coef[0] = c0
-    tol = 40.0
-    for _ in range(8):
-        wgt = np.clip(1 - (r / tol) ** 2, 0, None) ** 2
-        Aw = A * wgt[:, None]
-        coef = np.linalg.solve(A.T @ Aw + 1e-2 * np.eye(A.shape[1], dtype=np.float32) , Aw.T @ v)
-        r = np.abs(v - A @ coef).max(1)
-        inl = r < tol
-        med = np.median(r[inl]) if inl.any() else 0
-        tol = max(6.0, min(tol, 5 * 1.5 * med + 2))
-    Y, X = np.mgrid[:h, :w]
-    B = (basis(Y.ravel(), X.ravel(), h, w, 2) @ coef).reshape(h, w, 3)
-    inl = r < tol
-    s = 1.48 * np.median(r[inl]) if inl.any() else 1.0
-    return np.clip(B, 0, 255), float(s)
 
-def disc(n):
-    import cv2
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n))
+def _cut(rgb: np.ndarray) -> _Cut:
+    picture = rgb.astype(np.float32)
+    background, noise, explained = _fit_background(picture)
+    if explained < _PLAIN:
+        return _Cut(_grab_cut(rgb), background, np.full(rgb.shape[:2], np.inf, np.float32))
+    residual = cv2.copyMakeBorder(picture - background, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_CONSTANT)
+    smooth = _largest(np.abs(cv2.GaussianBlur(residual, (0, 0), 1.0)))
+    fine = _largest(np.abs(cv2.GaussianBlur(residual, (0, 0), 0.5)))
+    least = max(_LEAST, 2.0 * noise)
 
-R = 5
-PR = 20
-HF = 0.08
-HC = 12
-def grow(out, into, n):
-    import cv2
-    cross = disc(3)
-    for _ in range(n):
-        out = out | (cv2.dilate(out, cross) & into)
-    return out
+    candidate = (smooth > least).astype(np.uint8)
+    outside = _from_border(cv2.morphologyEx(candidate, cv2.MORPH_CLOSE, _disc(2 * _GAP + 1)))
+    outside = _grow(outside, 1 - candidate, _GAP + 1)
 
-def segment_with(img, B, s):
-    import cv2
-    h, w = img.shape[:2]
-    pad = 2 * R
-    res = np.pad(img - B, ((pad, pad), (pad, pad), (0, 0)))
-    d = np.abs(cv2.GaussianBlur(res, (0, 0), 1.0)).max(2)
-    fine = np.abs(cv2.GaussianBlur(res, (0, 0), 0.5)).max(2)
-    low = max(_LEAST, 2.0 * s)
-    cand = (d > low).astype(np.uint8)
-    closed = cv2.morphologyEx(cand, cv2.MORPH_CLOSE, disc(2 * R + 1))
-    out = outside(closed).astype(np.uint8)
-    out = grow(out, 1 - cand, R + 1)
-    D = local(fine, 1 - out)
-    halo = (d < np.clip(HF * D, low, HC)).astype(np.uint8)
-    more = grow(out, halo, 24)
-    out |= cv2.morphologyEx(more, cv2.MORPH_OPEN, disc(7))
-    # pockets
-    n, lab, stats, _ = cv2.connectedComponentsWithStats(halo & (1 - out), connectivity=4)
-    for k in range(1, n):
-        x, y, bw, bh, area = stats[k]
-        if area < 25:
+    contrast = _contrast(fine, 1 - outside)
+    halo = (smooth < np.clip(_HALO_SHARE * contrast, least, _HALO_MOST)).astype(np.uint8)
+    # Only where a disc fits: the white stripes of a striped top also look like halo, and are narrow.
+    outside |= cv2.morphologyEx(_grow(outside, halo, _HALO_REACH), cv2.MORPH_OPEN, _disc(7))
+    shadow = _shadows(picture, background, smooth, least, outside)
+    outside |= shadow
+    outside |= _openings(halo & (1 - outside), smooth, least, outside)
+
+    threshold = np.clip(_EDGE_SHARE * _contrast(fine, 1 - outside), least, _EDGE_MOST)
+    outside = _grow(outside, (fine < threshold).astype(np.uint8), _EDGE_REACH)
+    threshold[shadow > 0] = np.inf
+    mask = cv2.morphologyEx(1 - outside, cv2.MORPH_CLOSE, _disc(3))
+    inner = np.s_[_PAD:-_PAD, _PAD:-_PAD]
+    return _Cut(_main_parts(mask[inner]), background, threshold[inner].astype(np.float32))
+
+
+def _fit_background(picture: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Quadratic surface through the border's commonest colour: (h, w, 3), its noise in levels, and the share
+    of border pixels that lie on it."""
+    height, width = picture.shape[:2]
+    frame = max(2, min(height, width) // 48)
+    border = np.ones((height, width), bool)
+    border[frame:-frame, frame:-frame] = False
+    rows, columns = np.nonzero(border)
+    colours = picture[rows, columns]
+    bins = (colours / 16).astype(np.int64) @ np.array([256, 16, 1])
+    commonest = np.median(colours[bins == np.bincount(bins).argmax()], axis=0)
+    terms = _surface_terms(rows, columns, height, width)
+    off = _largest(np.abs(colours - commonest))
+    tolerance = 40.0
+    solution = np.zeros((terms.shape[1], 3))
+    for _ in range(8):  # iteratively reweighted least squares with Tukey's biweight
+        weights = np.clip(1 - (off / tolerance) ** 2, 0, None)[:, None] ** 2
+        system = terms.T @ (terms * weights) + 1e-2 * np.eye(terms.shape[1])
+        solution = np.linalg.solve(system, (terms * weights).T @ colours)
+        off = _largest(np.abs(colours - terms @ solution))
+        near = off[off < tolerance]
+        tolerance = max(6.0, min(tolerance, 7.5 * float(np.median(near)) + 2 if near.size else tolerance))
+    near = off[off < tolerance]
+    noise = 1.48 * float(np.median(near)) if near.size else 0.0
+    y, x = np.mgrid[:height, :width]
+    surface = (_surface_terms(y, x, height, width) @ solution).clip(0, 255).astype(np.float32)
+    return surface, noise, near.size / len(off)
+
+
+def _surface_terms(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> np.ndarray:
+    x, y = 2.0 * columns / width - 1, 2.0 * rows / height - 1
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
+
+
+def _from_border(solid: np.ndarray) -> np.ndarray:
+    """Pixels that are not solid and hang together with the padded picture's corner; uint8."""
+    labels = cv2.connectedComponents(1 - solid, connectivity=4)[1]
+    return (labels == labels[0, 0]).astype(np.uint8)
+
+
+def _grow(region: np.ndarray, into: np.ndarray, steps: int) -> np.ndarray:
+    """`region` and what of `into` is reached from it in `steps` steps."""
+    cross = _disc(3)
+    for _ in range(steps):
+        wider = region | (cv2.dilate(region, cross) & into)
+        if np.array_equal(wider, region):
+            break
+        region = wider
+    return region
+
+
+def _contrast(difference: np.ndarray, garment: np.ndarray) -> np.ndarray:
+    """Mean difference from the background over the garment's inside, nearby."""
+    inside = cv2.erode(garment, _disc(5)).astype(np.float32)
+    weight = cv2.blur(inside, (25, 25))
+    return cv2.blur(difference * inside, (25, 25)) / np.maximum(weight, 1e-3)
+
+
+def _openings(candidates: np.ndarray, smooth: np.ndarray, least: float, outside: np.ndarray) -> np.ndarray:
+    """Of the enclosed `candidates`, those where the background shows, rather than a part that is as light.
+
+    Openings lie in a garment that differs clearly from the background, and do not differ themselves.
+    """
+    found = np.zeros_like(outside)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(candidates, connectivity=4)
+    for label in range(1, count):
+        if stats[label, cv2.CC_STAT_AREA] < 25:
             continue
-        sl = np.s_[max(0, y - 3):y + bh + 3, max(0, x - 3):x + bw + 3]
-        comp = (lab[sl] == k).astype(np.uint8)
-        ring = (cv2.dilate(comp, disc(7)) & (1-comp) & (1 - out[sl])).astype(bool)
-        if not ring.any(): continue
-        rm = np.median(d[sl][ring]); cm = np.median(d[sl][comp > 0])
-        if (rm > PR and cm < max(low, 0.06 * rm)) or (rm > 8 and cm < 0.4 * low):
-            out[sl] |= comp
-    thr = np.clip(_SHARE * local(fine, 1 - out), low, _MOST)
-    out = grow(out, (fine < thr).astype(np.uint8), 3)
-    mask = 1 - out
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, disc(3))
-    mask = mask[pad:-pad, pad:-pad]
-    return keep(mask)
+        window = _window(stats[label])
+        part = (labels[window] == label).astype(np.uint8)
+        ring = (cv2.dilate(part, _disc(7)) & (1 - part) & (1 - outside[window])) > 0
+        if not ring.any():
+            continue
+        around, within = np.median(smooth[window][ring]), np.median(smooth[window][part > 0])
+        if (around > 20 and within < max(least, 0.06 * around)) or (around > 8 and within < 0.4 * least):
+            found[window] |= part
+    return found
 
-def local(d, region):
-    import cv2
-    core = cv2.erode(region, disc(5)).astype(np.float32)
-    return cv2.blur(d * core, (25, 25)) / np.maximum(cv2.blur(core, (25, 25)), 1e-3)
 
-def outside(closed):
-    import cv2
-    n, lab = cv2.connectedComponents((1 - closed), connectivity=4)
-    ids = np.unique(np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]]))
-    ids = ids[ids > 0]
-    return np.isin(lab, ids)
+def _shadows(
+    picture: np.ndarray, background: np.ndarray, smooth: np.ndarray, least: float, outside: np.ndarray
+) -> np.ndarray:
+    """Soft shadows between `outside` and the garment; uint8.
 
-def keep(mask):
-    import cv2
-    n, lab, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if n < 2: return mask.astype(bool)
-    area = stats[1:, cv2.CC_STAT_AREA]
-    ok = np.nonzero(area >= 0.03 * area.max())[0] + 1
-    return np.isin(lab, ok)
+    Watershed splits what is not outside at its strongest edges into a core and a rim. A part of the rim is a
+    shadow if it is the background's colour but darker, meets the garment along a good part of its outline in
+    an edge, and fades to nothing on the other side; a light garment's own rim ends at once.
+    """
+    ratio = cv2.GaussianBlur(picture, (0, 0), 1.0) / np.maximum(background, 16)
+    ratio = cv2.copyMakeBorder(ratio, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_CONSTANT, value=(1.0, 1.0, 1.0, 1.0))
+    tint, shade = _largest(ratio) + _largest(-ratio), ratio @ np.full(3, 1 / 3, np.float32)
+    slope = np.hypot(cv2.Sobel(shade, cv2.CV_32F, 1, 0), cv2.Sobel(shade, cv2.CV_32F, 0, 1)) / 8
+    rest = 1 - outside
+    depth = cv2.distanceTransform(rest, cv2.DIST_L2, 3)
+    sure = (depth > 0.12 * min(picture.shape[:2])) | ((rest > 0) & ((tint > 0.06) | (shade < 0.5)))
+    found = np.zeros_like(outside)
+    if not sure.any():
+        return found
+    markers = np.where(outside > 0, 1, np.where(sure, 2, 0)).astype(np.int32)
+    cv2.watershed(((ratio - 0.5) * 500).clip(0, 255).astype(np.uint8), markers)
+    rim = ((markers == 1) & (rest > 0)).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(rim, connectivity=4)
+    for label in range(1, count):
+        area = stats[label, cv2.CC_STAT_AREA]
+        if not 30 <= area < 0.5 * rest.sum():
+            continue
+        window = _window(stats[label])
+        part = labels[window] == label
+        outline = cv2.dilate(part.astype(np.uint8), _disc(3)) & ~part
+        outer, inner = outline & outside[window], (outline & rest[window]) > 0
+        near, far = part & (depth[window] <= 4), part & (depth[window] > 4)
+        if far.sum() <= 10 or not near.any():
+            continue
+        dark = float(np.median(smooth[window][far]))
+        softness = float(np.median(smooth[window][near])) / dark
+        edge = float(np.median(cv2.dilate(slope[window], _disc(5))[inner])) if inner.any() else 0.0
+        if (
+            outer.sum() > 0.25 * outline.sum()
+            and inner.sum() > 0.2 * outline.sum()
+            and dark > 2 * least
+            and (tint[window][part] < 0.035).mean() > 0.8
+            and ((softness < 0.42 and edge > 0.01) or (softness < 0.6 and edge > 0.03))
+        ):
+            found[window] |= part
+    return found
+
+
+def _grab_cut(rgb: np.ndarray) -> np.ndarray:
+    """Foreground by GrabCut from a frame around the picture; for backgrounds that are not plain."""
+    height, width = rgb.shape[:2]
+    if min(height, width) < 16:
+        return np.zeros((height, width), bool)
+    labels = np.full((height, width), cv2.GC_BGD, np.uint8)
+    y, x = max(2, height // 32), max(2, width // 32)
+    labels[y:-y, x:-x] = cv2.GC_PR_FGD
+    cv2.setRNGSeed(0)
+    try:
+        cv2.grabCut(rgb, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
+    except cv2.error:  # too few colours for its mixtures
+        return np.zeros((height, width), bool)
+    mask = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    mask = 1 - _from_border(cv2.morphologyEx(padded, cv2.MORPH_OPEN, _disc(3)))[1:-1, 1:-1]
+    return _main_parts(mask)
+
+
+def _main_parts(mask: np.ndarray) -> np.ndarray:
+    """Connected parts of at least 3% of the largest one; bool."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if count < 2:
+        return np.zeros(mask.shape, bool)
+    area = stats[:, cv2.CC_STAT_AREA]
+    keep = area >= max(4.0, 0.03 * area[1:].max())
+    keep[0] = False
+    return np.asarray(keep[labels])
+
+
+def _sharpen(rgb: np.ndarray, cut: _Cut) -> np.ndarray:
+    """The working-size mask at the picture's own size, its edge decided anew from the full-size pixels."""
+    height, width = rgb.shape[:2]
+    small = np.where(cut.mask, 255, 0).astype(np.uint8)
+    mask = (cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR) >= 128).astype(np.uint8)
+    if not np.isfinite(cut.threshold).any():
+        return mask > 0
+    scale = max(height / small.shape[0], width / small.shape[1])
+    reach = _disc(2 * round(1.5 * scale) + 1)
+    rows, columns = np.nonzero(cv2.dilate(mask, reach) != cv2.erode(mask, reach))
+    at = rows * small.shape[0] // height, columns * small.shape[1] // width
+    difference = _largest(np.abs(rgb[rows, columns] - cut.background[at]))
+    mask[rows, columns] = difference > cut.threshold[at]
+    return _main_parts(cv2.medianBlur(mask, 3 if scale < 3 else 5))
+
+
+def _largest(channels: np.ndarray) -> np.ndarray:
+    """Maximum over the three channels; NumPy's own is slow along so short an axis."""
+    return np.maximum(np.maximum(channels[..., 0], channels[..., 1]), channels[..., 2])
+
+
+def _window(stats: np.ndarray) -> tuple[slice, slice]:
+    """A component's bounding box and three pixels around it."""
+    x, y, width, height = (int(v) for v in stats[:4])
+    return slice(max(0, y - 3), y + height + 3), slice(max(0, x - 3), x + width + 3)
+
+
+def _disc(size: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))

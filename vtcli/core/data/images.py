@@ -219,7 +219,9 @@ def _read(source: Source, finish: Any) -> Image.Image:
                 return result.copy() if result is image else result
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as problem:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
-        raise VtcliError(f"{name}: too many pixels (the limit is {limit} million); scale it down") from problem
+        raise VtcliError(
+            f"{name}: too many pixels (the limit is {limit} million); scale it down"
+        ) from problem
     except FileNotFoundError as problem:
         raise VtcliError(f"{name}: no such file") from problem
     except IsADirectoryError as problem:

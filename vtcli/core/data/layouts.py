@@ -4,7 +4,7 @@
     VITON-HD  the same with image-parse-v3 and openpose_json
     raw       image/ and cloth/ with equal names, in DATA_DIR itself or in train/ and test/
 
-Only the photo and the garment must be there; any other file of a pair may be missing. Nothing is decoded here.
+Only the photo and the garment must be there; any other file of a pair may be missing. Nothing is decoded.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class SplitFiles:
 
 @dataclass
 class Layout:
-    """What a data folder holds. `kind` is "viton", "viton-hd" or "raw"; `labels` its parse maps' label set."""
+    """What a data folder holds; `kind` is "viton", "viton-hd" or "raw"."""
 
     kind: str
     root: Path
@@ -207,7 +207,9 @@ def _read_split(root: Path, split: SplitName, folder: Path) -> SplitFiles:
     ready = []
     for name, cloth in listed:
         if name not in images:
-            skipped.append(Skip(relative_name(root, folder / "image" / name), "listed, but there is no such photo"))
+            skipped.append(
+                Skip(relative_name(root, folder / "image" / name), "listed, but there is no such photo")
+            )
         elif cloth is None or cloth not in cloths:
             what = "no garment with its name" if cloth is None else f"its garment {cloth} is missing"
             skipped.append(Skip(relative_name(root, images[name]), what))
@@ -269,10 +271,8 @@ def _files(root: Path, folder: Path, suffixes: tuple[str, ...], skipped: list[Sk
 
 def relative_name(root: Path, path: Path) -> str:
     """`path` as people read it: relative to `root` where it lies in it, always valid Unicode."""
-    try:
+    if path.is_relative_to(root):
         path = path.relative_to(root)
-    except ValueError:
-        pass
     return str(path).encode(errors="backslashreplace").decode()
 
 

@@ -82,9 +82,7 @@ class PairReader:
         keypoints = np.zeros((JOINTS, 3), np.float32)
         if pair.pose_file is not None:
             size = photo.shape[:2]
-            keypoints = fit.points(
-                _try(pair.pose_file, lambda path: read_pose(path, size, allow_empty=True))
-            )
+            keypoints = fit.points(_try(pair.pose_file, lambda path: read_pose(path, size, allow_empty=True)))
         if not keypoints.any():
             derived.append("keypoints")
 
@@ -118,7 +116,7 @@ def content_hash(*pictures: np.ndarray) -> str:
     digest = blake2b(digest_size=16)
     for picture in pictures:
         digest.update(repr(picture.shape).encode())
-        digest.update(np.ascontiguousarray(picture))
+        digest.update(np.ascontiguousarray(picture).data)
     return digest.hexdigest()
 
 

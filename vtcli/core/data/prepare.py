@@ -20,7 +20,7 @@ from vtcli.core.data.annotations import LabelSet
 from vtcli.core.data.garment import VERSION as GARMENT_VERSION
 from vtcli.core.data.journal import Journal, ShardRecord, input_chain
 from vtcli.core.data.labels import JOINTS, LABELS
-from vtcli.core.data.layouts import Layout, PairFiles, Skip, SplitFiles, SplitName, find_layout, relative_name
+from vtcli.core.data.layouts import Layout, Skip, SplitFiles, SplitName, find_layout, relative_name
 from vtcli.core.data.pairs import Pair, PairReader
 from vtcli.core.data.store import (
     FIELDS,
@@ -72,7 +72,7 @@ class LayoutFound:
 
 @dataclass(frozen=True)
 class SplitStarted:
-    """Work on a split begins. Of its `total` pairs `read` need no reading; `kept` of them are in the store."""
+    """Work on a split begins. Of its `total` pairs `read` need no reading; the store has `kept`."""
 
     split: str
     total: int
@@ -82,7 +82,7 @@ class SplitStarted:
 
 @dataclass(frozen=True)
 class Advanced:
-    """`done` of the split's pairs are read. `task` is "prepare", or "compare" while training photos are hashed."""
+    """`done` of the split's pairs are read; `task` "compare": only their photos, to see what is in both splits."""
 
     split: str
     task: str
@@ -98,7 +98,7 @@ class SplitDone:
 
     `listed` there were, `written` are in the store, `different` of those differ by content, `duplicates` were
     left out as repetitions, `seen` have a photo that the training split has too (None without one), `unseen`
-    different pairs have not; `derived` counts the fields that the project made. `unchanged`: it was all there.
+    different pairs have not; `derived` counts the fields that vtcli made. `unchanged`: it was all there.
     """
 
     split: str
@@ -167,7 +167,7 @@ class _Annotator:
         return self._loaded
 
     def fill(self, pairs: Sequence[Pair]) -> str:
-        """Fill in the missing parse maps and joints of `pairs`; returns the weights' hash, if it came to it."""
+        """Fill in the missing parse maps and joints of `pairs`; returns the weights' hash if used."""
         needy = [p for p in pairs if {"parse", "keypoints"} & set(p.derived)]
         if not needy:
             return ""
@@ -226,7 +226,12 @@ class _SplitMaker:
 
     def make_shards(self) -> Iterator[Event]:
         """Write the shards that are missing."""
-        self.journal.records = self._usable_records()
+        self.journal.records = [] if self.options.force else self._usable_records()
+        if not self.journal.records and not self.options.force and (self.folder / "manifest.json").is_file():
+            raise VtcliError(
+                f"{self.folder}: holds a store of other data or made with other options; "
+                "--force rewrites it, another --out keeps it"
+            )
         kept = sum(len(r.entries) for r in self.journal.records)
         total = len(self.files.pairs)
         self.unchanged = self.journal.complete
@@ -244,8 +249,8 @@ class _SplitMaker:
 
     def photo_hashes(self) -> Generator[Event, None, set[str]]:
         """Hashes of the photos that this split's store holds, or would hold; a generator's return value."""
-        records = self.journal.records or self._usable_records()
-        if records and records[-1].last:
+        records = self.journal.records or self._recorded()
+        if records and records[-1].last and records[-1].chain == self.chain[-1]:
             return {photo for record in records for photo in record.photos}
         hashes: set[str] = set()
         total = len(self.files.pairs)
@@ -327,23 +332,18 @@ class _SplitMaker:
             write_shard(self.folder, number, {f: np.stack([p.arrays[f] for p in pairs]) for f in FIELDS})
         self.journal.add(record)
 
-    def _usable_records(self) -> list[ShardRecord]:
-        """The journal's records whose options and inputs are still the same and whose shards are there."""
-        if self.options.force:
-            return []
+    def _recorded(self) -> list[ShardRecord]:
+        """What the folder's journal says, if it was made with the same options."""
         journal = Journal.load(self.folder)
-        finished = (self.folder / "manifest.json").is_file()
+        return journal.records if journal is not None and journal.header == self.header else []
+
+    def _usable_records(self) -> list[ShardRecord]:
+        """The journal's records whose inputs are still the same and whose shards are there."""
         records: list[ShardRecord] = []
-        if journal is not None and journal.header == self.header:
-            for number, record in enumerate(journal.records):
-                if not self._still_holds(number, record):
-                    break
-                records.append(record)
-        if finished and not records:
-            raise VtcliError(
-                f"{self.folder}: holds a store of other data or made with other options; "
-                "--force rewrites it, another --out keeps it"
-            )
+        for number, record in enumerate(self._recorded()):
+            if not self._still_holds(number, record):
+                break
+            records.append(record)
         return records
 
     def _still_holds(self, number: int, record: ShardRecord) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -19,16 +19,22 @@ class Statistics:
 
     mu: np.ndarray
     sigma: np.ndarray
+    deviations: np.ndarray | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, features: np.ndarray) -> Statistics:
         """Statistics of (n, d) features, n ≥ 2, as pytorch-fid takes them."""
         wide = features.astype(np.float64)
-        return cls(wide.mean(axis=0), np.atleast_2d(np.cov(wide, rowvar=False)))
+        mu = wide.mean(axis=0)
+        few = len(wide) <= wide.shape[1]
+        deviations = (wide - mu).T / np.sqrt(len(wide) - 1) if few else None
+        return cls(mu, np.atleast_2d(np.cov(wide, rowvar=False)), deviations)
 
     @cached_property
     def factor(self) -> np.ndarray:
-        """A (d, r) with A·Aᵀ = sigma, r its numerical rank."""
+        """A (d, r) with A·Aᵀ = sigma: the pictures' deviations where they are few, else of sigma's rank."""
+        if self.deviations is not None:
+            return self.deviations
         values, vectors = np.linalg.eigh(self.sigma)
         keep = values > max(values[-1], 0) * len(values) * np.finfo(np.float64).eps
         return np.asarray(vectors[:, keep] * np.sqrt(values[keep]))

@@ -23,7 +23,7 @@ from vtcli.core.scoring.features import (
     extract,
     find_inception,
 )
-from vtcli.core.scoring.paired import PairTask, mean_iou, measure_all
+from vtcli.core.scoring.paired import PairFigures, PairTask, mean_iou, measure_all
 from vtcli.core.scoring.perceptual import Lpips, lpips_of
 from vtcli.core.scoring.pictures import Picture
 from vtcli.core.scoring.runs import Run, load_runs
@@ -33,6 +33,8 @@ Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int], obje
 
 FID_SAMPLES = 2048
 """Below this many pictures Inception's 2,048-feature covariance is singular and FID's bias is large."""
+
+NO_LPIPS = "LPIPS needs a trunk: give torchvision's AlexNet or VGG-16 state dict with --lpips-weights FILE"
 
 
 @dataclass
@@ -114,7 +116,7 @@ def evaluate(
     runs = load_runs(folders, options.reference)
     measure = Lpips(options.lpips_weights, device) if options.lpips_weights else None
     fixed = _fixed_statistics(options)
-    columns = [_columns(run, options, measure, progress) for run in runs]
+    columns = _columns(runs, options, measure, progress)
     vectors = {key: _vectors(runs, space, progress) for key, space in spaces.have.items()}
     distances = _Distances(vectors, spaces.absent, fixed)
     scores = []
@@ -128,6 +130,8 @@ def evaluate(
     notes = [note for run in runs for note in run.notes]
     notes += [reason for key, reason in spaces.absent.items() if key != "lite0" or len(runs[0]) > 1]
     notes += spaces.notes + _warnings(runs, scores)
+    if measure is None and any(run.paired for run in runs):
+        notes.append(NO_LPIPS)
     evaluation = Evaluation(runs, columns, scores, notes, options, spaces.digests(), str(device))
     if measure is not None:
         evaluation.weights["lpips"] = measure.digest
@@ -183,29 +187,56 @@ def _subsets(run: Run) -> list[tuple[str, np.ndarray]]:
     return [("all", everything)] + ([("unseen", unseen)] if len(unseen) < len(run) else [])
 
 
-def _columns(run: Run, options: Options, measure: Lpips | None, progress: Progress) -> Columns:
-    columns = Columns()
-    for name, values in run.info.figures.items():
-        column = np.array([_number(values.get(pair.name)) for pair in run.info.pairs])
-        columns.values[name] = column
+def _columns(
+    runs: Sequence[Run], options: Options, measure: Lpips | None, progress: Progress
+) -> list[Columns]:
+    """Figures per picture of every run: its own, and those against its photos where it is paired."""
+    tasks: list[PairTask] = []
+    spans = []
+    for run in runs:
+        own = _tasks(run)
+        spans.append(slice(len(tasks), len(tasks) + len(own)))
+        tasks += own
+    found: list[PairFigures] = []
+    if tasks:
+        with progress("SSIM, MS-SSIM, PSNR", len(tasks), "pairs") as advance:
+            found = measure_all(tasks, options.jobs, advance)
+    distances = np.empty(0)
+    if tasks and measure is not None:
+        with progress("LPIPS", len(tasks), "pairs") as advance:
+            distances = lpips_of([t.result for t in tasks], [t.photo for t in tasks], measure, advance)
+    all_columns = []
+    for run, span in zip(runs, spans, strict=True):
+        columns = Columns()
+        mine = found[span]
+        if mine:
+            for key in ("ssim", "ms_ssim", "psnr"):
+                columns.values[key] = np.array([getattr(figures, key) for figures in mine])
+            overlaps = [figures.overlap for figures in mine if figures.overlap is not None]
+            if overlaps:
+                columns.overlap = np.stack(overlaps)
+                columns.values["m_exp_iou"] = mean_iou(columns.overlap)
+            if measure is not None:
+                columns.values["lpips"] = distances[span]
+        for name, values in run.info.figures.items():
+            columns.values[name] = np.array([_number(values.get(pair.name)) for pair in run.info.pairs])
+        all_columns.append(columns)
+    return all_columns
+
+
+def _tasks(run: Run) -> list[PairTask]:
     if not run.paired or run.references is None:
-        return columns
-    parses = run.parses if run.truths is not None else None
-    tasks = [
-        PairTask(picture, photo, parses[i] if parses else None, run.truths[i] if run.truths else None)
+        return []
+    with_parse = run.parses is not None and run.truths is not None
+    return [
+        PairTask(
+            picture,
+            photo,
+            run.parses[i] if with_parse and run.parses else None,
+            run.truths[i] if with_parse and run.truths else None,
+        )
         for i, (picture, photo) in enumerate(zip(run.pictures, run.references, strict=True))
     ]
-    with progress(f"{run.name}: pairs", len(tasks), "pairs") as advance:
-        found = measure_all(tasks, options.jobs, advance)
-    for key in ("ssim", "ms_ssim", "psnr"):
-        columns.values[key] = np.array([getattr(figures, key) for figures in found])
-    if measure is not None:
-        with progress(f"{run.name}: LPIPS", len(tasks), "pairs") as advance:
-            columns.values["lpips"] = lpips_of(run.pictures, run.references, measure, advance)
-    if parses:
-        columns.overlap = np.stack([f.overlap for f in found if f.overlap is not None])
-        columns.values["m_exp_iou"] = mean_iou(columns.overlap)
-    return columns
 
 
 def _number(value: object) -> float:
@@ -257,9 +288,7 @@ def _why_not_paired(run: Run, key: str, with_lpips: bool, count: int) -> str | N
     if not count:
         return "no pair is unseen"
     if key == "lpips" and not with_lpips:
-        return (
-            "LPIPS needs a trunk; give torchvision's AlexNet or VGG-16 state dict with --lpips-weights FILE"
-        )
+        return NO_LPIPS
     if key == "m_exp_iou" and run.parses is None:
         return "the run keeps no M_exp (parse/) for every picture"
     if key == "m_exp_iou" and run.truths is None:

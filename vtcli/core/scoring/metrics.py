@@ -90,7 +90,8 @@ def definitions() -> dict[str, str]:
         f"skimage.metrics.structural_similarity, {of('scikit-image')}",
         "ms_ssim": "mean over pictures of MS-SSIM (Wang et al., Asilomar 2003) of 8-bit RGB: five scales "
         "with weights 0.0448, 0.2856, 0.3001, 0.2363, 0.1333, Gaussian window, sigma 1.5, 11×11, "
-        f"K = (0.01, 0.03), range 255, mean over the three channels; pytorch_msssim.ms_ssim, {of('pytorch-msssim')}",
+        "K = (0.01, 0.03), range 255, mean over the three channels; pytorch_msssim.ms_ssim, "
+        f"{of('pytorch-msssim')}",
         "psnr": "mean over pictures of 10·log10(255² / mean squared error over pixels and channels) of 8-bit "
         f"RGB, in dB; skimage.metrics.peak_signal_noise_ratio, {of('scikit-image')}",
         "lpips": "mean over pictures of LPIPS version 0.1 (Zhang et al., CVPR 2018), RGB in [-1, 1] at the "
@@ -99,7 +100,8 @@ def definitions() -> dict[str, str]:
         f"summed over all pictures, mean over the classes {', '.join(M_EXP_CLASSES)} (LIP labels 0; 2; 5; 9; "
         "13; 14 and 15 as one) that occur; pixels labelled 255 in the parse are left out",
         "fid": f"Fréchet Inception distance (Heusel et al., NeurIPS 2017) {photos}: 2,048 pooled features of "
-        f"the Inception of pytorch-fid, 299×299 bilinear, 8-bit RGB in, sample covariance; {of('pytorch-fid')}",
+        "the Inception of pytorch-fid, 299×299 bilinear, 8-bit RGB in, sample covariance; "
+        f"{of('pytorch-fid')}",
         "kid": f"squared maximum mean discrepancy of FID's features, unbiased, {kernel}",
         "fd_lite0": f"Fréchet distance {photos}, in 1,280 pooled features of EfficientNet-Lite0 (ImageNet): "
         "224×224 bilinear with antialiasing, (x - 127) / 128, sample covariance. Not an FID and not "

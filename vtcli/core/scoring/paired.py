@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -32,6 +33,8 @@ MS_SSIM_SIDE = 161
 SSIM_SIDE = 11
 M_EXP_LABELS = ((BACKGROUND,), (HAIR,), (UPPER_CLOTHES,), (PANTS,), (FACE,), (LEFT_ARM, RIGHT_ARM))
 _CHUNK = 16
+_STACK_PIXELS = 16 * 256 * 192
+"""Pixels that MS-SSIM takes at once: stacks are quicker than single pictures, large ones need memory."""
 
 
 def ssim(result: np.ndarray, photo: np.ndarray) -> float:
@@ -56,16 +59,23 @@ def psnr(result: np.ndarray, photo: np.ndarray) -> float:
         return float(peak_signal_noise_ratio(photo, result, data_range=255))
 
 
-def ms_ssim(result: np.ndarray, photo: np.ndarray) -> float:
-    """MS-SSIM of two (H, W, 3) uint8 pictures; NaN where a side has fewer than 161 pixels."""
+def ms_ssim(results: np.ndarray, photos: np.ndarray) -> np.ndarray:
+    """MS-SSIM (B,) of two stacks (B, H, W, 3) of uint8; NaN where a side has fewer than 161 pixels."""
     import torch
     from pytorch_msssim import ms_ssim as torch_ms_ssim
 
-    if min(result.shape[:2]) < MS_SSIM_SIDE:
-        return float("nan")
-    a, b = (torch.from_numpy(x).permute(2, 0, 1)[None].float() for x in (result, photo))
-    with torch.inference_mode():
-        return float(torch_ms_ssim(a, b, data_range=255, size_average=False)[0])
+    count, height, width = results.shape[:3]
+    if min(height, width) < MS_SSIM_SIDE:
+        return np.full(count, np.nan)
+    values = []
+    step = max(1, _STACK_PIXELS // (height * width))
+    for start in range(0, count, step):
+        a, b = (
+            torch.from_numpy(x[start : start + step]).permute(0, 3, 1, 2).float() for x in (results, photos)
+        )
+        with torch.inference_mode():
+            values.append(torch_ms_ssim(a, b, data_range=255, size_average=False).numpy())
+    return np.concatenate(values).astype(np.float64)
 
 
 def parse_overlap(expected: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -119,18 +129,29 @@ class PairFigures:
     overlap: np.ndarray | None = None
 
 
-def measure(task: PairTask) -> PairFigures:
-    """All figures of one pair."""
-    result, photo = task.result.read(), task.photo.read()
-    if result.shape != photo.shape:
-        raise VtcliError(f"{task.result}: {result.shape[:2]} pixels, its reference has {photo.shape[:2]}")
-    overlap = None
-    if task.parse is not None and task.truth is not None:
-        expected, truth = read_parse(task.parse), task.truth.parse()
-        if expected.shape != truth.shape:
-            raise VtcliError(f"{task.parse}: {expected.shape} pixels, the store's parse has {truth.shape}")
-        overlap = parse_overlap(expected, truth)
-    return PairFigures(ssim(result, photo), ms_ssim(result, photo), psnr(result, photo), overlap)
+def measure(tasks: Sequence[PairTask]) -> list[PairFigures]:
+    """All figures of some pairs."""
+    pairs = [(task.result.read(), task.photo.read()) for task in tasks]
+    for task, (result, photo) in zip(tasks, pairs, strict=True):
+        if result.shape != photo.shape:
+            raise VtcliError(f"{task.result}: {result.shape[:2]} pixels, its reference has {photo.shape[:2]}")
+    multi: list[float] = []
+    for _, group in itertools.groupby(pairs, key=lambda pair: pair[0].shape):
+        results, photos = zip(*group, strict=True)
+        multi.extend(ms_ssim(np.stack(results), np.stack(photos)))
+    return [
+        PairFigures(ssim(result, photo), float(many), psnr(result, photo), _overlap(task))
+        for task, (result, photo), many in zip(tasks, pairs, multi, strict=True)
+    ]
+
+
+def _overlap(task: PairTask) -> np.ndarray | None:
+    if task.parse is None or task.truth is None:
+        return None
+    expected, truth = read_parse(task.parse), task.truth.parse()
+    if expected.shape != truth.shape:
+        raise VtcliError(f"{task.parse}: {expected.shape} pixels, the store's parse has {truth.shape}")
+    return parse_overlap(expected, truth)
 
 
 def default_jobs() -> int:
@@ -143,20 +164,20 @@ def default_jobs() -> int:
 def measure_all(tasks: Sequence[PairTask], jobs: int, advance: Callable[[int], object]) -> list[PairFigures]:
     """Measure every pair in up to `jobs` processes; `advance` hears how many are done."""
     jobs = min(jobs, len(tasks) // (2 * _CHUNK))  # below that, starting a process costs more than it saves
+    chunks = [list(tasks[i : i + _CHUNK]) for i in range(0, len(tasks), _CHUNK)]
     if jobs <= 1:
-        figures = []
+        figures: list[PairFigures] = []
         with _single_thread():
-            for task in tasks:
-                figures.append(measure(task))
+            for chunk in chunks:
+                figures += measure(chunk)
                 advance(len(figures))
         return figures
-    chunks = [list(tasks[i : i + _CHUNK]) for i in range(0, len(tasks), _CHUNK)]
     done: dict[int, list[PairFigures]] = {}
     with _pool(jobs) as pool:
         waiting: dict[Future[list[PairFigures]], int] = {}
         with _deaf_to_interrupts():  # the processes start here: Ctrl-C is this process's to handle
             for number, chunk in enumerate(chunks):
-                waiting[pool.submit(_measure_chunk, chunk)] = number
+                waiting[pool.submit(measure, chunk)] = number
         while waiting:
             ready, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in ready:
@@ -165,15 +186,14 @@ def measure_all(tasks: Sequence[PairTask], jobs: int, advance: Callable[[int], o
     return [figures for number in range(len(chunks)) for figures in done[number]]
 
 
-def _measure_chunk(tasks: list[PairTask]) -> list[PairFigures]:
-    return [measure(task) for task in tasks]
-
-
 def _one_thread() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
+    from vtcli.core import runtime
+
     torch.set_num_threads(1)
+    runtime.keep_memory()
 
 
 @contextlib.contextmanager

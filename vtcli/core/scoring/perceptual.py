@@ -40,7 +40,7 @@ class Lpips:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torchvision's word on lpips' way of naming weights
             net: Any = lpips.LPIPS(net=trunk, pnet_rand=True, verbose=False)
-        # lpips cuts the trunk into slices and keeps the layers' numbers: slice2.3.weight is features.3.weight.
+        # lpips cuts the trunk into slices; layers keep their numbers: slice2.3.weight is features.3.weight.
         wanted = {name: f"features.{name.split('.', 1)[1]}" for name in net.net.state_dict()}
         try:
             net.net.load_state_dict({name: state[source] for name, source in wanted.items()})

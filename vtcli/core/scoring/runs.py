@@ -154,9 +154,11 @@ def _store(info: ResultsInfo, required: bool) -> PreparedStore | None:
 def _rows(store: PreparedStore, pairs: Sequence[ResultPair], required: bool) -> list[int] | None:
     try:
         return [store.index(pair.person) for pair in pairs]
-    except VtcliError:
+    except VtcliError as problem:
         if required:
-            raise
+            raise VtcliError(
+                f"{problem}; were the results made from it? or give --reference DIR"
+            ) from problem
         return None
 
 

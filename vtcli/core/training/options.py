@@ -14,7 +14,8 @@ class TrainOptions:
     """Options of one run. Exactly one of `steps`, `epochs` and `minutes` bounds it.
 
     `photos` are folders of labelled photos beside the store (parser only); `gmm` is the trained GMM whose warps
-    the TOM learns from. A loss weight of None takes the stage's own.
+    the TOM learns from. `extra` is a second store (drawn people, say) that gives
+    `extra_share` of the samples. A loss weight of None takes the stage's own.
     """
 
     stage: str
@@ -35,6 +36,8 @@ class TrainOptions:
     init: Path | None = None
     gmm: Path | None = None
     photos: list[Path] = field(default_factory=list)
+    extra: Path | None = None
+    extra_share: float = 0.05
     perceptual: str = "lite0"
     vgg_weights: Path | None = None
     perceptual_weight: float | None = None

@@ -12,6 +12,7 @@ from vtcli.core.data import augment
 from vtcli.core.data import labels as L
 from vtcli.core.data.photos import LabelledPhotos
 from vtcli.core.data.store import FIELDS, PreparedStore
+from vtcli.core.errors import VtcliError
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.stage import Batch, Order, generator
 
@@ -55,11 +56,33 @@ def read_pairs(store: PreparedStore, people: np.ndarray, cloths: np.ndarray | No
     }
 
 
+class Source:
+    """The training rows of a store, with a share of the samples taken from a second one."""
+
+    def __init__(self, options: TrainOptions, store: PreparedStore, rows: np.ndarray) -> None:
+        self.store, self.rows = store, rows
+        self.extra = PreparedStore.open(options.extra, "train") if options.extra is not None else None
+        if self.extra is not None and self.extra.size != store.size:
+            raise VtcliError(f"{self.extra.root}: pictures of another size than those of {store.root}")
+        self.share = options.extra_share
+
+    def read(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
+        """Every field of the samples at `order`, some of them replaced by random ones of the second store."""
+        fields = {name: self.store.read(name, self.rows[order]) for name in FIELDS}
+        if self.extra is not None:
+            for i in np.nonzero(rng.random(len(order)) < self.share)[0]:
+                row = [int(rng.integers(len(self.extra)))]
+                for name in FIELDS:
+                    fields[name][i] = self.extra.read(name, row)[0]
+        return fields
+
+
 class PairBatches:
     """Augmented training batches; batch `step` is a function of the seed and `step` alone."""
 
     def __init__(self, options: TrainOptions, store: PreparedStore, rows: np.ndarray, batch_size: int, backgrounds: float) -> None:
-        self.options, self.store, self.rows = options, store, rows
+        self.options = options
+        self.source = Source(options, store, rows)
         self.order = Order(len(rows), batch_size, options.seed)
         self.backgrounds = backgrounds
         sets = [LabelledPhotos.read(folder) for folder in options.photos] if backgrounds > 0 else []
@@ -68,8 +91,8 @@ class PairBatches:
     def batch(self, step: int, changeable: slice) -> Batch:
         """Samples of batch `step`; those in `changeable` get another background with the set probability."""
         rng = generator(self.options.seed, step)
-        rows = self.rows[self.order.rows(step)]
-        fields = {name: self.store.read(name, rows) for name in FIELDS}
+        rows = self.order.rows(step)
+        fields = self.source.read(rng, rows)
         may_change = np.zeros(len(rows), bool)
         may_change[changeable] = True
         for i in range(len(rows)):

@@ -24,6 +24,7 @@ from vtcli.core.models.parser import (
 )
 from vtcli.core.training.figures import LabelCounts, pck
 from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.pairs import Source
 from vtcli.core.training.stage import Batch, Order, Stage, Validation, generator
 
 JOINT_SIGMA = 1.0
@@ -37,7 +38,8 @@ class ParserStage(Stage):
     best_by = "mean_iou"
 
     def __init__(self, options: TrainOptions, train: PreparedStore, val: tuple[PreparedStore, np.ndarray], rows: np.ndarray) -> None:
-        self.options, self.store, self.rows = options, train, rows
+        self.options = options
+        self.source = Source(options, train, rows)
         self.val_store, self.val_rows = val
         self.batch_size = options.batch_size or 16
         self.lr = 1e-3
@@ -60,7 +62,11 @@ class ParserStage(Stage):
 
     def batch(self, step: int) -> Batch:
         rng = generator(self.options.seed, step)
-        samples = [self._own(rng, int(row)) for row in self.rows[self.order.rows(step)]]
+        fields = self.source.read(rng, self.order.rows(step))
+        samples = [
+            self._own(rng, *own)
+            for own in zip(fields["image"], fields["parse"], fields["keypoints"], strict=True)
+        ]
         samples += [self._foreign(rng) for _ in range(self.foreign)]
         images, groups, joints, known = zip(*samples, strict=True)
         return {
@@ -68,10 +74,9 @@ class ParserStage(Stage):
             "keypoints": torch.from_numpy(np.stack(joints)), "joints_known": torch.tensor(known),
         }  # fmt: skip
 
-    def _own(self, rng: np.random.Generator, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
-        image = self.store.read("image", [row])[0]
-        parse = self.store.read("parse", [row])[0]
-        keypoints = self.store.read("keypoints", [row])[0]
+    def _own(
+        self, rng: np.random.Generator, image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
         height, width = parse.shape
         small = rng.random() < 0.25
         scale = (0.3, 0.75) if small else (0.8, 1.35)

@@ -11,6 +11,7 @@ import torch
 from vtcli.core import runtime
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.errors import UsageProblem, VtcliError
+from vtcli.core.models.gmm import GMM_PRESETS
 from vtcli.core.training.loop import Progress, train
 from vtcli.core.training.options import STAGES, TrainOptions
 from vtcli.core.training.stage import Stage
@@ -45,6 +46,11 @@ def build_stage(options: TrainOptions) -> Stage:
         raise UsageProblem(f"unknown stage {options.stage!r}; one of {', '.join(STAGES)}")
     torch.manual_seed(options.seed)
     store, rows, val_store, val_rows = split_pairs(options)
+    for pictures in (store, val_store):
+        if options.stage == "parser":
+            _check_size(pictures, "parser", (32, 32), shape=False)
+        else:
+            _check_size(pictures, f"{options.preset} {options.stage}", GMM_PRESETS[options.preset].size)
     stage: Stage
     if options.stage == "parser":
         from vtcli.core.training.parser import ParserStage
@@ -58,10 +64,24 @@ def build_stage(options: TrainOptions) -> Stage:
         from vtcli.core.training.tom import TOMStage
 
         stage = TOMStage(options, store, (val_store, val_rows), rows)
+        _check_size(store, "GMM that warps its garments", stage.gmm.preset.size)
     if options.init is not None:
         path = stage_file(options.init, options.stage)
         fill(stage.network, read_weights(path)[1], path)
     return stage
+
+
+def _check_size(store: PreparedStore, name: str, step: tuple[int, int], shape: bool = True) -> None:
+    """Networks halve their pictures several times: UsageProblem where the store's size does not allow it.
+
+    Sides must be multiples of `step` (height, width), and with `shape` the same multiple.
+    """
+    (height, width), (tall, wide) = store.size, step
+    if height % tall or width % wide or (shape and height * wide != width * tall):
+        raise UsageProblem(
+            f"{store.root}: holds pictures of {height}x{width}, the {name} takes multiples of {tall}x{wide}; "
+            "run `vtcli prepare` with another --size"
+        )
 
 
 def run(options: TrainOptions, device: str, report: Callable[[Progress], None], resume: bool = False) -> Path:

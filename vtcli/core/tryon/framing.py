@@ -125,39 +125,46 @@ def people(parse: np.ndarray) -> list[tuple[int, int, int, int]]:
 def first_frame(parse: np.ndarray, box: tuple[int, int, int, int], coarse: Frame) -> Frame:
     """A window around the upper body from the coarse parse of the whole photo (256×192).
 
-    By the parse, not by the joints, which are unreliable on small figures: full-length people are about 1.55
-    windows tall, faces about a sixth of a window.
+    By the parse, not by the joints, which are unreliable on small figures. A person who ends above the photo's
+    lower edge is seen full-length and is 1.6 windows tall; else the face tells, a bit more than a sixth of a
+    window high.
     """
     left, top, right, bottom = box
     part = parse[top:bottom, left:right]
     tall = bottom - top
-    guesses = []
-    lower = np.isin(part, (L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE, L.PANTS, L.SKIRT, L.SOCKS))
-    feet = np.isin(part, (L.LEFT_SHOE, L.RIGHT_SHOE))
-    if feet.any() and np.nonzero(feet.any(1))[0][-1] > 0.8 * tall:
-        guesses.append(0.62 * tall)
-    face = part == L.FACE
-    if face.sum() >= 12:
+    lower_edge = HEIGHT + min(0.0, coarse.top / coarse.scale)  # a wide photo is padded above and below
+    full_length = bottom < lower_edge - 3
+    guesses = [0.62 * tall] if full_length else []
+    face = _upper_face(part)
+    if face is not None:
         rows = np.nonzero(face.sum(1) >= max(1, 0.2 * face.sum(1).max()))[0]
-        guesses.append((rows[-1] - rows[0] + 1) * HEIGHT / FACE)
-    tops = np.isin(part, (*L.TOP_LABELS, L.JUMPSUITS))
-    if lower.any() and tops.any() and not feet.any():
-        waist = np.nonzero(tops.any(1))[0][-1]
-        guesses.append(waist / 0.78)
-    window = float(np.exp(np.mean(np.log(guesses)))) if guesses else 1.05 * tall
-    window = min(window, 1.2 * tall) if feet.any() else min(window, 1.6 * tall)
-    window = max(window, 0.35 * tall) * 1.08
-    head = np.isin(part, L.HEAD_LABELS)
-    columns = np.nonzero((head if head.sum() >= 12 else part > 0).any(0))[0]
-    center = left + (columns[0] + columns[-1] + 1) / 2
+        guesses.append(float(np.clip((rows[-1] - rows[0] + 1) * HEIGHT / FACE, 0.45 * tall, 1.6 * tall)))
+    window = 1.08 * (float(np.exp(np.mean(np.log(guesses)))) if guesses else tall)
     body = np.nonzero((part[: round(window)] > 0).any(0))[0]
-    center = 0.5 * center + 0.5 * (left + (body[0] + body[-1] + 1) / 2)
+    center = left + (body[0] + body[-1] + 1) / 2
+    if face is not None:
+        columns = np.nonzero(face.any(0))[0]
+        center = 0.5 * center + 0.5 * (left + (columns[0] + columns[-1] + 1) / 2)
     scale = coarse.scale
     return Frame.around(
         coarse.left + (center - 0.5 * window * WIDTH / HEIGHT) * scale,
         coarse.top + (top - 0.03 * window) * scale,
         window * scale,
     )
+
+
+def _upper_face(part: np.ndarray) -> np.ndarray | None:
+    """The largest face-labelled piece in the upper third of a person's box, (h, w) bool; None without one.
+
+    Elsewhere skin may pass for a face.
+    """
+    face = (part == L.FACE).astype(np.uint8)
+    face[max(1, round(0.36 * len(face))) :] = 0
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(face)
+    if count < 2:
+        return None
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    return pieces == largest if stats[largest, cv2.CC_STAT_AREA] >= 8 else None
 
 
 def viton_frame(keypoints: np.ndarray, rough: Frame) -> Frame:

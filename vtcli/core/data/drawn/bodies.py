@@ -16,6 +16,7 @@ from vtcli.core.data import labels as L
 
 UNIT = 20000.0
 TORSO_AXIS_Y = -0.005
+SLIM = (0.93, 0.97)
 HIP = np.array([0.112, 0.0, 0.075])
 """Left hip joint of the mean body (the baked bones end above it)."""
 
@@ -223,12 +224,23 @@ def mixed(female: bool, mixture: np.ndarray, chest: float = 1.0) -> tuple[np.nda
     rows = slice(0, 6) if female else slice(6, 12)
     w = np.asarray(mixture, dtype=np.float64)
     w = w / w.sum()
-    return m.vertices + np.tensordot(w, m.deltas[rows], 1), np.tensordot(w, m.joints[rows], 1)
+    vertices = m.vertices + np.tensordot(w, m.deltas[rows], 1)
+    joints = np.tensordot(w, m.joints[rows], 1)
+    # The frame of a fashion photo: a slimmer build and a slightly larger head than the average body's.
+    slim = SLIM[0] if female else SLIM[1]
+    pivot = joints[m.bones["head"]]
+    vertices[:, 0] *= slim
+    joints[:, 0] *= slim
+    head = m.head[:, None]
+    grown = pivot + (vertices - pivot) * np.array([1.06 / slim, 1.06, 1.06])
+    return vertices + head * (grown - vertices), joints
 
 
 def normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Unit vertex normals, area-weighted."""
-    face = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
+    face = np.cross(
+        vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]
+    )
     out = np.zeros_like(vertices)
     for axis in range(3):
         for corner in range(3):
@@ -236,7 +248,9 @@ def normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-12)
 
 
-def keypoints(posed: np.ndarray, joints: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+def keypoints(
+    posed: np.ndarray, joints: np.ndarray, rotation: np.ndarray, translation: np.ndarray
+) -> np.ndarray:
     """COCO-18 joints in space, (18, 3); knees and ankles, which are never in the frame, are NaN."""
     m = mesh()
 

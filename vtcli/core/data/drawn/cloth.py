@@ -50,7 +50,7 @@ def _cylinder(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arctan2(x, -y), np.hypot(x, y)
 
 
-def _arm_coordinates(place: np.ndarray, forearm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _arm_coordinates(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Metres along the arm and (cosine, sine) of the angle around it, for places on the mean body."""
     m = mesh()
     joints = m.joints.mean(0)
@@ -58,7 +58,14 @@ def _arm_coordinates(place: np.ndarray, forearm: np.ndarray) -> tuple[np.ndarray
     turn = np.zeros((len(place), 2))
     for side, sign in (("L", 1), ("R", -1)):
         mine = place[:, 0] * sign > 0
-        shoulder, elbow, wrist = (joints[m.bones[f"{b}.{side}"]] for b in ("upperarm01", "lowerarm01", "wrist"))
+        shoulder, elbow, wrist = (
+            joints[m.bones[f"{b}.{side}"]] for b in ("upperarm01", "lowerarm01", "wrist")
+        )
+        bisector = (elbow - shoulder) / np.linalg.norm(elbow - shoulder) + (wrist - elbow) / np.linalg.norm(
+            wrist - elbow
+        )
+        forearm = np.clip((place - elbow) @ bisector / np.linalg.norm(bisector) / 0.07 + 0.5, 0, 1)
+        forearm = forearm * forearm * (3 - 2 * forearm)
         for low in (False, True):
             start, end = (elbow, wrist) if low else (shoulder, elbow)
             axis = (end - start) / np.linalg.norm(end - start)
@@ -81,14 +88,15 @@ def frame() -> Frame:
     m = mesh()
     dense = np.zeros((len(m.vertices), len(m.bones)))
     np.put_along_axis(dense, m.weight_index, m.weight, axis=1)
-    keep = (m.head < 0.25) & (m.hand < 0.75) & (m.masks["eyes"] < 0.5)
+    reach, _ = _arm_coordinates(m.vertices)
+    keep = (m.head < 0.25) & ((m.hand < 0.5) | (reach < 0.575)) & (m.masks["eyes"] < 0.5)
     trunk_low = (m.arm < 0.02) & (m.vertices[:, 2] < _TUBE_TOP - 0.035)
     faces = m.faces[keep[m.faces].all(1) & ~trunk_low[m.faces].all(1)]
     index, faces = np.unique(faces, return_inverse=True)
     faces = faces.reshape(-1, 3)
     place = m.vertices[index]
-    along, turn = _arm_coordinates(place, m.forearm[index])
-    sleeve = np.clip((along + 0.03) / 0.05, 0, 1) * (m.arm[index] > 0.02)
+    along, turn = _arm_coordinates(place)
+    sleeve = np.clip((along + 0.03) / 0.05, 0, 1) * np.clip((m.arm[index] - 0.2) / 0.35, 0, 1)
 
     # The grid around the trunk: each cell the average of the nearest vertices of the mean body.
     torso = np.flatnonzero((m.arm < 0.35) & (m.head < 0.25) & (m.vertices[:, 2] < 0.72))
@@ -100,7 +108,9 @@ def frame() -> Frame:
     weight = 1 / (distance + 1e-3) ** 2
     weight /= weight.sum(1, keepdims=True)
     rows = np.repeat(np.arange(zz.size), 4)
-    to_grid = sparse.csr_matrix((weight.ravel(), (rows, torso[near].ravel())), shape=(zz.size, len(m.vertices)))
+    to_grid = sparse.csr_matrix(
+        (weight.ravel(), (rows, torso[near].ravel())), shape=(zz.size, len(m.vertices))
+    )
     hull = np.cos(angles[:, None] - angles[None, :])
 
     # Around the trunk: arc length of the smoothed, convex mean cross-section, signed from the front's middle.
@@ -130,7 +140,9 @@ def frame() -> Frame:
     local = np.arange(cells.size).reshape(cells.shape)
     a, b = local[:-1], np.roll(local, -1, axis=1)[:-1]
     c, d = local[1:], np.roll(local, -1, axis=1)[1:]
-    tube_faces = np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
+    tube_faces = np.concatenate(
+        [np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)]
+    )
     count = len(tube)
     tube_weight = to_grid[cells.ravel()] @ dense
     all_weight = np.concatenate([dense[index], tube_weight])
@@ -142,7 +154,9 @@ def frame() -> Frame:
     edges = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
     adjacency = sparse.csr_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(total, total))
     degree = np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1)
-    cell = np.stack([(place[:, 2] - _Z[0]) / (_Z[1] - _Z[0]), (theta_upper + np.pi) / (2 * np.pi) * _ANGLES - 0.5])
+    cell = np.stack(
+        [(place[:, 2] - _Z[0]) / (_Z[1] - _Z[0]), (theta_upper + np.pi) / (2 * np.pi) * _ANGLES - 0.5]
+    )
     share = np.clip(1 - m.arm[index] / 0.35, 0, 1) * np.clip((_SHARE_FROM - place[:, 2]) / 0.10, 0, 1)
     none = np.zeros(count)
     return Frame(
@@ -170,14 +184,19 @@ def edge_distance(g: Garment, place: np.ndarray, along: np.ndarray, arm_side: np
     return np.minimum(np.minimum(neck_distance(g, place), hem), cuff)
 
 
-def surface(g: Garment, rest: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Rest positions (n, 3) of the garment's vertices on a body with `rest` vertices and unit `normals`."""
+def surface(g: Garment, rest: np.ndarray,
+            normals: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """Rest positions (n, 3) of the garment's vertices on a body with `rest` vertices and unit `normals`.
+
+    Also the trunk's normals (n, 3) at rest with their weight (n,): they run on across the two meshes' border.
+    """
     f = frame()
     n = f.upper
     points, normal = rest[f.index], normals[f.index]
-    padded = np.zeros((len(f.place), 3))
-    padded[:n] = points
     smooth = f.smooth[:n, :n]
+    for _ in range(3):
+        normal = 0.4 * normal + 0.6 * (smooth @ normal)
+    normal = normal / (np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9)
     soft = points
     for _ in range(4):
         soft = 0.4 * soft + 0.6 * (smooth @ soft)
@@ -190,11 +209,14 @@ def surface(g: Garment, rest: np.ndarray, normals: np.ndarray) -> np.ndarray:
     depth = np.maximum(((soft - points) * normal).sum(1), -0.002) + 0.004 + ease
     for _ in range(3):
         depth = 0.5 * depth + 0.5 * (smooth @ depth)
-    lifted = points + normal * depth[:, None]
+    # on the trunk the cloth is let out sideways, so that what is level stays level
+    outward = normal.copy()
+    outward[:, 2] *= np.clip((f.place[:n, 2] - 0.56) / 0.12, 0, 1) * (1 - wide) + wide
+    lifted = points + outward * depth[:, None]
 
     tight = float(np.clip(1 - (g.ease - 0.006) / 0.022, 0, 1))
     grid = (f.to_grid @ _cylinder(rest)[1]).reshape(len(_Z), _ANGLES) + 0.005 + g.ease
-    heights = (f.to_grid @ rest[:, 2]).reshape(len(_Z), _ANGLES)
+    heights = (f.to_grid @ (rest[:, 2] - mesh().vertices[:, 2])).reshape(len(_Z), _ANGLES) + _Z[:, None]
     grid = _hulled(grid, f.hull, 0.95 - 0.3 * tight)
     # Hang: from the chest down, the cloth gives way only so fast.
     step = _Z[1] - _Z[0]
@@ -207,12 +229,36 @@ def surface(g: Garment, rest: np.ndarray, normals: np.ndarray) -> np.ndarray:
     target = ndimage.map_coordinates(
         np.pad(grid, ((0, 0), (2, 2)), mode="wrap"), [f.cell[0], f.cell[1] + 2], order=1, mode="nearest"
     )
+    rise = ndimage.map_coordinates(
+        np.pad(heights - _Z[:, None], ((0, 0), (2, 2)), mode="wrap"),
+        [f.cell[0], f.cell[1] + 2],
+        order=1,
+        mode="nearest",
+    )
+    lifted[:, 2] += f.share * (f.place[:n, 2] + rise - lifted[:, 2])
     _, radius = _cylinder(lifted)
     grow = 1 + f.share * (target / np.maximum(radius, 1e-6) - 1)
     lifted[:, 0] *= grow
     lifted[:, 1] = (lifted[:, 1] - TORSO_AXIS_Y) * grow + TORSO_AXIS_Y
     r = grid.ravel()[f.tube_cells]
     theta = f.angles[f.tube_cells % _ANGLES]
-    level = heights.mean(1)[f.tube_cells // _ANGLES]  # level rows: hems and stripes run straight
+    # level rows, so that hems and stripes run straight; near the top they join the chest's surface
+    join = np.clip((_Z - 0.30) / (_TUBE_TOP - 0.04 - 0.30), 0, 1)[:, None]
+    middle = np.average(heights, axis=1)[:, None]
+    level = (middle + (heights - middle) * join**2).ravel()[f.tube_cells]
     tube = np.stack([r * np.sin(theta), TORSO_AXIS_Y - r * np.cos(theta), level], 1)
-    return np.concatenate([lifted, tube])
+    return np.concatenate([lifted, tube]), _grid_normals(f, grid)
+
+
+def _grid_normals(f: Frame, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normals (n, 3) of the grid's surface at every vertex of the garment, and how far they hold, (n,)."""
+    around = (np.roll(grid, -1, axis=1) - np.roll(grid, 1, axis=1)) / (2 * (f.angles[1] - f.angles[0]))
+    down = np.gradient(grid, _Z[1] - _Z[0], axis=0)
+    s, c = np.sin(f.angles), np.cos(f.angles)
+    normal = np.stack([s * grid - c * around, -c * grid - s * around, -down * grid], -1)
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+    padded = np.pad(normal, ((0, 0), (2, 2), (0, 0)), mode="wrap")
+    upper = np.stack([ndimage.map_coordinates(padded[..., k], [f.cell[0], f.cell[1] + 2], order=1, mode="nearest")
+                      for k in range(3)], 1)  # fmt: skip
+    everywhere = np.concatenate([upper, normal.reshape(-1, 3)[f.tube_cells]])
+    return everywhere, np.concatenate([f.share * (f.place[: f.upper, 2] < 0.6), np.ones(len(f.tube_cells))])

@@ -13,10 +13,21 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-SLEEVES = {"none": -0.02, "short": 0.135, "three-quarter": 0.36, "long": 0.565}
+SLEEVES = {"none": -0.02, "short": 0.135, "three-quarter": 0.36, "long": 0.552}
 """Metres from the shoulder joint along the arm where the sleeve ends."""
 NECKS = ("round", "v", "boat")
-PATTERNS = ("plain", "stripes", "dots", "floral", "heather", "print", "text", "blocks", "pinstripes", "speckle")
+PATTERNS = (
+    "plain",
+    "stripes",
+    "dots",
+    "floral",
+    "heather",
+    "print",
+    "text",
+    "blocks",
+    "pinstripes",
+    "speckle",
+)
 
 
 @dataclass(frozen=True)
@@ -65,14 +76,22 @@ def random_garment(rng: np.random.Generator) -> Garment:
     sleeve = str(rng.choice(list(SLEEVES), p=[0.16, 0.42, 0.14, 0.28]))
     neck = str(rng.choice(NECKS, p=[0.62, 0.24, 0.14]))
     pattern = str(rng.choice(PATTERNS, p=[0.27, 0.17, 0.08, 0.07, 0.09, 0.1, 0.1, 0.05, 0.03, 0.04]))
-    width = {"round": rng.uniform(0.072, 0.105), "v": rng.uniform(0.07, 0.095), "boat": rng.uniform(0.115, 0.135)}
-    depth = {"round": rng.uniform(0.055, 0.12), "v": rng.uniform(0.13, 0.19), "boat": rng.uniform(0.035, 0.05)}
+    width = {
+        "round": rng.uniform(0.072, 0.105),
+        "v": rng.uniform(0.07, 0.095),
+        "boat": rng.uniform(0.115, 0.135),
+    }
+    depth = {
+        "round": rng.uniform(0.055, 0.12),
+        "v": rng.uniform(0.13, 0.19),
+        "boat": rng.uniform(0.035, 0.05),
+    }
     scale = {"stripes": rng.uniform(0.022, 0.075), "dots": rng.uniform(0.025, 0.055),
              "pinstripes": rng.uniform(0.016, 0.03)}.get(pattern, rng.uniform(0.05, 0.1))  # fmt: skip
     loose = rng.uniform()
     return Garment(
         sleeve=sleeve, neck=neck, neck_width=float(width[neck]), neck_depth=float(depth[neck]),
-        hem=float(rng.uniform(0.0, 0.15)), ease=float(0.006 + 0.026 * loose**1.5),
+        hem=float(rng.uniform(0.03, 0.17)), ease=float(0.006 + 0.026 * loose**1.5),
         flare=float(rng.uniform(0, 0.12) * loose), sleeve_ease=float(rng.uniform(0.005, 0.011 + 0.014 * loose)),
         colour=colour, accent=accent, accent2=accent2, pattern=pattern, scale=float(scale),
         text=str(rng.choice(_WORDS)), rib=float(rng.uniform(0.008, 0.02)),
@@ -86,7 +105,9 @@ def random_garment(rng: np.random.Generator) -> Garment:
 
 def _shoulder_height(x: np.ndarray) -> np.ndarray:
     """Height of the shoulders' top on the mean body at |x| metres from the middle (no neck)."""
-    return np.interp(np.abs(x), [0.05, 0.07, 0.09, 0.12, 0.15, 0.18], [0.752, 0.741, 0.731, 0.717, 0.704, 0.688])
+    return np.interp(
+        np.abs(x), [0.05, 0.07, 0.09, 0.12, 0.15, 0.18], [0.752, 0.741, 0.731, 0.717, 0.704, 0.688]
+    )
 
 
 def neck_distance(g: Garment, place: np.ndarray) -> np.ndarray:
@@ -100,7 +121,7 @@ def neck_distance(g: Garment, place: np.ndarray) -> np.ndarray:
     if g.neck == "v":
         front = (x - g.neck_width * (1 - below / depth)) * depth / np.hypot(depth, g.neck_width)
     else:
-        power = 2.0 if g.neck == "round" else 2.4
+        power = 2.5 if g.neck == "round" else 2.8
         radius = ((x / g.neck_width) ** power + (below / depth) ** power + 1e-9) ** (1 / power)
         front = (radius - 1) * _reach(x, below, radius, g.neck_width, depth)
     radius = np.sqrt((x / g.neck_width) ** 2 + (below / 0.028) ** 2 + 1e-9)
@@ -122,7 +143,7 @@ def cuff_distance(g: Garment, along: np.ndarray, place: np.ndarray) -> np.ndarra
     """Metres before the sleeve's end (or the armhole, without sleeves)."""
     if g.sleeve == "none":
         # the armhole: an upright cut a little inside of the shoulder joint, wider below
-        return 0.158 - np.abs(place[:, 0]) + 0.25 * np.clip(0.6 - place[:, 2], -0.03, 0.2)
+        return 0.150 - np.abs(place[:, 0]) + 0.25 * np.clip(0.6 - place[:, 2], -0.03, 0.2)
     return SLEEVES[g.sleeve] - along
 
 
@@ -150,8 +171,12 @@ def _print_picture(text: str, pattern: str, accent: tuple[int, int, int], accent
         draw.text((size / 2, size * 0.42), text, font=font, fill=(*accent, 255), anchor="mm")
         if rng.uniform() < 0.6:
             small = ImageFont.load_default(34)
-            line = str(rng.choice(["since always", "no. 18", "studio collection", "good company", "52 N 13 E"]))
-            draw.text((size / 2, size * 0.42 + points * 0.72), line, font=small, fill=(*accent2, 255), anchor="mm")
+            line = str(
+                rng.choice(["since always", "no. 18", "studio collection", "good company", "52 N 13 E"])
+            )
+            draw.text(
+                (size / 2, size * 0.42 + points * 0.72), line, font=small, fill=(*accent2, 255), anchor="mm"
+            )
     else:
         kind = rng.integers(3)
         if kind == 0:  # sun over hills
@@ -167,10 +192,12 @@ def _print_picture(text: str, pattern: str, accent: tuple[int, int, int], accent
             for k in range(9):
                 angle, reach = k * 0.7 + rng.uniform(-0.2, 0.2), rng.uniform(130, 215)
                 t = np.linspace(0, 1, 30)
-                wide = np.sin(np.pi * t) * reach * 0.17
+                wide = np.sin(np.pi * t) * reach * 0.24
                 cx, cy = 256 + np.cos(angle) * t * reach, 256 + np.sin(angle) * t * reach
                 px, py = -np.sin(angle) * wide, np.cos(angle) * wide
-                outline = np.concatenate([np.stack([cx + px, cy + py], 1), np.stack([cx - px, cy - py], 1)[::-1]])
+                outline = np.concatenate(
+                    [np.stack([cx + px, cy + py], 1), np.stack([cx - px, cy - py], 1)[::-1]]
+                )
                 tone = accent if k % 2 else accent2
                 draw.polygon([tuple(map(float, p)) for p in outline], fill=(*tone, 255))
                 draw.line([(256, 256), (float(cx[-1]), float(cy[-1]))], fill=(250, 250, 245, 120), width=3)
@@ -181,8 +208,12 @@ def _print_picture(text: str, pattern: str, accent: tuple[int, int, int], accent
                 draw.ellipse((256 - r, 240 - r, 256 + r, 240 + r), fill=(*tone, 255))
             draw.rectangle((36, 225, 476, 262), fill=(*accent, 255))
     grain = rng.uniform(0.86, 1.0, (64, 64))
-    grain = np.asarray(Image.fromarray((grain * 255).astype(np.uint8)).resize((256, 256), Image.Resampling.BICUBIC))
-    out = np.asarray(picture.filter(ImageFilter.GaussianBlur(0.6)).resize((256, 256), Image.Resampling.LANCZOS))
+    grain = np.asarray(
+        Image.fromarray((grain * 255).astype(np.uint8)).resize((256, 256), Image.Resampling.BICUBIC)
+    )
+    out = np.asarray(
+        picture.filter(ImageFilter.GaussianBlur(0.6)).resize((256, 256), Image.Resampling.LANCZOS)
+    )
     out = out.astype(np.float32)
     out[..., 3] *= grain / 255.0 / 255.0
     return out
@@ -196,7 +227,7 @@ def _tile(seed: int, kind: str) -> np.ndarray:
     count = 11 if kind == "floral" else 60
     for _ in range(count):
         x, y = rng.uniform(0, 256, 2)
-        r, turn, which = rng.uniform(16, 34), rng.uniform(0, 6.3), float(rng.integers(2))
+        r, turn, which = rng.uniform(13, 26), rng.uniform(0, 6.3), float(rng.integers(2))
         if kind == "speckle":
             r = rng.uniform(1.2, 4.5)
         for dx in (0, 256, 512):
@@ -209,7 +240,9 @@ def _tile(seed: int, kind: str) -> np.ndarray:
                     a = turn + k * 2 * np.pi / 5
                     px, py = cx + np.cos(a) * r * 0.55, cy + np.sin(a) * r * 0.55
                     axes = (int(r * 0.52), int(r * 0.3))
-                    cv2.ellipse(out, (int(px), int(py)), axes, np.degrees(a), 0, 360, (1.0, which), -1, cv2.LINE_AA)
+                    cv2.ellipse(
+                        out, (int(px), int(py)), axes, np.degrees(a), 0, 360, (1.0, which), -1, cv2.LINE_AA
+                    )
                 cv2.circle(out, (int(cx), int(cy)), int(r * 0.24), (0.25, which), -1, cv2.LINE_AA)
                 leaf = turn + 0.6
                 cv2.ellipse(out, (int(cx + np.cos(leaf) * r * 1.4), int(cy + np.sin(leaf) * r * 1.4)),
@@ -229,7 +262,9 @@ def _sample(picture: np.ndarray, x: np.ndarray, y: np.ndarray, wrap: bool) -> np
     rows = -(-len(x) // side)
     mx, my = (np.zeros(rows * side, np.float32) - 10 for _ in range(2))
     mx[: len(x)], my[: len(x)] = x, y
-    out = cv2.remap(picture, mx.reshape(rows, side), my.reshape(rows, side), cv2.INTER_LINEAR, borderMode=mode)
+    out = cv2.remap(
+        picture, mx.reshape(rows, side), my.reshape(rows, side), cv2.INTER_LINEAR, borderMode=mode
+    )
     return out.reshape(rows * side, -1)[: len(x)]
 
 

@@ -38,7 +38,7 @@ def hairline(place: np.ndarray, low: float = 0.0) -> np.ndarray:
     x = np.abs(place[:, 0])
     # from the forehead (y -0.15) over the temples and around the ears to the nape
     line = np.interp(y, [-0.16, -0.135, -0.115, -0.095, -0.082, -0.066, -0.058, -0.02, 0.03, 0.06],
-                     [0.962, 0.956, 0.938, 0.915, 0.885, 0.868, 0.908, 0.878, 0.822, 0.80])  # fmt: skip
+                     [0.955, 0.948, 0.930, 0.910, 0.880, 0.866, 0.905, 0.875, 0.820, 0.80])  # fmt: skip
     line = line + 0.006 * np.clip((x - 0.02) / 0.03, 0, 1) * (y < -0.12)
     return z - line + low
 
@@ -84,7 +84,6 @@ def _cap(person: Person, rest: np.ndarray, rng: np.random.Generator) -> Hair:
     inside = inside * inside * (3 - 2 * inside)
     if person.hair == "short":
         thick = 0.004 + (0.010 + 0.016 * up * (0.4 + person.wave)) * inside
-        thick = thick * (1 if not person.female else 1.3)
     elif person.hair == "bun":
         thick = 0.003 + 0.009 * inside
     else:
@@ -115,7 +114,7 @@ def _ribbons(path: np.ndarray, width: np.ndarray, side: np.ndarray, out: np.ndar
     columns = np.array([-0.5, 0.0, 0.5])
     v = path[:, :, None] + side[:, :, None] * (columns[:, None] * width[:, :, None, None])
     v[:, :, 1] += out * width[..., None] * 0.22
-    n = out[:, :, None] + side[:, :, None] * (columns[:, None] * 1.5)
+    n = out[:, :, None] + side[:, :, None] * (columns[:, None] * 0.9)
     n /= np.linalg.norm(n, axis=-1, keepdims=True)
     tangent = np.gradient(path, axis=1)
     tangent /= np.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-9
@@ -140,7 +139,12 @@ def _carriers() -> tuple[int, np.ndarray, np.ndarray]:
     head = int(np.argmax(m.vertices[:, 2]))
     zs = np.linspace(0.3, 0.86, 29)
     middle = np.flatnonzero((np.abs(m.vertices[:, 0]) < 0.05) & (m.arm < 0.05))
-    verts = np.array([middle[np.argmin(np.abs(m.vertices[middle, 2] - z) + np.abs(m.vertices[middle, 1] - 0.02))] for z in zs])
+    verts = np.array(
+        [
+            middle[np.argmin(np.abs(m.vertices[middle, 2] - z) + np.abs(m.vertices[middle, 1] - 0.02))]
+            for z in zs
+        ]
+    )
     return head, zs, verts
 
 
@@ -148,8 +152,8 @@ def _locks(person: Person, rng: np.random.Generator) -> Hair:
     """Locks from the parting over the sides of the head, down to the hair's length."""
     count, steps = 230, 18
     length = person.hair_length if person.hair == "long" else 0.20
-    azimuth = rng.uniform(0.42, np.pi, count) * rng.choice([-1, 1], count)
-    azimuth[: count // 3] = rng.uniform(0.5, 1.5, count // 3) * np.sign(azimuth[: count // 3])
+    azimuth = rng.uniform(1.0, np.pi, count) * rng.choice([-1, 1], count)
+    azimuth[: count // 3] = rng.uniform(1.0, 1.6, count // 3) * np.sign(azimuth[: count // 3])
     layer = rng.uniform(0, 1, count) ** 0.7
     sign = np.sign(azimuth)
     a = np.abs(azimuth)
@@ -189,7 +193,11 @@ def _locks(person: Person, rng: np.random.Generator) -> Hair:
     y = path[:, :, 1]
     path[:, :, 1] = np.where(front[:, None], np.minimum(y, y + (y_front - y) * over),
                              np.maximum(y, y + (y_back - y) * over))  # fmt: skip
-    width = (0.010 + 0.012 * rng.uniform(size=(count, 1))) * (1 - 0.65 * t[None] ** 3) * np.ones((count, steps))
+    for _ in range(3):  # no corners
+        path[:, 1:-1] = 0.5 * path[:, 1:-1] + 0.25 * (path[:, :-2] + path[:, 2:])
+    width = (
+        (0.012 + 0.016 * rng.uniform(size=(count, 1))) * (1 - 0.7 * t[None] ** 4) * np.ones((count, steps))
+    )
     outward = path - np.array([0, CENTRE[1], 0])
     outward[:, :, 2] = np.where(fall[None] > 0, 0, path[:, :, 2] - CENTRE[2])
     outward /= np.linalg.norm(outward, axis=-1, keepdims=True) + 1e-9

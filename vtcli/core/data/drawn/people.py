@@ -42,7 +42,15 @@ class Person:
 _SKIN = ((248, 218, 198), (240, 204, 180), (231, 190, 162), (217, 172, 140), (192, 143, 110), (158, 110, 80),
          (122, 82, 60), (92, 61, 46), (72, 48, 38))  # fmt: skip
 _HAIR_DARK = ((26, 20, 18), (34, 24, 20), (46, 32, 24))
-_HAIR_ANY = (*_HAIR_DARK, (70, 46, 32), (98, 66, 42), (132, 94, 58), (176, 138, 90), (206, 174, 124), (142, 72, 38))
+_HAIR_ANY = (
+    *_HAIR_DARK,
+    (70, 46, 32),
+    (98, 66, 42),
+    (132, 94, 58),
+    (176, 138, 90),
+    (206, 174, 124),
+    (142, 72, 38),
+)
 _TROUSERS = (((40, 50, 76), True), ((62, 84, 122), True), ((104, 130, 164), True), ((22, 23, 27), False),
              ((30, 31, 36), True), ((236, 234, 228), False), ((118, 108, 92), False), ((96, 98, 104), False),
              ((84, 24, 36), False), ((64, 70, 56), False))  # fmt: skip
@@ -61,7 +69,7 @@ def _arm(rng: np.random.Generator, kind: str) -> ArmPose:
         return arm((rng.uniform(0.16, 0.3), 0.03, -1), (rng.uniform(0.0, 0.14), -0.25, -1), 0.02,
                    twist=float(rng.uniform(-15, 15)), curl=float(rng.uniform(12, 32)))  # fmt: skip
     if kind == "hip":
-        return arm((rng.uniform(0.75, 0.9), 0.28, -0.78), (-0.62, -0.2, -0.62), 0.02, twist=-55.0,
+        return arm((rng.uniform(0.75, 0.9), 0.16, -0.78), (-0.64, -0.34, -0.60), 0.02, twist=-55.0,
                    flex=float(rng.uniform(15, 30)), curl=18.0, shrug=3.0)  # fmt: skip
     if kind == "pocket":
         return arm((rng.uniform(0.42, 0.55), 0.12, -1), (-0.3, -0.2, -0.95), 0.015, twist=-10.0, curl=25.0)
@@ -77,7 +85,7 @@ def random_pose(rng: np.random.Generator, name: str) -> Pose:
     """A pose of the named kind with small variations."""
     common = dict(
         turn=float(rng.normal(0, 4)), head_turn=float(rng.normal(0, 7)), head_tilt=float(rng.normal(0, 3)),
-        head_nod=float(rng.normal(0, 2)), lean=float(rng.normal(0, 1.5)), hip_shift=float(rng.normal(0, 2)),
+        head_nod=float(rng.normal(0, 2)), lean=float(rng.normal(0, 1.5)), hip_shift=float(rng.normal(0, 2.5)),
     )  # fmt: skip
     if name == "hips":
         return Pose(_arm(rng, "hip"), _arm(rng, "hip"), **common)
@@ -86,7 +94,9 @@ def random_pose(rng: np.random.Generator, name: str) -> Pose:
         high = ArmPose((0.17, -0.34, -1), (-0.9, -0.44, 0.17), twist=-20.0, curl=15.0)
         return Pose(low, high, **common) if rng.uniform() < 0.5 else Pose(high, low, **common)
     first = _arm(rng, name)
-    second = _arm(rng, "down" if name != "down" and rng.uniform() < 0.8 else str(rng.choice(["down", "pocket"])))
+    second = _arm(
+        rng, "down" if name != "down" and rng.uniform() < 0.8 else str(rng.choice(["down", "pocket"]))
+    )
     return Pose(first, second, **common) if rng.uniform() < 0.5 else Pose(second, first, **common)
 
 
@@ -105,9 +115,13 @@ def random_person(rng: np.random.Generator) -> Person:
     style = str(rng.choice(HAIR_STYLES, p=[0.52, 0.14, 0.1, 0.24] if female else [0.03, 0.05, 0.88, 0.04]))
     trousers, denim = _TROUSERS[rng.integers(len(_TROUSERS))]
     name = str(rng.choice(POSES, p=[0.34, 0.18, 0.1, 0.1, 0.08, 0.1, 0.1]))
-    redness = np.array([0.80, 0.47, 0.48]) if female else np.array([0.80, 0.60, 0.57])
+    redness = np.array([0.82, 0.56, 0.56]) if female else np.array([0.80, 0.60, 0.57])
     lips = np.clip(skin * redness + (rng.normal(0, 7, 3) + ([14, 0, 0] if female else 0)), 20, 255)
-    iris = ((78, 52, 34), (60, 40, 28)) if dark else ((78, 52, 34), (92, 84, 52), (84, 112, 136), (100, 122, 100))
+    iris = (
+        ((78, 52, 34), (60, 40, 28))
+        if dark
+        else ((78, 52, 34), (92, 84, 52), (84, 112, 136), (100, 122, 100))
+    )
     return Person(
         female=female, mixture=tuple(float(v) for v in mixture), skin=_rgb(skin), pose_name=name,
         pose=random_pose(rng, name), hair=style, hair_colour=hair_colours[rng.integers(len(hair_colours))],

@@ -55,18 +55,34 @@ class _Part:
     edge: np.ndarray | None = None
     extra: dict[str, np.ndarray] | None = None
     nearer: float = 0.0
+    check: np.ndarray | None = None  # (t,) triangles that the cut goes through
+
+
+def _facing(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Triangles of a closed surface that turn to the camera."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    away = (b[:, 2] - a[:, 2]) * (c[:, 0] - a[:, 0]) - (b[:, 0] - a[:, 0]) * (c[:, 2] - a[:, 2])
+    size = np.abs(away) + np.abs(
+        (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    )
+    return away < 0.15 * size
 
 
 def _cloth_part(g: Garment, rest: np.ndarray, rest_normals: np.ndarray, rotation: np.ndarray,
                 translation: np.ndarray) -> _Part:  # fmt: skip
     f = cloth.frame()
-    at_rest = cloth.surface(g, rest, rest_normals)
+    at_rest, (trunk, share) = cloth.surface(g, rest, rest_normals)
     posed = bodies.skin(at_rest, rotation, translation, f.bones, f.weight)
     n = f.upper
     posed[:n] = 0.5 * posed[:n] + 0.5 * (f.smooth[:n, :n] @ posed[:n])
     edge = cloth.edge_distance(g, f.place, f.along, f.sleeve)
     keep = (edge[f.faces] > -0.045).any(1)
-    return _Part("cloth", posed, f.faces[keep], bodies.normals(posed, f.faces), edge=edge, nearer=0.006)
+    tip = bodies.skin(at_rest + trunk * 0.01, rotation, translation, f.bones, f.weight)
+    trunk = (tip - bodies.skin(at_rest, rotation, translation, f.bones, f.weight)) * 100
+    own = bodies.normals(posed, f.faces)
+    n_all = own + share[:, None] * (trunk - own)
+    return _Part("cloth", posed, f.faces[keep], n_all, edge=edge, nearer=0.006,
+                 check=(edge[f.faces[keep]] < 0.045).any(1))  # fmt: skip
 
 
 def _rasterise(parts: list[_Part], view: _View, height: int, width: int,
@@ -76,8 +92,15 @@ def _rasterise(parts: list[_Part], view: _View, height: int, width: int,
     faces = np.concatenate([p.faces + starts[i] for i, p in enumerate(parts)])
     part = np.repeat(np.arange(len(parts)), [len(p.faces) for p in parts])
     depth = -vertices[:, 1] + np.repeat([p.nearer for p in parts], [len(p.vertices) for p in parts])
-    visible = rasterise(view(vertices), depth, faces, height, width,
-                        discard=lambda t, w: cut(part[t], t, w, faces))  # fmt: skip
+    check = np.concatenate([np.ones(len(p.faces), bool) if p.check is None else p.check for p in parts])
+
+    def discard(t: np.ndarray, w: np.ndarray) -> np.ndarray:
+        drop = np.zeros(len(t), bool)
+        some = np.flatnonzero(check[t])
+        drop[some] = cut(part[t[some]], t[some], w[some], faces)
+        return drop
+
+    visible = rasterise(view(vertices), depth, faces, height, width, discard)
     return visible, faces, part, starts
 
 
@@ -91,7 +114,9 @@ def _screen_bump(value: np.ndarray, pixels: np.ndarray, height: int, width: int,
     picture[pixels], weight[pixels] = value, 1
     picture, weight = picture.reshape(height, width), weight.reshape(height, width)
     sigma = max(0.012 * per_metre, 1.0)
-    around = cv2.GaussianBlur(picture, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3)
+    around = cv2.GaussianBlur(picture, (0, 0), sigma) / np.maximum(
+        cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3
+    )
     filled = np.where(weight > 0, picture, around)
     gx = cv2.Sobel(filled, cv2.CV_32F, 1, 0, ksize=3) / 8 * per_metre
     gy = cv2.Sobel(filled, cv2.CV_32F, 0, 1, ksize=3) / 8 * per_metre
@@ -115,7 +140,7 @@ def _shade_cloth(g: Garment, v: Visible, faces: np.ndarray, n: np.ndarray, insid
     turn = v.interpolate(f.turn, faces)
     around = v.interpolate(f.around, faces)
     angle = np.arctan2(turn[:, 1], turn[:, 0])
-    on_sleeve = sleeve > 0.5
+    on_sleeve = (sleeve > 0.5) & (g.sleeve != "none")
     relief = shade.fold_height(g, place, around, along, angle, on_sleeve, bend, seed, strength)
     neck = neck_distance(g, place)
     hem = np.where(on_sleeve, 1.0, hem_distance(g, place))
@@ -129,10 +154,14 @@ def _shade_cloth(g: Garment, v: Visible, faces: np.ndarray, n: np.ndarray, insid
     seam = np.exp(-(((neck - g.rib) / 0.0016) ** 2))
     stitch = np.exp(-(((np.minimum(hem, cuff) - 0.018) / 0.0014) ** 2))
     armhole = np.exp(-(((along + 0.012) / 0.0016) ** 2)) * (sleeve > 0.02) * (sleeve < 0.98)
-    relief = relief - 0.0010 * seam - 0.0006 * stitch - 0.0010 * armhole
+    armhole = armhole * (g.sleeve != "none")
+    relief = relief - 0.0010 * seam - 0.0006 * stitch
+    armhole = armhole * 0.6
     slope, above = _screen_bump(relief.astype(np.float32), v.pixels, height, width, per_metre)
-    shift = relief * 0.5
-    albedo = colours(g, place + shift[:, None] * np.array([0.5, 0, 1.0]), around + shift * 0.5, along, angle, on_sleeve)
+    shift = relief * 0.2
+    albedo = colours(
+        g, place + shift[:, None] * np.array([0.5, 0, 1.0]), around + shift * 0.5, along, angle, on_sleeve
+    )
     rib = (neck < g.rib) & (neck > -1)
     if g.contrast_rib:
         albedo[rib] = np.array(g.accent) / 255
@@ -141,7 +170,7 @@ def _shade_cloth(g: Garment, v: Visible, faces: np.ndarray, n: np.ndarray, insid
         albedo = albedo * (1 + 0.085 * grain[:, None])
     grain = shade.noise("fine", around * 5 + angle * 0.1, place[:, 2] * 5 + along)
     albedo = albedo * (1 + 0.018 * grain[:, None])
-    albedo = albedo * (1 - 0.13 * seam - 0.10 * stitch - 0.10 * armhole)[:, None]
+    albedo = albedo * (1 - 0.13 * seam - 0.10 * stitch - 0.08 * armhole)[:, None]
     bright = albedo.mean(1)
     cavity = 1 + np.clip(above / 0.0035, -1, 0.4) * (0.16 + 0.08 * (1 - bright))
     out = shade.lit_cloth(albedo, g.sheen, _bent(n, slope), cavity)
@@ -172,7 +201,9 @@ def _vote(label: np.ndarray, by: int) -> np.ndarray:
     return present[counts.argmax(0)].astype(np.uint8)
 
 
-def draw_person(person: Person, garment: Garment, size: tuple[int, int] = SIZE, samples: int = 2) -> DrawnPerson:
+def draw_person(
+    person: Person, garment: Garment, size: tuple[int, int] = SIZE, samples: int = 2
+) -> DrawnPerson:
     """Draw `person` in `garment` at `size` (height, width), `samples`² rays a pixel.
 
     Only the garment changes with `garment`: body, pose, hair, trousers and backdrop are the person's.
@@ -186,7 +217,9 @@ def draw_person(person: Person, garment: Garment, size: tuple[int, int] = SIZE, 
     points = bodies.keypoints(posed, joints, rotation, translation)
     hips = (points[L.L_HIP] + points[L.R_HIP]) / 2
     # VITON's framing: neck at (95, 84), hips 117 pixels below it, of 192 x 256
-    per_metre = 117 / 256 * height / (points[L.NECK, 2] - hips[2]) * person.scale
+    per_metre = 117 / 256 * height / (points[L.NECK, 2] - hips[2]) * 1.05 * person.scale
+    crown = posed[m.head > 0.9, 2].max() + 0.03
+    per_metre = min(per_metre, (84 / 256 + person.y - 0.004) * height / (crown - points[L.NECK, 2]))
     view = _View(per_metre, (0.495 + person.x) * width, (84 / 256 + person.y) * height, points[L.NECK])
 
     head_scene = _person_parts(person, garment, rest, rest_normals, posed, rotation, translation)
@@ -238,7 +271,9 @@ def draw_person(person: Person, garment: Garment, size: tuple[int, int] = SIZE, 
     depth[visible.pixels] = visible.depth
     covered, depth = covered.reshape(height, width), depth.reshape(height, width)
     light = light.reshape(height, width, 3) * shade.occlusion(depth, covered, per_metre)[..., None]
-    picture = np.where(covered[..., None], shade.encode(light), shade.backdrop(height, width, person.backdrop, covered))
+    picture = np.where(
+        covered[..., None], shade.encode(light), shade.backdrop(height, width, person.backdrop, covered)
+    )
     image = np.clip(_down(picture, samples) * 255 + 0.5, 0, 255).astype(np.uint8)
     parse = _vote(label.reshape(height, width), samples)
     bare = _vote(neck.reshape(height, width).astype(np.uint8), samples) > 0
@@ -266,7 +301,12 @@ def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_norma
     trunk = (m.arm < 0.02) & (m.vertices[:, 2] < 0.5)
     edge[trunk] = hem_distance(garment, m.vertices[trunk])
     posed_normals = bodies.normals(posed, m.faces)
-    body = _Part("skin", posed, m.faces, posed_normals, extra={"label": m.face_label})
+    hidden = 0.018
+    skin = (edge[m.faces] <= hidden).any(1) & _facing(posed, m.faces)
+    skin &= (m.vertices[m.faces, 2].max(1) > person.waist - 0.01) | (m.arm[m.faces].max(1) > 0.25)
+    shown = m.faces[skin]
+    checked = (edge[shown] > hidden).any(1) | (m.vertices[shown, 2] < person.waist).any(1)
+    body = _Part("skin", posed, shown, posed_normals, extra={"label": m.face_label[skin]}, check=checked)
 
     # trousers: the body's surface below the waist, let out a little
     low = m.vertices[:, 2] < person.waist + 0.05
@@ -274,9 +314,18 @@ def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_norma
     out = rest
     for _ in range(6):
         out = 0.5 * out + 0.5 * (m.smooth @ out)
-    out = np.maximum(((out - rest) * rest_normals).sum(1), 0)[:, None] * rest_normals + rest + rest_normals * 0.007
+    out = (
+        np.maximum(((out - rest) * rest_normals).sum(1), 0)[:, None] * rest_normals
+        + rest
+        + rest_normals * 0.007
+    )
     legs = bodies.skin(out, rotation, translation)
-    trousers = _Part("trousers", legs, chosen, bodies.normals(legs, chosen), nearer=0.003)
+    legs_normals = bodies.normals(legs, chosen)
+    chosen = chosen[_facing(legs, chosen)]
+    top = min(person.waist, garment.hem + 0.02)
+    chosen = chosen[(m.vertices[chosen, 2] < top).any(1)]
+    trousers = _Part("trousers", legs, chosen, legs_normals, nearer=-0.015,
+                     check=(m.vertices[chosen, 2] > top).any(1))  # fmt: skip
 
     h = hair.build(person, rest)
     carry = (m.weight_index[h.skin_index], m.weight[h.skin_index])
@@ -285,7 +334,7 @@ def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_norma
     run = bodies.skin(h.vertices + h.tangents * 0.01, rotation, translation, *carry) - root
     locks = _Part("hair", root, h.faces, tip / (np.linalg.norm(tip, axis=1, keepdims=True) + 1e-9),
                   extra={"tangents": run / (np.linalg.norm(run, axis=1, keepdims=True) + 1e-9),
-                         "across": h.across, "along": h.along}, nearer=0.002)  # fmt: skip
+                         "across": h.across, "along": h.along}, nearer=0.002, check=(h.edge[h.faces] < 0.02).any(1))  # fmt: skip
     parts = [body, trousers, dressed, locks]
     starts = np.cumsum([0] + [len(p.vertices) for p in parts])
     waist = person.waist
@@ -310,20 +359,25 @@ def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_norma
                                               at(f.sleeve, k, inner))  # fmt: skip
             drop[which] = value < 0
         which = np.flatnonzero(part == 1)
-        drop[which] = at(place_z, 1, which) > waist
+        level = at(place_z, 1, which)
+        drop[which] = level > top
+        which = np.flatnonzero(part == 0)
+        drop[which] |= (at(place_z, 0, which) < waist - 0.01) & (at(m.arm, 0, which) < 0.3)
         which = np.flatnonzero(part == 3)
         strand = shade.noise("strand", at(h.across, 3, which) * 7, at(h.along, 3, which) * 0.05)
-        drop[which] = at(h.edge, 3, which) < 0.004 + 0.007 * strand
+        drop[which] = at(h.edge, 3, which) < 0.003 + 0.0045 * strand
         return drop
 
     return parts, cut
 
 
-_SHOP_POSE = Pose(ArmPose((0.36, 0.0, -1), (0.24, -0.06, -1)), ArmPose((0.36, 0.0, -1), (0.24, -0.06, -1)))
-_SHOP_BODY = (0.12, 0.05, 0.16, 0.05, 0.5, 0.12)
+_SHOP_ARM = ArmPose((0.44, 0.0, -1), (0.27, -0.04, -1))
+_SHOP_SHORT = ArmPose((0.68, 0.0, -1), (0.68, -0.04, -1))
 
 
-def draw_cloth(garment: Garment, size: tuple[int, int] = SIZE, samples: int = 2) -> tuple[np.ndarray, np.ndarray]:
+def draw_cloth(
+    garment: Garment, size: tuple[int, int] = SIZE, samples: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
     """The shop photo of `garment`: image (H, W, 3) uint8 on white, mask (H, W) uint8 0/255.
 
     The garment alone, from the front, a little flattened, sleeves hanging; through the neckline the inside
@@ -331,13 +385,18 @@ def draw_cloth(garment: Garment, size: tuple[int, int] = SIZE, samples: int = 2)
     """
     height, width = size[0] * samples, size[1] * samples
     m = mesh()
-    rest, joints = bodies.mixed(True, np.array(_SHOP_BODY))
+    rest, joints = m.vertices * np.array([0.95, 1, 1]), m.joints.mean(0) * np.array([0.95, 1, 1])
     rest_normals = bodies.normals(rest, m.faces)
-    rotation, translation = bodies.bone_transforms(joints, _SHOP_POSE)
-    part = _cloth_part(replace(garment, ease=garment.ease * 0.8 + 0.004), rest, rest_normals, rotation, translation)
+    arm = _SHOP_SHORT if garment.sleeve in ("short", "none") else _SHOP_ARM
+    rotation, translation = bodies.bone_transforms(joints, Pose(arm, arm))
+    part = _cloth_part(
+        replace(garment, ease=garment.ease * 0.8 + 0.004), rest, rest_normals, rotation, translation
+    )
     part.vertices = part.vertices * np.array([1.0, 0.55, 1.0])
+    hips = np.clip((0.30 - part.vertices[:, 2]) / 0.25, 0, 1)
+    part.vertices[:, 0] *= 1 - 0.11 * hips * hips * (3 - 2 * hips)  # laid straight, not over hips
     f = cloth.frame()
-    part.normals = bodies.normals(part.vertices, f.faces)
+    part.normals = part.normals * np.array([1.0, 1.6, 1.0])
     on = part.edge > 0  # type: ignore[operator]
     low, high = part.vertices[on].min(0), part.vertices[on].max(0)
     per_metre = min(0.86 * width / (high[0] - low[0]), 0.84 * height / (high[2] - low[2]), 330 / 256 * height)

@@ -55,22 +55,28 @@ def noise_tile(kind: str) -> np.ndarray:
         a = ndimage.gaussian_filter(white, (26, 9), mode="wrap")
         b = ndimage.gaussian_filter(rng.standard_normal((512, 512)), (14, 5), mode="wrap")
         a, b = a / a.std(), b / b.std()
-        out = np.exp(-np.abs(a) * 1.6) + 0.45 * np.exp(-np.abs(b) * 1.8)
-        out = ndimage.gaussian_filter(out, (3.0, 1.6), mode="wrap")
+        out = np.exp(-np.abs(a) * 1.4) + 0.25 * np.exp(-np.abs(b) * 1.6)
+        out = ndimage.gaussian_filter(out, (5.0, 2.6), mode="wrap")
     elif kind == "fine":
         out = ndimage.gaussian_filter(white, 0.8, mode="wrap")
     elif kind == "knit":
-        out = ndimage.gaussian_filter(white, (0.7, 3), mode="wrap") + ndimage.gaussian_filter(white.T, (2, 0.7), mode="wrap")
+        out = ndimage.gaussian_filter(white, (0.7, 3), mode="wrap") + ndimage.gaussian_filter(
+            white.T, (2, 0.7), mode="wrap"
+        )
     else:
-        out = ndimage.gaussian_filter(white, (40, 0.8), mode="wrap") + 0.8 * ndimage.gaussian_filter(
-            rng.standard_normal((512, 512)), (60, 4), mode="wrap") * 2.5
+        out = (
+            ndimage.gaussian_filter(white, (40, 0.8), mode="wrap")
+            + 0.8 * ndimage.gaussian_filter(rng.standard_normal((512, 512)), (60, 4), mode="wrap") * 2.5
+        )
     out = (out - out.mean()) / out.std()
     return out.astype(np.float32)
 
 
 def noise(kind: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The tile at (x, y) in tiles (n,): (n,)."""
-    return _sample(noise_tile(kind), np.asarray(x, np.float32) * 512, np.asarray(y, np.float32) * 512, True)[:, 0]
+    return _sample(noise_tile(kind), np.asarray(x, np.float32) * 512, np.asarray(y, np.float32) * 512, True)[
+        :, 0
+    ]
 
 
 # ---------------------------------------------------------------- skin and face
@@ -79,7 +85,9 @@ def noise(kind: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 @cache
 def _eye_centres() -> np.ndarray:
     m = mesh()
-    return np.stack([m.vertices[(m.masks["eyes"] > 0.5) & (m.vertices[:, 0] * s > 0)].mean(0) for s in (1, -1)])
+    return np.stack(
+        [m.vertices[(m.masks["eyes"] > 0.5) & (m.vertices[:, 0] * s > 0)].mean(0) for s in (1, -1)]
+    )
 
 
 def _bump(x: np.ndarray, middle: float, width: float) -> np.ndarray:
@@ -96,7 +104,10 @@ def skin_colour(p: Person, place: np.ndarray, lips: np.ndarray, lids: np.ndarray
     out *= 1 + 0.018 * mottle[:, None]
     out += face[:, None] * 0.012 * noise("fine", place[:, 0] * 4, z * 4)[:, None]
     front = face * (y < -0.06)
-    red = front * (0.65 * _bump(x, 0.046, 0.022) * _bump(z, 0.862, 0.02) + 0.5 * _bump(x, 0, 0.014) * _bump(z, 0.862, 0.012))
+    red = front * (
+        0.65 * _bump(x, 0.046, 0.022) * _bump(z, 0.862, 0.02)
+        + 0.5 * _bump(x, 0, 0.014) * _bump(z, 0.862, 0.012)
+    )
     out *= 1 - red[:, None] * np.array([0.01, 0.10, 0.085])
     brow_low = front * _bump(z, 0.885, 0.008) * _bump(x, 0.030, 0.02)
     out *= 1 - 0.10 * brow_low[:, None]
@@ -107,8 +118,8 @@ def skin_colour(p: Person, place: np.ndarray, lips: np.ndarray, lids: np.ndarray
         out += np.clip(beard, 0, 1)[:, None] * (hair * 0.5 + 0.1 - out)
     # brows: hairs along an arched line
     bx = np.clip((x - 0.012) / 0.044, 0, 1)
-    arch = 0.9085 + 0.0105 * np.sin(bx * 2.1) - 0.003 * bx
-    thick = (0.0040 if p.female else 0.0054) * (1 - 0.72 * bx**1.5)
+    arch = 0.9105 + 0.0085 * np.sin(bx * 2.2) - 0.003 * bx
+    thick = (0.0036 if p.female else 0.0044) * (1 - 0.72 * bx**1.5)
     brow = np.clip(1.3 - np.abs(z - arch) / thick, 0, 1) * ((x > 0.010) & (x < 0.058)) * front
     brow *= 0.68 + 0.2 * noise("fine", place[:, 0] * 7 + z * 5, z * 2)
     out += np.clip(brow, 0, 0.92)[:, None] * (hair * 0.75 - out)
@@ -118,12 +129,19 @@ def skin_colour(p: Person, place: np.ndarray, lips: np.ndarray, lids: np.ndarray
     upper = np.abs(ez - (0.0062 - 42 * ex**2 + 0.06 * ex))
     lash = front * np.clip(1.5 - upper / 0.0016, 0, 1) * (np.abs(ex) < 0.0165)
     lower = np.abs(ez - (-0.0058 + 30 * ex**2))
-    lash = np.maximum(lash * (0.9 if p.female else 0.7), 0.35 * front * np.clip(1.3 - lower / 0.0012, 0, 1) * (np.abs(ex) < 0.014))
+    lash = np.maximum(
+        lash * (0.9 if p.female else 0.7),
+        0.35 * front * np.clip(1.3 - lower / 0.0012, 0, 1) * (np.abs(ex) < 0.014),
+    )
     out *= 1 - 0.16 * (lids * front)[:, None]
     out += (lash * (1 - eyes))[:, None] * (np.array([0.10, 0.07, 0.06]) - out)
     lip = np.array(p.lips, np.float32) / 255
     soft = np.clip(lips * 1.6 - 0.3, 0, 1)
-    out += soft[:, None] * (0.86 if p.female else 0.55) * (lip * (0.92 + 0.08 * np.clip((z - 0.815) / 0.01, -1, 1))[:, None] - out)
+    out += (
+        soft[:, None]
+        * (0.75 if p.female else 0.40)
+        * (lip * (0.92 + 0.08 * np.clip((z - 0.815) / 0.01, -1, 1))[:, None] - out)
+    )
     mouth = front * np.clip(1.2 - np.abs(z - (0.8205 + 1.5 * x**2)) / 0.0013, 0, 1) * (x < 0.024)
     out *= 1 - 0.55 * mouth[:, None]
     pale = np.clip(nails * 1.3 - 0.2, 0, 1)[:, None]
@@ -134,7 +152,9 @@ def skin_colour(p: Person, place: np.ndarray, lips: np.ndarray, lids: np.ndarray
         r = np.hypot(ex[ball], ez[ball] - 0.0004)
         white = np.array([0.90, 0.88, 0.86]) * np.clip(1.0 - 25 * np.abs(ex[ball]), 0.62, 1)[:, None]
         iris = np.array(p.eyes, np.float32) / 255
-        value = white + np.clip((0.0064 - r) / 0.0008, 0, 1)[:, None] * (iris * (0.6 + 90 * r[:, None]) - white)
+        value = white + np.clip((0.0064 - r) / 0.0008, 0, 1)[:, None] * (
+            iris * (0.6 + 90 * r[:, None]) - white
+        )
         value *= 1 - 0.8 * np.clip((0.0030 - r) / 0.0006, 0, 1)[:, None]
         value *= 1 - 0.45 * np.clip((ez[ball] - 0.001) / 0.005, 0, 1)[:, None]
         spark = np.hypot(place[ball, 0] - np.sign(place[ball, 0]) * centres[0, 0] + 0.0022, ez[ball] - 0.0028)
@@ -164,36 +184,42 @@ def fold_height(g: Garment, place: np.ndarray, around: np.ndarray, along: np.nda
     rng = np.random.default_rng(seed)
     o = rng.uniform(0, 1, 12)
     x, z = place[:, 0], place[:, 2]
-    side = np.sign(x)
     loose = np.clip((g.ease - 0.006) / 0.022, 0, 1)
     height = np.zeros(len(x), np.float32)
     # long drapes down to the hem
-    drape = noise("folds", around / 0.62 + o[0], z / 1.3 + o[1])
+    drape = noise("folds", around / 1.15 + o[0], z / 2.4 + o[1])
     low = np.clip((0.48 - z) / 0.30, 0, 1)
-    height += 0.0042 * (0.45 + loose) * (0.25 + 0.75 * low) * drape
+    height += 0.0058 * (0.30 + loose) * (0.15 + 0.85 * low) * drape
     # pulls from the armpit across the chest and down to the waist
-    px = around * 0.72 + side * 0 - (0.55 - z) * 0.9
-    pull = noise("folds", px / 0.55 + side * 0.31 + o[2], (around + z) / 1.1 + o[3])
+    px = np.abs(around) * 0.72 - (0.55 - z) * 0.9
+    right = np.clip(x / 0.05 + 0.5, 0, 1)
+
+    def two_sided(u: np.ndarray, v: np.ndarray, shift: float) -> np.ndarray:
+        """Other folds on either side of the body's middle, without a break between them."""
+        one, other = noise("folds", u + shift, v), noise("folds", u + shift + 0.31, v + 0.4)
+        return one * right + other * (1 - right)
+
+    pull = two_sided(px / 0.95, (np.abs(around) + z) / 1.9 + o[3], float(o[2]))
     near = np.exp(-(((np.abs(x) - 0.15) / 0.07) ** 2) - ((z - 0.52) / 0.10) ** 2)
     waist = np.exp(-(((z - 0.30) / 0.09) ** 2)) * np.clip(np.abs(around) / 0.12, 0.15, 1)
-    height += 0.0036 * (1.15 * near + 0.55 * waist) * pull
+    height += 0.0052 * (1.15 * near + 0.55 * waist + 0.12) * pull
     # bunching at the waist
-    bunch = noise("folds", z / 0.34 + around * 0.6 + o[4], around / 0.9 + side * 0.2 + o[5])
-    height += 0.0034 * waist * bunch * (1.1 - 0.5 * loose)
-    height += 0.0032 * noise("soft", around / 0.6 + o[6], z / 0.6 + o[7]) * (0.6 + loose)
+    bunch = two_sided(z / 0.60 + np.abs(around) * 0.5, around / 1.3 + o[5], float(o[4]))
+    height += 0.0045 * waist * bunch * (1.1 - 0.5 * loose)
+    height += 0.0030 * noise("soft", around / 1.0 + o[6], z / 1.0 + o[7]) * (0.6 + loose)
     if on_sleeve.any():
         s = on_sleeve
         bent = np.where(x[s] > 0, bend[0], bend[1])
         a, t = along[s], angle[s]
-        rings = noise("folds", a / 0.42 + 0.05 * t + o[8], t / 6.283 + o[9])
+        rings = noise("folds", a / 0.62 + 0.05 * t + o[8], t / 6.283 + o[9])
         elbow = np.exp(-(((a - 0.26) / 0.06) ** 2)) * (0.45 + 1.1 * bent)
         end = np.exp(-(((a - 0.53) / 0.06) ** 2)) * 0.8
         top = np.exp(-((a / 0.07) ** 2)) * 0.6
-        spiral = noise("folds", a / 0.8 + t * 0.16 + o[10], t / 6.283 - a * 0.6 + o[11])
+        spiral = noise("folds", a / 1.1 + t * 0.16 + o[10], t / 6.283 - a * 0.6 + o[11])
         width = np.clip(g.sleeve_ease / 0.012, 0.6, 1.6)
-        height[s] = 0.0031 * width * ((elbow + end + top) * rings + (0.30 + 0.3 * bent) * spiral)
+        height[s] = 0.0042 * width * ((elbow + end + top) * rings + (0.30 + 0.3 * bent) * spiral)
     # A fold seldom reaches the neckline's rib
-    return height * g.wrinkle * strength
+    return height * g.wrinkle * strength * 1.3
 
 
 def lit_cloth(albedo: np.ndarray, sheen: float, n: np.ndarray, cavity: np.ndarray) -> np.ndarray:
@@ -204,18 +230,22 @@ def lit_cloth(albedo: np.ndarray, sheen: float, n: np.ndarray, cavity: np.ndarra
     half /= np.linalg.norm(half)
     fuzz = np.power(1 - np.clip(-n[:, 1], 0, 1), 2) * 0.06
     shine = np.power(np.clip(n @ half, 0, 1), 12) * sheen * 0.5
-    return (a * (light * 1.03)[:, None] + (0.006 + fuzz * (0.15 + a.mean(1)) + shine)[:, None] * 0.55) * cavity[:, None]
+    return (
+        a * (light * 1.03)[:, None] + (0.006 + fuzz * (0.15 + a.mean(1)) + shine)[:, None] * 0.55
+    ) * cavity[:, None]
 
 
 # ---------------------------------------------------------------- hair
 
 
-def lit_hair(p: Person, n: np.ndarray, tangent: np.ndarray, across: np.ndarray, along: np.ndarray) -> np.ndarray:
+def lit_hair(
+    p: Person, n: np.ndarray, tangent: np.ndarray, across: np.ndarray, along: np.ndarray
+) -> np.ndarray:
     """Linear light off hair: Kajiya and Kay's strand model with a colour that changes from strand to strand."""
     base = np.array(p.hair_colour, np.float32) / 255
     strand = noise("strand", across * 9, along * 0.12)
     coarse = noise("strand", across * 2.2 + 0.3, along * 0.08)
-    a = linear(base) * np.exp(0.36 * strand + 0.30 * coarse)[:, None]
+    a = linear(base) * np.exp(0.20 * strand + 0.26 * coarse)[:, None]
     a = a * (0.75 + 0.45 * np.clip(along, 0, 1.2))[:, None]
     t = tangent + n * (0.10 * strand + 0.08 * coarse)[:, None]
     t /= np.linalg.norm(t, axis=1, keepdims=True) + 1e-9
@@ -225,7 +255,9 @@ def lit_hair(p: Person, n: np.ndarray, tangent: np.ndarray, across: np.ndarray, 
     diffuse = np.sqrt(np.clip(1 - along_light**2, 0, 1))
     shine = np.power(np.sqrt(np.clip(1 - along_half**2, 0, 1)), 38) * np.clip(n @ half + 0.25, 0, 1)
     light = studio(n, 0.35, 0.5) * (0.45 + 0.55 * diffuse)
-    return a * light[:, None] * 1.1 + (shine * (0.6 + 0.4 * np.clip(strand, -1, 1)))[:, None] * (0.05 + 0.42 * a)
+    return a * light[:, None] * 1.1 + (shine * (0.6 + 0.4 * np.clip(strand, -1, 1)))[:, None] * (
+        0.05 + 0.42 * a
+    )
 
 
 # ---------------------------------------------------------------- trousers
@@ -258,7 +290,11 @@ def trousers_colour(p: Person, place: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if p.denim:
         button = front & (np.hypot(x - 0.002, top - 0.02) < 0.008)
         out[button] = (0.66, 0.56, 0.44)
-    creases = 0.003 * noise("folds", (np.abs(x) * 0.5 + z) / 0.45 + 0.3, (x - z) / 0.9) * np.exp(-((z - 0.02) / 0.09) ** 2)
+    creases = (
+        0.0017
+        * noise("folds", (np.abs(x) * 0.5 + z) / 0.45 + 0.3, (x - z) / 0.9)
+        * np.exp(-(((z - 0.02) / 0.09) ** 2))
+    )
     creases = creases + 0.0015 * noise("soft", x / 0.4, z / 0.4)
     return np.clip(out, 0, 1), creases.astype(np.float32)
 
@@ -287,7 +323,11 @@ def backdrop(height: int, width: int, level: int, mask: np.ndarray) -> np.ndarra
     """Studio paper, (H, W, 3) sRGB 0..1, with the person's soft shadow."""
     yy, xx = np.mgrid[0:height, 0:width].astype(np.float32)
     yy, xx = yy / height, xx / width
-    shade = level / 255 + 0.025 * (1 - np.hypot((xx - 0.42) / 0.9, (yy - 0.35) / 0.9)) - 0.02 * np.clip(yy - 0.75, 0, 1)
+    shade = (
+        level / 255
+        + 0.025 * (1 - np.hypot((xx - 0.42) / 0.9, (yy - 0.35) / 0.9))
+        - 0.02 * np.clip(yy - 0.75, 0, 1)
+    )
     matrix = np.float32([[1, 0, 0.06 * width], [0, 1, 0.025 * height]])
     moved = cv2.warpAffine(mask.astype(np.float32), matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     small = cv2.resize(moved, (96, 128), interpolation=cv2.INTER_AREA)

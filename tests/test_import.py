@@ -1,0 +1,154 @@
+"""`vtcli weights`: CP-VTON's files become ours and compute the same; hostile files do nothing."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import cpvton
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vtcli.core.models.load import load_gmm, load_tom
+from vtcli.core.models.tps import sample, tps_grid
+from vtcli.core.weights import read_facts, sha256
+
+
+def _inputs(seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return (
+        torch.rand((2, 22, 256, 192), generator=generator) * 2 - 1,
+        torch.rand((2, 3, 256, 192), generator=generator) * 2 - 1,
+    )
+
+
+@torch.inference_mode()
+def test_imported_gmm_computes_the_same(vtcli: Callable, tmp_path: Path) -> None:
+    reference = cpvton.randomise(cpvton.GMM(), 3)
+    # As DataParallel and a training script would have saved it, in the format of CP-VTON's day.
+    state = OrderedDict((f"module.{k}", v) for k, v in reference.state_dict().items() if "num_batches" not in k)
+    torch.save({"state_dict": state, "epoch": 7}, tmp_path / "gmm_final.pth", _use_new_zipfile_serialization=False)
+    done = vtcli("weights", "import", tmp_path / "gmm_final.pth", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "19,057,650 parameters" in done.err
+
+    gmm = load_gmm(tmp_path / "out" / "gmm.safetensors")
+    assert sum(p.numel() for p in gmm.parameters()) == 19_057_650
+    agnostic, cloth = _inputs(1)
+    expected, theta = reference(agnostic, cloth), gmm(agnostic, cloth).theta
+    assert expected.abs().mean() > 0.05  # not a spline that does nothing
+    torch.testing.assert_close(theta, expected, atol=2e-5, rtol=1e-4)
+
+    grid = tps_grid(theta, (256, 192))
+    slow = torch.from_numpy(cpvton.tps_grid_by_points(expected[0].double().numpy(), (256, 192), every=5)).float()
+    torch.testing.assert_close(grid[0, ::5, ::5], slow, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(sample(cloth, grid), cpvton.warp(cloth, grid))
+
+    facts = read_facts(tmp_path / "out" / "gmm.safetensors")
+    assert facts["preset"] == "paper" and facts["aux"] is False and facts["keep"] == "head"
+    assert facts["source"] == {"file": "gmm_final.pth", "sha256": sha256(tmp_path / "gmm_final.pth")}
+
+
+@torch.inference_mode()
+def test_imported_tom_computes_the_same(vtcli: Callable, tmp_path: Path) -> None:
+    reference = cpvton.randomise(cpvton.UnetGenerator(), 4)
+    torch.save(reference.state_dict(), tmp_path / "tom_final.pth")
+    done = vtcli("weights", "import", tmp_path / "tom_final.pth", "--out", tmp_path, "--stage", "tom")
+    assert done.code == 0, done.err
+    assert "21,349,252 parameters" in done.err
+
+    tom = load_tom(tmp_path / "tom.safetensors")
+    assert sum(p.numel() for p in tom.parameters()) == 21_349_252
+    agnostic, warped = (x[:1] for x in _inputs(2))
+    rendered, mask, picture = cpvton.tryon(reference, agnostic, warped)
+    assert rendered.std() > 0.1 and mask.std() > 0.05
+    out = tom(agnostic, warped, torch.ones(1, 1, 256, 192))
+    torch.testing.assert_close(out.rendered_person, rendered, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(out.composition_mask, mask, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(out.tryon(warped), picture, atol=1e-4, rtol=1e-4)
+    assert out.expected_parse is None
+
+    listed = vtcli("weights", "list", tmp_path)
+    assert listed.code == 0 and "paper" in listed.out and "imported" in listed.out
+    assert sha256(tmp_path / "tom.safetensors")[:8] in listed.out
+
+    before = (tmp_path / "tom.safetensors").read_bytes()
+    again = vtcli("weights", "import", tmp_path / "tom_final.pth", "--out", tmp_path)
+    assert again.code == 1 and "--force" in again.err
+    assert (tmp_path / "tom.safetensors").read_bytes() == before
+    assert vtcli("weights", "import", tmp_path / "tom_final.pth", "--out", tmp_path, "--force").code == 0
+
+
+class _Payload:
+    """Unpickling this writes a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return exec, (f"open({str(self.target)!r}, 'w').close()",)
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_code_in_a_pickle_does_not_run(vtcli: Callable, tmp_path: Path, new_format: bool) -> None:
+    trace = tmp_path / "ran"
+    state = {"regression.linear.weight": torch.zeros(1), "more": _Payload(trace)}
+    torch.save(state, tmp_path / "gmm_final.pth", _use_new_zipfile_serialization=new_format)
+    done = vtcli("weights", "import", tmp_path / "gmm_final.pth", "--out", tmp_path / "out")
+    assert done.code == 1
+    assert "gmm_final.pth" in done.err and done.err.count("\n") == 1
+    assert not trace.exists() and not (tmp_path / "out").exists()
+    torch.load(tmp_path / "gmm_final.pth", weights_only=False)
+    assert trace.exists()  # the trap was armed
+
+
+def test_other_files_are_refused(vtcli: Callable, tmp_path: Path) -> None:
+    def refused(name: str, value: object, word: str, *more: object) -> None:
+        torch.save(value, tmp_path / name)
+        done = vtcli("weights", "import", tmp_path / name, "--out", tmp_path / "out", *more)
+        assert done.code == (2 if more else 1), done
+        assert name in done.err and word in done.err and done.err.count("\n") == 1, done.err
+        assert not (tmp_path / "out").exists()
+
+    # Expanded zeros share one element: shapes as large as they must be, files small.
+    state = {k: torch.zeros(()).expand(v.shape) for k, v in cpvton.GMM().state_dict().items()}
+    refused("missing.pth", {k: v for k, v in state.items() if k != "extractionB.model.12.bias"}, "model.12.bias")
+    refused("shape.pth", state | {"extractionA.model.0.weight": torch.zeros(64, 21, 4, 4)}, "[64, 21, 4, 4]")
+    refused("more.pth", state | {"decoder.weight": torch.zeros(2)}, "decoder.weight")
+    refused("nan.pth", state | {"regression.linear.bias": torch.full((50,), torch.nan)}, "not finite")
+    refused("stage.pth", state, "gmm", "--stage", "tom")
+    refused("other.pth", {"conv.weight": torch.zeros(2)}, "neither")
+    refused("list.pth", [torch.zeros(2)], "state dict")
+    (tmp_path / "torn.pth").write_bytes((tmp_path / "nan.pth").read_bytes()[:5000])
+    (tmp_path / "text.pth").write_text("not weights")
+    (tmp_path / "pickle.pth").write_bytes(pickle.dumps({"a": 1}))
+    for name in ("torn.pth", "text.pth", "pickle.pth", "absent.pth"):
+        done = vtcli("weights", "import", tmp_path / name, "--out", tmp_path / "out")
+        assert done.code == 1 and name in done.err and done.err.count("\n") == 1, done.err
+
+
+def test_listing_survives_what_it_finds(vtcli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vtcli.cli.weights import describe_installed
+
+    assert vtcli("weights", "list", tmp_path).code == 1
+    monkeypatch.setattr("vtcli.core.weights.DEFAULT_FOLDER", tmp_path)
+    assert describe_installed() == ["no weights installed; train some with `vtcli train`"]
+    (tmp_path / "gmm.safetensors").write_bytes(b"nonsense")
+    facts = {"stage": "tom", "preset": "lite", "aux": True, "steps": 1234, "figures": {"ssim_head": 0.8125}}
+    header = {"format": "vtcli-weights", "facts": json.dumps(facts)}
+    save_file({"x": torch.zeros(1)}, tmp_path / "tom.safetensors", metadata=header)
+    odd = {"stage": ["tom"], "aux": {}, "steps": "many", "figures": {"ssim_head": "high"}}
+    header = {"format": "vtcli-weights", "facts": json.dumps(odd)}
+    save_file({"x": torch.zeros(1)}, tmp_path / "zzz.safetensors", metadata=header)
+    broken, sound, strange = describe_installed()
+    assert "gmm.safetensors" in broken
+    digest = sha256(tmp_path / "tom.safetensors")[:8]
+    assert sound == f"tom  lite  aux  1,234 steps  ssim_head 0.812  {digest}"
+    assert "tom" in strange
+    listed = vtcli("weights", "list")
+    assert listed.code == 0 and "1,234 steps" in listed.out and "gmm.safetensors" in listed.err

@@ -1,0 +1,137 @@
+"""The networks: CP-VTON's numbers, shapes, equation 1, what the auxiliary decoder changes, the parser's joints."""
+
+from __future__ import annotations
+
+import cpvton
+import pytest
+import torch
+from torch import nn
+
+from vtcli.core.data import labels as L
+from vtcli.core.models.gmm import GMM, GMM_PRESETS, correlation, garment_input, normalise
+from vtcli.core.models.parser import Parser, decode_joints, joint_log_probabilities, label_probabilities
+from vtcli.core.models.tom import TOM, TOM_PRESETS, TOMOutput
+
+
+def _count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_paper_presets_have_cp_vtons_size() -> None:
+    with torch.device("meta"):
+        assert _count(GMM(GMM_PRESETS["paper"], aux=False)) == _count(cpvton.GMM()) == 19_057_650
+        assert _count(TOM(TOM_PRESETS["paper"], aux=False)) == _count(cpvton.UnetGenerator()) == 21_349_252
+        for make in (lambda aux: GMM(GMM_PRESETS["paper"], aux), lambda aux: TOM(TOM_PRESETS["paper"], aux)):
+            plain, with_aux = make(False), make(True)
+            assert _count(with_aux) > _count(plain)
+            more = with_aux.state_dict().keys() - plain.state_dict().keys()
+            assert all(key.startswith(("parse_decoder", "parse_head")) for key in more)
+
+
+def test_correlation_and_normalisation_are_cp_vtons() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn((2, 2, 8, 4, 3), generator=generator)
+    torch.testing.assert_close(normalise(a), cpvton.l2norm(a))
+    torch.testing.assert_close(correlation(a, b), cpvton.correlation(a, b))
+    # Channel w * H + h at pixel (y, x) is the person's (h, w) times the garment's (y, x).
+    expected = (a[1, :, 3, 2] * b[1, :, 1, 0]).sum()
+    torch.testing.assert_close(correlation(a, b)[1, 2 * 4 + 3, 1, 0], expected)
+
+
+@pytest.mark.parametrize("aux", [True, False])
+def test_lite_gmm(aux: bool) -> None:
+    torch.manual_seed(0)
+    network = GMM(GMM_PRESETS["lite"], aux).eval()
+    person, garment = torch.randn(2, 22, 128, 96), torch.rand(2, 4, 128, 96)
+    with torch.inference_mode():
+        out = network(person, garment)
+    assert torch.equal(out.theta, torch.zeros(2, 50))  # training starts at the identity
+    assert len(out.earlier) == 1
+    assert (out.expected_parse is not None) == aux
+    if aux:
+        assert out.expected_parse.shape == (2, L.LABELS, 64, 48)
+        other = network(person, 1 - garment).expected_parse
+        assert not torch.equal(out.expected_parse, other)  # M_exp looks at the garment, too
+        other = network(-person, garment).expected_parse
+        assert not torch.equal(out.expected_parse, other)
+
+
+def test_second_pass_of_the_lite_gmm_sees_the_first_warp() -> None:
+    torch.manual_seed(0)
+    network = GMM(GMM_PRESETS["lite"], aux=False).eval()
+    nn.init.normal_(network.regressor.linear.weight, std=0.05)
+    nn.init.normal_(network.corrector.linear.weight, std=0.05)
+    person, garment = torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96)
+    out = network(person, garment)
+    assert not torch.equal(out.theta, out.earlier[0])
+    out.theta.square().sum().backward()
+    assert network.regressor.linear.weight.grad is None  # the first pass learns from its own loss
+    assert network.corrector.linear.weight.grad.abs().sum() > 0
+    assert network.person_encoder.layers[0].weight.grad.abs().sum() > 0
+
+
+def test_garment_goes_in_on_white() -> None:
+    cloth, mask = torch.full((1, 3, 8, 8), -0.5), torch.zeros(1, 1, 8, 8)
+    mask[..., 2:6, 2:6] = 1
+    full = garment_input(cloth, mask, (8, 8))
+    assert (full[:, :3, 3, 3] == -0.5).all() and (full[:, :3, 0] == 1).all()
+    half = garment_input(cloth, mask, (4, 4))
+    assert half.shape == (1, 4, 4, 4) and half[0, 3].tolist()[1] == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("preset", ["lite", "paper"])
+def test_tom(preset: str) -> None:
+    torch.manual_seed(0)
+    with_aux = TOM(TOM_PRESETS[preset], aux=True).eval()
+    size = (64, 64) if preset == "paper" else (96, 32)  # six halvings or five
+    person, cloth, mask = torch.randn(2, 22, *size), torch.rand(2, 3, *size) * 2 - 1, torch.ones(2, 1, *size)
+    with torch.inference_mode():
+        out = with_aux(person, cloth, mask)
+        without = with_aux(person, cloth, mask, parse=False)
+    assert out.rendered_person.shape == (2, 3, *size) and out.composition_mask.shape == (2, 1, *size)
+    assert out.rendered_person.abs().max() <= 1
+    assert 0 <= out.composition_mask.min() and out.composition_mask.max() <= 1
+    assert out.expected_parse.shape == (2, L.LABELS, size[0] // 2, size[1] // 2)
+    # Leaving M_exp out, or training without it, leaves the picture as it is.
+    assert without.expected_parse is None
+    assert torch.equal(out.rendered_person, without.rendered_person)
+    assert TOM(TOM_PRESETS[preset], aux=False)(person, cloth, mask).expected_parse is None
+
+
+def test_equation_one() -> None:
+    rendered, cloth = torch.full((1, 3, 1, 3), -1.0), torch.full((1, 3, 1, 3), 1.0)
+    mask = torch.tensor([0.0, 0.25, 1.0]).view(1, 1, 1, 3)
+    tryon = TOMOutput(rendered, mask, None).tryon(cloth)
+    assert tryon[0, 0, 0].tolist() == [-1.0, -0.5, 1.0]
+
+
+def test_parser_takes_any_multiple_of_32() -> None:
+    torch.manual_seed(0)
+    parser = Parser().eval()
+    with torch.inference_mode():
+        labels, joints = parser(torch.rand(1, 3, 96, 64) * 2 - 1)
+    assert labels.shape == (1, 20, 48, 32) and joints.shape == (1, 18, 24, 16)
+    probabilities = label_probabilities(labels, (96, 64))
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(1, 96, 64))
+
+
+def test_joints_are_decoded_between_cells_and_absent_ones_left_out() -> None:
+    height, width, stride = 16, 12, 4.0
+    logits = torch.full((1, 18, height, width), -20.0)
+    # Joint 0: mass split between two cells; 1: one cell in the corner; 2: all mass in the absent bin; 3: as
+    # likely anywhere as absent.
+    logits[0, 0, 5, 6], logits[0, 0, 5, 7] = 0.0, 0.0
+    logits[0, 1, 0, 0] = 5.0
+    logits[0, 3] = 0.0
+    absent = torch.full((18,), -20.0)
+    absent[2] = 10.0
+    torch.testing.assert_close(
+        joint_log_probabilities(logits, absent).exp().sum(2), torch.ones(1, 18), atol=1e-5, rtol=0
+    )
+    joints = decode_joints(logits, absent, stride)[0]
+    x, y, confidence = joints[0].tolist()
+    assert (x, y) == pytest.approx((7.0 * stride - 0.5, 5.5 * stride - 0.5), abs=1e-3)
+    assert confidence == pytest.approx(1.0, abs=1e-3)
+    assert joints[1, :2].tolist() == pytest.approx([0.5 * stride - 0.5] * 2, abs=1e-3)
+    assert joints[2].tolist() == [0, 0, 0]
+    assert joints[3].tolist() == [0, 0, 0]  # 25 of 192 cells are less than the threshold

@@ -1,0 +1,430 @@
+"""`vtcli train`: every stage learns, stops, resumes to the same bits, and says what is wrong in one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import drawn_pairs, write_store
+from safetensors import safe_open
+from torch import Tensor, nn
+from torchvision.models import vgg19
+
+from vtcli.core.data import labels as L
+from vtcli.core.errors import VtcliError
+from vtcli.core.models.load import load_gmm, load_parser, load_tom
+from vtcli.core.training import loop
+from vtcli.core.training.gmm import GMMStage
+from vtcli.core.training.losses import VGG19Distance, label_weights
+from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.run import build_stage, split_pairs
+from vtcli.core.training.stage import Order, Stage
+from vtcli.core.weights import read_facts, read_weights
+
+Vtcli = Callable[..., Any]
+FEW = ("--batch-size", 2, "--val", 2, "--device", "cpu")
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(str(path), framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+
+
+def _same(a: Path, b: Path) -> bool:
+    left, right = _tensors(a), _tensors(b)
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def _log(folder: Path, group: str) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["group"] == group]
+
+
+@pytest.fixture(scope="module")
+def gmm(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a GMM of one step, for the TOM to warp with."""
+    out = tmp_path_factory.mktemp("gmm")
+    options = TrainOptions("gmm", store, out, steps=1, batch_size=2, val=2)
+    loop.train(build_stage(options), options, torch.device("cpu"), lambda news: None, resume=False)
+    return out
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stage | type[Stage], int], None]:
+    """Press Ctrl-C during a stage's nth loss."""
+
+    def at(stage: type[Stage], nth: int) -> None:
+        original, calls = stage.loss, []
+
+        def loss(self: Stage, *arguments: Any) -> Any:
+            calls.append(1)
+            if len(calls) == nth:
+                signal.raise_signal(signal.SIGINT)
+            return original(self, *arguments)
+
+        monkeypatch.setattr(stage, "loss", loss)
+
+    return at
+
+
+def _stage_class(name: str) -> type[Stage]:
+    from vtcli.core.training.parser import ParserStage
+    from vtcli.core.training.tom import TOMStage
+
+    return {"parser": ParserStage, "gmm": GMMStage, "tom": TOMStage}[name]
+
+
+@pytest.mark.parametrize("name", ["parser", "gmm", "tom"])
+def test_loss_falls_on_one_batch(name: str, store: Path, gmm: Path, tmp_path: Path) -> None:
+    options = TrainOptions(name, store, tmp_path, steps=12, batch_size=2, val=2, warmup=1, gmm=gmm, seed=3)
+    stage = build_stage(options)
+    fixed, losses, original = stage.batch(0), [], stage.loss
+
+    def loss(network: nn.Module, batch: Any, progress: float) -> Any:
+        torch.manual_seed(0)  # the same window for the perceptual distance each time
+        total, parts = original(network, batch, progress)
+        losses.append(float(total))
+        return total, parts
+
+    stage.batch, stage.loss = lambda step: fixed, loss  # type: ignore[method-assign]
+    loop.train(stage, options, torch.device("cpu"), lambda news: None, resume=False)
+    assert min(losses[-3:]) < 0.9 * losses[0], losses
+
+
+@pytest.mark.parametrize("name", ["parser", "gmm", "tom"])
+def test_resumed_equals_uninterrupted(
+    name: str, vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path, interrupt: Callable
+) -> None:
+    more: tuple[object, ...] = ("--gmm", gmm, "--adversarial-weight", 0.1) if name == "tom" else ()
+    command = ("train", name, "--data", store, "--steps", 5, *FEW, *more)
+    whole = vtcli(*command, "--out", tmp_path / "whole")
+    assert whole.code == 0, whole.err
+    facts = read_facts(tmp_path / "whole" / name / "best.safetensors")
+    for figure, value in facts["figures"].items():
+        row = re.search(rf"{figure} .*", whole.out)
+        assert row is not None and row[0].count(f"{value:.4f}") == 2, whole.out  # last and best are the same
+    assert str(tmp_path / "whole" / name / "best.safetensors") in whole.err
+    assert "use them: vtcli" in whole.err
+
+    interrupt(_stage_class(name), 4)  # tom: the discriminator is at work by then
+    halted = vtcli(*command, "--out", tmp_path / "parts")
+    assert halted.code == 130
+    assert "stopped at step 4" in halted.err and "--resume" in halted.err
+    folder = tmp_path / "parts" / name
+    assert (folder / "last.safetensors").is_file() and not (folder / "final.safetensors").exists()
+    assert not _same(folder / "last.safetensors", tmp_path / "whole" / name / "last.safetensors")
+
+    again = vtcli(*command, "--out", tmp_path / "parts")
+    assert again.code == 1 and "--resume" in again.err  # nobody's run is written over by accident
+    resumed = vtcli(*command, "--out", tmp_path / "parts", "--resume")
+    assert resumed.code == 0, resumed.err
+    assert "from step 4 on" in resumed.err
+    assert _same(folder / "last.safetensors", tmp_path / "whole" / name / "last.safetensors")
+    assert _same(folder / "final.safetensors", tmp_path / "whole" / name / "final.safetensors")
+    assert _log(folder, "validation") == _log(tmp_path / "whole" / name, "validation")
+
+    load = {"parser": load_parser, "gmm": load_gmm, "tom": load_tom}[name]
+    load(folder / "final.safetensors")
+    assert read_facts(folder / "final.safetensors")["steps"] == 5
+
+
+def test_ctrl_c_in_a_terminal(store: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vtcli", "train", "gmm", "--data", store, "--out", tmp_path, *FEW]
+    process = subprocess.Popen(
+        [*map(str, command), "--epochs", "1000"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    assert "12 pairs, 2 to a batch, 6,000 steps" in first
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert err.count("\n") == 1 and "stopped at step" in err, err
+    assert (tmp_path / "gmm" / "last.safetensors").is_file()
+
+
+def test_seed_reproduces(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        command = ("train", "gmm", "--data", store, "--out", tmp_path / name, "--steps", 2, *FEW)
+        assert vtcli(*command, "--seed", seed).code == 0
+    a, b, c = (tmp_path / name / "gmm" / "last.safetensors" for name in "abc")
+    assert _same(a, b) and not _same(a, c)
+
+
+def test_minutes_bound_a_run(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
+    done = vtcli("train", "gmm", "--data", store, "--out", tmp_path, "--minutes", 0.01, "--validate-every", 1, *FEW)
+    assert done.code == 0, done.err
+    facts = read_facts(tmp_path / "gmm" / "final.safetensors")
+    assert 1 <= facts["steps"] < 100 and facts["samples"] == 2 * facts["steps"]
+    assert len(_log(tmp_path / "gmm", "validation")) == facts["steps"]
+    assert done.err.count("warp_iou") >= facts["steps"]  # a line for each
+
+
+def test_without_the_auxiliary_decoder(vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
+    for name, more in (("gmm", ()), ("tom", ("--gmm", gmm, "--keep", "head", "--perceptual", "none"))):
+        command = ("train", name, "--no-aux", "--data", store, "--out", tmp_path, "--steps", 1, *FEW, *more)
+        done = vtcli(*command)
+        assert done.code == 0, done.err
+        facts, state = read_weights(tmp_path / name / "final.safetensors")
+        assert facts["aux"] is False and not any("parse" in key for key in state)
+        assert "parse" not in _log(tmp_path / name, "training")[0]
+    assert facts["keep"] == "head"
+    assert {"ssim", "ssim_head", "l1_head"} == facts_figures(tmp_path / "tom").keys()
+
+
+def facts_figures(folder: Path) -> dict[str, float]:
+    return read_facts(folder / "best.safetensors")["figures"]
+
+
+def test_tom_takes_the_gmm_of_the_same_folder(
+    vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vtcli.core.weights.DEFAULT_FOLDER", tmp_path / "shipped")
+    command = ("train", "tom", "--data", store, "--steps", 1, "--perceptual", "none", "--out", tmp_path, *FEW)
+    without = vtcli(*command)
+    assert without.code == 1 and "vtcli train gmm" in without.err
+    (tmp_path / "gmm").symlink_to(gmm / "gmm")
+    done = vtcli(*command)
+    assert done.code == 0, done.err
+    options = read_facts(tmp_path / "tom" / "best.safetensors")["options"]
+    assert options["gmm"] == str(tmp_path / "gmm" / "best.safetensors")
+
+
+def test_init_starts_from_weights(vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
+    path = gmm / "gmm" / "best.safetensors"
+    state = read_weights(path)[1]
+    for init in (path, gmm):
+        stage = build_stage(TrainOptions("gmm", store, tmp_path, steps=1, val=2, init=init, seed=9))
+        assert all(torch.equal(v.float(), state[k].float()) for k, v in stage.network.state_dict().items())
+    command = ("train", "gmm", "--data", store, "--out", tmp_path, "--steps", 1, *FEW)
+    wrong = vtcli(*command, "--init", path, "--no-aux")
+    assert wrong.code == 1 and str(path) in wrong.err and wrong.err.count("\n") == 1
+    assert vtcli(*command, "--init", tmp_path / "absent").code == 1
+    assert vtcli(*command, "--init", path, "--lr", 1e-9).code == 0
+    after = read_weights(tmp_path / "gmm" / "final.safetensors")[1]
+    same = [torch.allclose(after[k], v, atol=1e-3, rtol=2e-3) for k, v in state.items() if "running" not in k]
+    assert all(same)
+
+
+def test_unlabelled_corners_of_other_photos(vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
+    """--photos: the parser learns from them, the TOM takes their backgrounds."""
+    photos = tmp_path / "photos"
+    fields = drawn_pairs(2, 4, (192, 144))
+    for folder in ("photos", "labels"):
+        (photos / folder).mkdir(parents=True)
+    (photos / "labels.json").write_text(json.dumps([f"belt{i}" if i == L.SOCKS else n for i, n in enumerate(L.LIP_NAMES)]))
+    for i in range(2):
+        wide = [cv2.copyMakeBorder(fields[f][i], 0, 0, 60, 0, cv2.BORDER_REPLICATE) for f in ("image", "parse")]
+        cv2.imwrite(str(photos / "photos" / f"{i}.jpg"), wide[0])
+        cv2.imwrite(str(photos / "labels" / f"{i}.png"), wide[1])
+    stage: Any = build_stage(TrainOptions("parser", store, tmp_path, steps=1, val=2, batch_size=8, photos=[photos]))
+    batch = stage.batch(0)
+    assert batch["image"].shape == (8, 256, 192, 3)
+    assert batch["joints_known"].tolist() == [True] * 5 + [False] * 3
+    assert (batch["groups"][5:] == L.IGNORE).any()
+    assert len(stage.strips) == 2
+    command = ("train", "tom", "--data", store, "--out", tmp_path, "--gmm", gmm, "--photos", photos, *FEW)
+    done = vtcli(*command, "--steps", 1, "--backgrounds", 1, "--keep", "outside", "--perceptual", "none")
+    assert done.code == 0, done.err
+    lost = vtcli(*command, "--steps", 1, "--photos", tmp_path / "absent")
+    assert lost.code == 1 and "labels.json" in lost.err
+
+
+class _Vgg:
+    """A file like torchvision's: random convolutions that share their numbers, so that it stays small."""
+
+    @staticmethod
+    def write(path: Path) -> None:
+        numbers = torch.randn(512 * 512 * 9, generator=torch.Generator().manual_seed(0)) * 0.02
+        with torch.device("meta"):
+            shapes = {k: v.shape for k, v in vgg19(weights=None).features.state_dict().items()}
+        torch.save({f"features.{k}": numbers[: s.numel()].view(s) for k, s in shapes.items()}, path)
+
+
+def test_vgg19_distance(tmp_path: Path) -> None:
+    _Vgg.write(tmp_path / "vgg19.pth")
+    distance = VGG19Distance(tmp_path / "vgg19.pth")
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.rand((2, 1, 3, 32, 32), generator=generator) * 2 - 1
+    assert distance(a, a) == 0
+    # CP-VTON: 1/32, 1/16, 1/8, 1/4, 1 of the L1 at the first ReLU after each pooling.
+    state = {k.removeprefix("features."): v for k, v in torch.load(tmp_path / "vgg19.pth").items()}
+    with torch.device("meta"):
+        features = vgg19(weights=None).features
+    features.load_state_dict(state, assign=True)
+    expected, x, y, after_pool, shares = 0.0, a, b, True, [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1]
+    with torch.inference_mode():
+        for layer in features:
+            x, y = layer(x.clone()), layer(y.clone())
+            if isinstance(layer, nn.MaxPool2d):
+                after_pool = True
+            elif isinstance(layer, nn.ReLU) and after_pool:
+                expected += shares.pop(0) * float((x - y).abs().mean())
+                after_pool = False
+    assert not shares and expected > 0
+    assert float(distance(a, b)) == pytest.approx(expected, rel=1e-4)
+    a.requires_grad_(), b.requires_grad_()
+    distance(a, b).backward()
+    assert a.grad is not None and a.grad.abs().sum() > 0 and b.grad is None
+
+
+def test_perceptual_choices(
+    vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _Vgg.write(tmp_path / "vgg19.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    command = ("train", "tom", "--data", store, "--gmm", gmm, "--steps", 1, "--out", tmp_path, *FEW)
+    missing = vtcli(*command, "--perceptual", "vgg19")
+    assert missing.code == 1 and missing.err.count("\n") == 1
+    assert "--vgg-weights" in missing.err and str(tmp_path / "home") in missing.err
+    torch.save({"features.0.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    other = vtcli(*command, "--perceptual", "vgg19", "--vgg-weights", tmp_path / "other.pth")
+    assert other.code == 1 and "other.pth" in other.err and other.err.count("\n") == 1
+    assert vtcli(*command, "--vgg-weights", tmp_path / "vgg19.pth").code == 2
+    assert not (tmp_path / "tom").exists()
+    done = vtcli(*command, "--perceptual", "vgg19", "--vgg-weights", tmp_path / "vgg19.pth")
+    assert done.code == 0, done.err
+    assert _log(tmp_path / "tom", "training")[0]["perceptual"] > 0
+
+
+def test_lost_steps_are_skipped_and_counted(
+    vtcli: Vtcli, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls, bad = GMMStage.loss, [], {2, 3}
+
+    def loss(self: GMMStage, network: nn.Module, batch: Any, progress: float) -> Any:
+        calls.append(1)
+        if len(calls) in bad:
+            batch = dict(batch, keypoints=batch["keypoints"], cloth=batch["cloth"].float() * math.nan)
+        return original(self, network, batch, progress)
+
+    monkeypatch.setattr(GMMStage, "loss", loss)
+    command = ("train", "gmm", "--data", store, "--steps", 5, *FEW)
+    done = vtcli(*command, "--out", tmp_path / "a")
+    assert done.code == 0, done.err
+    assert "(1 so far)" in done.err and "(2 so far)" in done.err and "(3 so far)" not in done.err
+    with safe_open(str(tmp_path / "a" / "gmm" / "last.safetensors"), framework="pt") as file:
+        assert json.loads(file.metadata()["facts"])["state"]["skipped"] == 2
+    tensors = _tensors(tmp_path / "a" / "gmm" / "last.safetensors")
+    assert all(torch.isfinite(v).all() for v in tensors.values())
+    counts = {float(v) for k, v in tensors.items() if k.startswith("optimizer") and k.endswith(".step")}
+    assert counts == {3.0}
+    assert all(math.isfinite(v) for v in _log(tmp_path / "a" / "gmm", "training")[0].values() if v != "training")
+
+    calls.clear()
+    bad.update(range(1, 1000))
+    monkeypatch.setattr(loop, "SKIPS_ALLOWED", 3)
+    lost = vtcli(*command, "--out", tmp_path / "b")
+    assert lost.code == 1 and "not finite in 4 steps" in lost.err and "--lr" in lost.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("gmm", "--steps", 1, "--minutes", 1), "--steps and --minutes"),
+        (("gmm", "--epochs", 0), "--epochs 0"),
+        (("gmm", "--minutes", "nan"), "--minutes nan"),
+        (("gmm", "--lr", 0), "--lr 0"),
+        (("gmm", "--steps", 0), "steps"),
+        (("gmm", "--preset", "huge"), "huge"),
+        (("refiner",), "refiner"),
+        (("tom", "--keep", "hands"), "hands"),
+        (("tom", "--backgrounds", 2), "backgrounds"),
+        (("gmm", "--device", "cuda:77"), "present: cpu"),
+        (("tom", "--batch-size", 3, "--gmm", "GMM"), "--batch-size"),
+        ((), "STAGE"),
+    ],
+)
+def test_off_calls(arguments: tuple[object, ...], words: str, vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
+    given = [gmm if a == "GMM" else a for a in arguments]
+    done = vtcli("train", *given, "--data", store, "--out", tmp_path)
+    assert done.code == 2, done.err
+    assert words in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_trained_on(vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
+    absent = vtcli("train", "gmm", "--data", tmp_path / "absent", "--steps", 1)
+    assert absent.code == 1 and "vtcli prepare" in absent.err
+    resume = vtcli("train", "gmm", "--data", store, "--out", tmp_path / "empty", "--resume")
+    assert resume.code == 1 and "start without --resume" in resume.err
+    write_store(tmp_path / "odd", "train", 3, seed=0, size=(100, 80))
+    for name in ("parser", "gmm", "tom"):
+        odd = vtcli("train", name, "--data", tmp_path / "odd", "--gmm", gmm)
+        assert odd.code == 2 and "100x80" in odd.err and "--size" in odd.err
+    other = vtcli("train", "gmm", "--data", store, "--out", gmm, "--resume", "--no-aux", "--steps", 9)
+    assert other.code == 1 and "other options" in other.err and other.err.strip().count("\n") == 0
+
+
+def test_options_without_effect_are_told(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
+    done = vtcli("train", "gmm", "--data", store, "--out", tmp_path, "--steps", 1, "--keep", "head", *FEW)
+    assert done.code == 0 and "warning: --keep has no effect on the gmm" in done.err
+    assert "--preset" not in done.err
+    quiet = vtcli("train", "gmm", "--data", store, "--out", tmp_path / "q", "--steps", 1, "--quiet", *FEW)
+    assert quiet.err == "" and "warp_iou" in quiet.out
+
+
+def test_help_states_defaults_and_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['vtcli', 'train', '--help']\n"
+        "from vtcli.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.rstrip().endswith("False")
+    words = " ".join(out.replace("│", " ").split())
+    assert "30 for parser, 40 for gmm and tom" in words
+    for option in (
+        "--aux", "--data", "--out", "--preset", "--keep", "--steps", "--epochs", "--minutes", "--batch-size",
+        "--lr", "--seed", "--val", "--resume", "--init", "--gmm", "--photos", "--perceptual", "--vgg-weights",
+        "--perceptual-weight", "--skin-weight", "--background-weight", "--aux-weight", "--adversarial-weight",
+        "--backgrounds", "--amp", "--compile", "--device", "--quiet",
+    ):  # fmt: skip
+        assert option in words
+
+
+def test_validation_pairs_were_never_trained_on(store: Path, tmp_path: Path) -> None:
+    options = TrainOptions("gmm", store, tmp_path, val=3)
+    train, rows, val, val_rows = split_pairs(options)
+    assert (len(rows), val.manifest.split, val_rows.tolist()) == (12, "test", [0, 1, 2])
+    write_store(tmp_path, "train", 20, seed=0)
+    train, rows, val, val_rows = split_pairs(TrainOptions("gmm", tmp_path, tmp_path))
+    assert val is train and val_rows.tolist() == [18, 19] and rows.tolist() == list(range(18))
+    write_store(tmp_path / "one", "train", 1, seed=0)
+    with pytest.raises(VtcliError, match="too few pairs"):
+        split_pairs(TrainOptions("gmm", tmp_path / "one", tmp_path))
+
+
+def test_each_epoch_sees_each_pair_once() -> None:
+    order = Order(10, 4, seed=1)
+    rows = np.concatenate([order.rows(step) for step in range(5)])  # two epochs
+    assert sorted(rows[:10]) == sorted(rows[10:]) == list(range(10))
+    assert rows[:10].tolist() != rows[10:].tolist()
+    assert Order(10, 4, seed=1).rows(3).tolist() == rows[12:16].tolist()  # without the steps before
+    assert Order(10, 4, seed=2).rows(0).tolist() != rows[:4].tolist()
+    assert len(Order(2, 8, seed=0).rows(5)) == 8  # fewer pairs than a batch takes
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    rates = [loop.learning_rate(1e-3, step, step / 1000, 100) for step in range(1000)]
+    assert rates[0] == pytest.approx(1e-5) and max(rates) == pytest.approx(rates[99], rel=0.01)
+    assert all(a > b for a, b in zip(rates[100:], rates[101:], strict=False))
+    assert loop.learning_rate(1e-3, 5000, 1.0, 100) == pytest.approx(1e-5)
+
+
+def test_skin_and_background_weigh_more() -> None:
+    weights = label_weights(3.0, 5.0)
+    assert weights[L.BACKGROUND] == 5 and all(weights[i] == 3 for i in (L.FACE, L.LEFT_ARM, L.RIGHT_LEG))
+    assert weights[L.UPPER_CLOTHES] == 1 and weights[L.HAIR] == 1

@@ -1,0 +1,228 @@
+"""`vtcli tryon` and `vtcli warp`: two photos in, one picture out, and nothing touched that should not be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from conftest import Ended
+from PIL import Image
+
+from vtcli import TryOn
+from vtcli.core.data import labels as L
+from vtcli.core.data.annotations import read_parse, read_pose
+from vtcli.core.results import ResultsInfo
+from vtcli.core.tryon.framing import Frame, NobodyFound, whole
+from vtcli.core.tryon.garment import place
+from vtcli.core.tryon.pipeline import TryOnResult, UnfitPhoto
+
+SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def engine() -> TryOn:
+    return TryOn.load(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def photos() -> tuple[Image.Image, Image.Image]:
+    return Image.open(SAMPLES / "person.jpg"), Image.open(SAMPLES / "cloth.jpg")
+
+
+@pytest.fixture(scope="module")
+def result(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> TryOnResult:
+    return engine.run(*photos)
+
+
+def test_keeps_the_photo_outside_of_the_region(result: TryOnResult, photos: tuple[Image.Image, Image.Image]) -> None:
+    photo, picture = np.asarray(photos[0].convert("RGB")), np.asarray(result.image)
+    assert picture.shape == photo.shape
+    assert np.array_equal(picture[~result.region], photo[~result.region])
+    changed = (picture != photo).any(2)
+    assert 0.02 < changed.mean() < 0.7
+    head = np.asarray(result.seen.people.parse[0] == L.FACE)
+    frame = result.seen.frame
+    assert not frame.labels(result.region.astype(np.uint8))[head].any(), "the face must stay the photo's"
+
+
+def test_shows_the_new_garment(result: TryOnResult) -> None:
+    """Where M_cm trusts the warp, the picture has the garment's colours, not the old one's."""
+    trusted = (result.made.composition_mask[0, 0] > 0.8).numpy() & (result.warp.mask[0, 0] > 0.9).numpy()
+    trusted &= (result.made.region[0, 0] > 0.5).numpy()
+    assert trusted.mean() > 0.05
+    picture = Frame(0, 0, result.finished.picture.shape[0] // 4).photo(result.finished.picture).astype(int)
+    warped = ((result.warp.cloth[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(int)
+    before = ((result.seen.people.image[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(int)
+    to_new = np.abs(picture - warped)[trusted].mean()
+    assert to_new < 25 and to_new < 0.5 * np.abs(picture - before)[trusted].mean()
+
+
+def test_same_picture_twice(engine: TryOn, result: TryOnResult, photos: tuple[Image.Image, Image.Image]) -> None:
+    assert engine(*photos).tobytes() == result.image.tobytes()
+
+
+def test_ordinary_photograph(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
+    """A real photograph that is not a shop's: the astronaut's background and face stay."""
+    photo = skimage.data.astronaut()
+    result = engine.run(Image.fromarray(photo), photos[1])
+    picture = np.asarray(result.image)
+    assert np.array_equal(picture[~result.region], photo[~result.region])
+    assert (picture != photo).any(2)[200:].mean() > 0.1
+    assert np.array_equal(picture[60:170, 190:260], photo[60:170, 190:260])
+
+
+def test_given_annotations_win(engine: TryOn) -> None:
+    """The parse and pose that come with a photo are what the networks see."""
+    name = sorted((SAMPLES / "test" / "image").glob("*.jpg"))[0].stem
+    photo = Image.open(SAMPLES / "test" / "image" / f"{name}.jpg")
+    cloth = Image.open(SAMPLES / "cloth.jpg")
+    parse = read_parse(SAMPLES / "test" / "image-parse" / f"{name}.png")
+    pose = read_pose(SAMPLES / "test" / "pose" / f"{name}_keypoints.json")
+    result = engine.run(photo, cloth, parse=parse, keypoints=pose)
+    frame = result.seen.frame
+    assert np.array_equal(result.seen.people.parse[0].numpy(), frame.labels(parse))
+    there = pose[:, 0] > 1
+    back = frame.points_out(result.seen.people.keypoints[0].numpy())
+    inside = there & (back[:, 2] > 0)
+    assert inside.sum() > 8
+    np.testing.assert_allclose(back[inside, :2], pose[inside, :2], atol=0.01)
+
+
+def test_keep_head_gives_the_window(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
+    result = engine.run(*photos, keep="head")
+    assert result.image.size == (result.seen.frame.width, result.seen.frame.height)
+    assert result.region.all()
+
+
+def test_nobody_there(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
+    with pytest.raises(NobodyFound, match="no person"):
+        engine(Image.fromarray(np.full((300, 300, 3), 200, np.uint8)), photos[1])
+
+
+def test_garment_photo_of_a_person(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
+    with pytest.raises(UnfitPhoto, match="shows a person"):
+        engine(photos[0], photos[0])
+    engine(photos[0], photos[0], force=True)
+
+
+def test_transparent_garment(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
+    """A cut-out picture's own alpha channel is its mask."""
+    rgba = np.zeros((200, 160, 4), np.uint8)
+    rgba[40:160, 30:130] = (200, 30, 30, 255)
+    garment = engine.cut_out(Image.fromarray(rgba))
+    inside = garment.mask[0, 0] > 0.99
+    assert 0.2 < float(inside.float().mean()) < 0.8
+    assert torch.allclose(garment.canvas[0, :, inside], torch.tensor([200, 30, 30.0])[:, None] / 127.5 - 1, atol=0.02)
+
+
+def test_garments_are_placed_alike() -> None:
+    """Size, aspect ratio and position of the garment in its photo do not matter."""
+    for height, width, box in ((300, 300, (20, 50, 120, 150)), (900, 500, (400, 20, 800, 420))):
+        rgb, mask = np.full((height, width, 3), 255, np.uint8), np.zeros((height, width), bool)
+        mask[box[0] : box[2], box[1] : box[3]] = True
+        garment = place(rgb, mask)
+        inside = garment.at((256, 192))[1][0, 0] > 0.5
+        rows, columns = torch.nonzero(inside.any(1)), torch.nonzero(inside.any(0))
+        assert abs(float(rows[0] + rows[-1]) / 2 - 127.5) <= 1 and abs(float(columns[0] + columns[-1]) / 2 - 95.5) <= 1
+        assert abs(len(columns) - 180) <= 2
+
+
+@pytest.mark.parametrize("size", [(400, 300), (300, 400), (256, 192), (37, 501)])
+def test_frames_put_back_what_they_cut(size: tuple[int, int]) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    frame = whole(photo)
+    window = frame.cut(photo)
+    assert window.shape == (frame.height, frame.width, 3) and frame.height * 3 == frame.width * 4
+    top, left = -frame.top, -frame.left
+    assert np.array_equal(window[top : top + size[0], left : left + size[1]], photo)
+    points = np.zeros((18, 3), np.float32)
+    points[:, 0], points[:, 1], points[:, 2] = size[1] * 0.4, size[0] * 0.6, 1
+    np.testing.assert_allclose(frame.points_out(frame.points_in(points)), points, atol=1e-3)
+
+
+def test_command_writes_picture_and_panel(vtcli: Run, tmp_path: Path) -> None:
+    out, panel = tmp_path / "out.png", tmp_path / "panel.jpg"
+    ended = vtcli("tryon", SAMPLES / "person.jpg", SAMPLES / "cloth.jpg", "-o", out, "--panel", panel, "--device", "cpu")
+    assert ended.code == 0, ended.err
+    with Image.open(out) as picture, Image.open(SAMPLES / "person.jpg") as photo:
+        assert picture.size == photo.size
+    with Image.open(panel) as sheet:
+        assert sheet.width > 1000
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["out.png", "panel.jpg"]
+
+
+def test_warp_command_writes_alpha(vtcli: Run, tmp_path: Path) -> None:
+    out = tmp_path / "warp.png"
+    ended = vtcli("warp", SAMPLES / "person.jpg", SAMPLES / "cloth.jpg", "-o", out, "--panel", tmp_path / "p.png")
+    assert ended.code == 0, ended.err
+    with Image.open(out) as picture:
+        alpha = np.asarray(picture)[..., 3]
+        assert picture.mode == "RGBA" and 0.02 < (alpha > 128).mean() < 0.8 and (alpha == 0).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("missing.jpg", "cloth.jpg", "-o", "o.png"), "missing.jpg"),
+        (("person.jpg", "cloth.jpg"), "-o"),
+        (("person.jpg", "-o", "o.png"), "PERSON and CLOTH"),
+        (("person.jpg", "cloth.jpg", "-o", "o.xyz"), "o.xyz"),
+        (("person.jpg", "cloth.jpg", "-o", "o.png", "--keep", "feet"), "feet"),
+        (("person.jpg", "cloth.jpg", "-o", "o.png", "--device", "cuda:9"), "present: cpu"),
+        (("person.jpg", "cloth.jpg", "-o", "o.png", "--weights", "nowhere"), "nowhere"),
+        (("person.jpg", "cloth.jpg", "-o", "o.png", "--parse", "test/image-parse/{first}.png"), "size"),
+    ],
+)
+def test_one_line_for_a_bad_call(vtcli: Run, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    first = sorted((SAMPLES / "test" / "image-parse").glob("*.png"))[0].stem
+    spelled = []
+    for argument in arguments:
+        argument = argument.format(first=first)
+        inside = SAMPLES / argument
+        spelled.append(inside if inside.exists() else tmp_path / argument if argument.startswith("o.") else argument)
+    ended = vtcli("tryon", *spelled)
+    assert ended.code in (1, 2) and message in ended.err
+    assert "Traceback" not in ended.err and len(ended.err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_split_continues_and_is_scored(vtcli: Run, tmp_path: Path) -> None:
+    """prepare → tryon over a split, interrupted and continued → the same bytes."""
+    data, out, other = tmp_path / "prepared", tmp_path / "results", tmp_path / "again"
+    ended = vtcli("prepare", SAMPLES, "--out", data, "--split", "test", "--jobs", 1)
+    assert ended.code == 0, ended.err
+    arguments = ("tryon", "--data", data, "--pairs", "unpaired", "--keep", "outside", "--limit", 5, "--batch-size", 2)
+    assert vtcli(*arguments, "-o", out, "--save-parse").code == 0
+    info = ResultsInfo.load(out)
+    assert info.keep == "outside" and info.pairing == "unpaired" and len(info.pairs) == 5
+    assert all(pair.person != pair.cloth for pair in info.pairs)
+    files = {p.name: p.read_bytes() for p in (out / "images").iterdir()}
+    assert len(files) == 5 and len(list((out / "parse").iterdir())) == 5
+    # A run that was cut short: two pictures and no results.json.
+    (other / "images").mkdir(parents=True)
+    (other / "parse").mkdir()
+    for name in sorted(files)[:2]:
+        (other / "images" / name).write_bytes(files[name])
+        (other / "parse" / name).write_bytes((out / "parse" / name).read_bytes())
+    settings = {"kind": "tryon", "keep": "outside", "pairing": "unpaired", "save_parse": True}
+    (other / "run.json").write_text(json.dumps({**settings, "store": info.store, "weights": info.weights}))
+    assert vtcli(*arguments, "-o", other, "--save-parse").code == 0
+    assert {p.name: p.read_bytes() for p in (other / "images").iterdir()} == files
+    assert not (other / "run.json").exists()
+    mixed = vtcli("tryon", "--data", data, "--pairs", "paired", "-o", other)
+    assert mixed.code == 1 and "another run" in mixed.err
+
+
+def test_paired_split_reports_warp_iou(vtcli: Run, tmp_path: Path) -> None:
+    data, out = tmp_path / "prepared", tmp_path / "results"
+    assert vtcli("prepare", SAMPLES, "--out", data, "--split", "test", "--jobs", 1).code == 0
+    assert vtcli("warp", "--data", data, "--limit", 4, "-o", out).code == 0
+    info = ResultsInfo.load(out)
+    ious = info.figures["warp_iou"]
+    assert len(ious) == 4 and all(0.2 < iou <= 1 for iou in ious.values())
