@@ -65,7 +65,9 @@ def _row(cells: list[Tensor]) -> np.ndarray:
 
 def main() -> None:
     """Parse the command line and write the sheets."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--weights", type=Path)
@@ -74,7 +76,9 @@ def main() -> None:
     parser.add_argument("--warps", action="store_true", help="the GMM alone")
     arguments = parser.parse_args()
     store = PreparedStore.open(arguments.data, arguments.split)
-    networks = Networks.load(arguments.weights, runtime.choose_device(arguments.device), tom=not arguments.warps)
+    networks = Networks.load(
+        arguments.weights, runtime.choose_device(arguments.device), tom=not arguments.warps
+    )
     arguments.out.mkdir(parents=True, exist_ok=True)
     for pairing in ("paired", "unpaired"):
         for keep in ("warp",) if arguments.warps else ("head", "outside"):

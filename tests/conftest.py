@@ -68,7 +68,10 @@ def drawn_pair(rng: np.random.Generator, size: tuple[int, int] = STORE_SIZE) -> 
     elbows = [(right[0] - 8 * unit, shoulder + reach * 0.8), (left[0] + 8 * unit, shoulder + reach * 0.8)]
     wrists = [(right[0] - 4 * unit, shoulder + reach * 1.5), (left[0] + 4 * unit, shoulder + reach * 1.5)]
     thick = max(2, round(8 * unit))
-    for side, label, a, b, c in ((0, L.RIGHT_ARM, right, elbows[0], wrists[0]), (1, L.LEFT_ARM, left, elbows[1], wrists[1])):
+    for side, label, a, b, c in (
+        (0, L.RIGHT_ARM, right, elbows[0], wrists[0]),
+        (1, L.LEFT_ARM, left, elbows[1], wrists[1]),
+    ):
         hand = (c[0] + (c[0] - b[0]) * 0.4, c[1] + (c[1] - b[1]) * 0.4)
         draw.line([a, b, hand], fill=label, width=thick)
         del side

@@ -16,7 +16,11 @@ class FeatureExtraction(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for width in (64, 128, 256, 512):
-            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.ReLU(True), nn.BatchNorm2d(width)]
+            layers += [
+                nn.Conv2d(channels, width, 4, stride=2, padding=1),
+                nn.ReLU(True),
+                nn.BatchNorm2d(width),
+            ]
             channels = width
         layers += [nn.Conv2d(512, 512, 3, padding=1), nn.ReLU(True), nn.BatchNorm2d(512)]
         layers += [nn.Conv2d(512, 512, 3, padding=1), nn.ReLU(True)]

@@ -29,7 +29,9 @@ def blur(radius: float, step: float = 0.0) -> Edit:
     return lambda image, i: image.filter(ImageFilter.GaussianBlur(radius + step * i))
 
 
-def make_store(root: Path, count: int, seen: Sequence[int] = (), size: tuple[int, int] = SIZE) -> PreparedStore:
+def make_store(
+    root: Path, count: int, seen: Sequence[int] = (), size: tuple[int, int] = SIZE
+) -> PreparedStore:
     """`count` crops of photographs as persons p0, p1, … in garments c0, c1, …; parses are made of blocks."""
     height, width = size
     generator = np.random.default_rng(7)
@@ -37,7 +39,9 @@ def make_store(root: Path, count: int, seen: Sequence[int] = (), size: tuple[int
     images, parses = [], []
     for i in range(count):
         source = sources[i % len(sources)]
-        top, left = (generator.integers(0, side - part) for side, part in zip(source.shape, size, strict=False))
+        top, left = (
+            generator.integers(0, side - part) for side, part in zip(source.shape, size, strict=False)
+        )
         images.append(source[top : top + height, left : left + width])
         blocks = LABELS[generator.integers(0, len(LABELS), (8, 8))]
         parses.append(np.kron(blocks, np.ones((height // 8 + 1, width // 8 + 1), np.uint8))[:height, :width])

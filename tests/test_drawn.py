@@ -196,7 +196,7 @@ def test_committed_sample_data_is_a_viton_folder():
                 shop = np.asarray(image).astype(int)
             with Image.open(SAMPLE / split / "cloth-mask" / f"{cloth_stem}.png") as image:
                 mask = np.asarray(image.convert("L")) > 127
-            ground = ~ndimage.binary_dilation(mask, iterations=8)
+            ground = ~ndimage.binary_dilation(mask, iterations=16)  # JPEG rings within a block of 16
             assert mask.mean() > 0.15 and shop[ground].min() >= 245
             with Image.open(SAMPLE / split / "image-parse" / f"{stem}.png") as image:
                 assert image.mode == "P" and set(np.unique(np.asarray(image)).tolist()) <= LABELS

@@ -31,8 +31,12 @@ def _inputs(seed: int) -> tuple[Tensor, Tensor]:
 def test_imported_gmm_computes_the_same(vtcli: Callable, tmp_path: Path) -> None:
     reference = cpvton.randomise(cpvton.GMM(), 3)
     # As DataParallel and a training script would have saved it, in the format of CP-VTON's day.
-    state = OrderedDict((f"module.{k}", v) for k, v in reference.state_dict().items() if "num_batches" not in k)
-    torch.save({"state_dict": state, "epoch": 7}, tmp_path / "gmm_final.pth", _use_new_zipfile_serialization=False)
+    state = OrderedDict(
+        (f"module.{k}", v) for k, v in reference.state_dict().items() if "num_batches" not in k
+    )
+    torch.save(
+        {"state_dict": state, "epoch": 7}, tmp_path / "gmm_final.pth", _use_new_zipfile_serialization=False
+    )
     done = vtcli("weights", "import", tmp_path / "gmm_final.pth", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     assert "19,057,650 parameters" in done.err
@@ -45,7 +49,9 @@ def test_imported_gmm_computes_the_same(vtcli: Callable, tmp_path: Path) -> None
     torch.testing.assert_close(theta, expected, atol=2e-5, rtol=1e-4)
 
     grid = tps_grid(theta, (256, 192))
-    slow = torch.from_numpy(cpvton.tps_grid_by_points(expected[0].double().numpy(), (256, 192), every=5)).float()
+    slow = torch.from_numpy(
+        cpvton.tps_grid_by_points(expected[0].double().numpy(), (256, 192), every=5)
+    ).float()
     torch.testing.assert_close(grid[0, ::5, ::5], slow, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(sample(cloth, grid), cpvton.warp(cloth, grid))
 
@@ -117,7 +123,9 @@ def test_other_files_are_refused(vtcli: Callable, tmp_path: Path) -> None:
 
     # Expanded zeros share one element: shapes as large as they must be, files small.
     state = {k: torch.zeros(()).expand(v.shape) for k, v in cpvton.GMM().state_dict().items()}
-    refused("missing.pth", {k: v for k, v in state.items() if k != "extractionB.model.12.bias"}, "model.12.bias")
+    refused(
+        "missing.pth", {k: v for k, v in state.items() if k != "extractionB.model.12.bias"}, "model.12.bias"
+    )
     refused("shape.pth", state | {"extractionA.model.0.weight": torch.zeros(64, 21, 4, 4)}, "[64, 21, 4, 4]")
     refused("more.pth", state | {"decoder.weight": torch.zeros(2)}, "decoder.weight")
     refused("nan.pth", state | {"regression.linear.bias": torch.full((50,), torch.nan)}, "not finite")
@@ -132,7 +140,9 @@ def test_other_files_are_refused(vtcli: Callable, tmp_path: Path) -> None:
         assert done.code == 1 and name in done.err and done.err.count("\n") == 1, done.err
 
 
-def test_listing_survives_what_it_finds(vtcli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_survives_what_it_finds(
+    vtcli: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vtcli.cli.weights import describe_installed
 
     assert vtcli("weights", "list", tmp_path).code == 1

@@ -90,7 +90,7 @@ def test_tom(preset: str) -> None:
         without = with_aux(person, cloth, mask, parse=False)
     assert out.rendered_person.shape == (2, 3, *size) and out.composition_mask.shape == (2, 1, *size)
     assert out.rendered_person.abs().max() <= 1
-    assert 0 <= out.composition_mask.min() and out.composition_mask.max() <= 1
+    assert out.composition_mask.min() >= 0 and out.composition_mask.max() <= 1
     assert out.expected_parse.shape == (2, L.LABELS, size[0] // 2, size[1] // 2)
     # Leaving M_exp out, or training without it, leaves the picture as it is.
     assert without.expected_parse is None

@@ -105,7 +105,9 @@ def test_outside_keeps_the_photo_and_hides_the_garment() -> None:
     arms = has_label(parse, L.ARM_LABELS) & ~hands
     assert not (region & head).any() and not (region & hands).any()
     assert region[garment].all() and region[arms].all()
-    assert hands.flatten(1).sum(1).min() > 30 and arms.flatten(1).sum(1).min() > 500  # none of it is empty talk
+    assert (
+        hands.flatten(1).sum(1).min() > 30 and arms.flatten(1).sum(1).min() > 500
+    )  # none of it is empty talk
     # It reaches beyond the garment on all sides, so that the hole is not the garment's outline.
     grown = torch.nn.functional.max_pool2d(garment[:, None].float(), 9, 1, 4)[:, 0] > 0
     assert region[grown & ~head & ~hands].all()

@@ -59,7 +59,10 @@ def test_affine_theta_bends_nothing() -> None:
     assert second_differences(_theta(2)) > 1e-3
     determinant = 1.2 * 1.3 + 0.1 * 0.05
     torch.testing.assert_close(
-        jacobian(tps_grid(theta, SIZE)), torch.full((1, SIZE[0] - 1, SIZE[1] - 1), determinant), atol=1e-3, rtol=0
+        jacobian(tps_grid(theta, SIZE)),
+        torch.full((1, SIZE[0] - 1, SIZE[1] - 1), determinant),
+        atol=1e-3,
+        rtol=0,
     )
 
 

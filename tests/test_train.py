@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -87,14 +88,14 @@ def _stage_class(name: str) -> type[Stage]:
 
 @pytest.mark.parametrize("name", ["parser", "gmm", "tom"])
 def test_loss_falls_on_one_batch(name: str, store: Path, gmm: Path, tmp_path: Path) -> None:
-    options = TrainOptions(name, store, tmp_path, steps=12, batch_size=2, val=2, warmup=1, gmm=gmm, seed=3)
+    options = TrainOptions(name, store, tmp_path, steps=10, batch_size=2, val=2, warmup=1, gmm=gmm, seed=3)
     stage = build_stage(options)
     fixed, losses, original = stage.batch(0), [], stage.loss
 
     def loss(network: nn.Module, batch: Any, progress: float) -> Any:
         torch.manual_seed(0)  # the same window for the perceptual distance each time
         total, parts = original(network, batch, progress)
-        losses.append(float(total))
+        losses.append(total.item())
         return total, parts
 
     stage.batch, stage.loss = lambda step: fixed, loss  # type: ignore[method-assign]
@@ -163,7 +164,9 @@ def test_seed_reproduces(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
 
 
 def test_minutes_bound_a_run(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
-    done = vtcli("train", "gmm", "--data", store, "--out", tmp_path, "--minutes", 0.01, "--validate-every", 1, *FEW)
+    done = vtcli(
+        "train", "gmm", "--data", store, "--out", tmp_path, "--minutes", 0.01, "--validate-every", 1, *FEW
+    )
     assert done.code == 0, done.err
     facts = read_facts(tmp_path / "gmm" / "final.safetensors")
     assert 1 <= facts["steps"] < 100 and facts["samples"] == 2 * facts["steps"]
@@ -213,8 +216,9 @@ def test_init_starts_from_weights(vtcli: Vtcli, store: Path, gmm: Path, tmp_path
     assert vtcli(*command, "--init", tmp_path / "absent").code == 1
     assert vtcli(*command, "--init", path, "--lr", 1e-9).code == 0
     after = read_weights(tmp_path / "gmm" / "final.safetensors")[1]
-    same = [torch.allclose(after[k], v, atol=1e-3, rtol=2e-3) for k, v in state.items() if "running" not in k]
-    assert all(same)
+    for key, value in state.items():
+        if not key.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            torch.testing.assert_close(after[key], value, atol=1e-3, rtol=2e-3)
 
 
 def test_unlabelled_corners_of_other_photos(vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
@@ -223,12 +227,18 @@ def test_unlabelled_corners_of_other_photos(vtcli: Vtcli, store: Path, gmm: Path
     fields = drawn_pairs(2, 4, (192, 144))
     for folder in ("photos", "labels"):
         (photos / folder).mkdir(parents=True)
-    (photos / "labels.json").write_text(json.dumps([f"belt{i}" if i == L.SOCKS else n for i, n in enumerate(L.LIP_NAMES)]))
+    (photos / "labels.json").write_text(
+        json.dumps([f"belt{i}" if i == L.SOCKS else n for i, n in enumerate(L.LIP_NAMES)])
+    )
     for i in range(2):
-        wide = [cv2.copyMakeBorder(fields[f][i], 0, 0, 60, 0, cv2.BORDER_REPLICATE) for f in ("image", "parse")]
+        wide = [
+            cv2.copyMakeBorder(fields[f][i], 0, 0, 60, 0, cv2.BORDER_REPLICATE) for f in ("image", "parse")
+        ]
         cv2.imwrite(str(photos / "photos" / f"{i}.jpg"), wide[0])
         cv2.imwrite(str(photos / "labels" / f"{i}.png"), wide[1])
-    stage: Any = build_stage(TrainOptions("parser", store, tmp_path, steps=1, val=2, batch_size=8, photos=[photos]))
+    stage: Any = build_stage(
+        TrainOptions("parser", store, tmp_path, steps=1, val=2, batch_size=8, photos=[photos])
+    )
     batch = stage.batch(0)
     assert batch["image"].shape == (8, 256, 192, 3)
     assert batch["joints_known"].tolist() == [True] * 5 + [False] * 3
@@ -320,7 +330,9 @@ def test_lost_steps_are_skipped_and_counted(
     assert all(torch.isfinite(v).all() for v in tensors.values())
     counts = {float(v) for k, v in tensors.items() if k.startswith("optimizer") and k.endswith(".step")}
     assert counts == {3.0}
-    assert all(math.isfinite(v) for v in _log(tmp_path / "a" / "gmm", "training")[0].values() if v != "training")
+    assert all(
+        math.isfinite(v) for v in _log(tmp_path / "a" / "gmm", "training")[0].values() if v != "training"
+    )
 
     calls.clear()
     bad.update(range(1, 1000))
@@ -343,10 +355,12 @@ def test_lost_steps_are_skipped_and_counted(
         (("tom", "--backgrounds", 2), "backgrounds"),
         (("gmm", "--device", "cuda:77"), "present: cpu"),
         (("tom", "--batch-size", 3, "--gmm", "GMM"), "--batch-size"),
-        ((), "STAGE"),
+        ((), "parser|gmm|tom"),
     ],
 )
-def test_off_calls(arguments: tuple[object, ...], words: str, vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
+def test_off_calls(
+    arguments: tuple[object, ...], words: str, vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path
+) -> None:
     given = [gmm if a == "GMM" else a for a in arguments]
     done = vtcli("train", *given, "--data", store, "--out", tmp_path)
     assert done.code == 2, done.err
@@ -420,7 +434,7 @@ def test_each_epoch_sees_each_pair_once() -> None:
 def test_learning_rate_warms_up_and_falls() -> None:
     rates = [loop.learning_rate(1e-3, step, step / 1000, 100) for step in range(1000)]
     assert rates[0] == pytest.approx(1e-5) and max(rates) == pytest.approx(rates[99], rel=0.01)
-    assert all(a > b for a, b in zip(rates[100:], rates[101:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates[100:]))
     assert loop.learning_rate(1e-3, 5000, 1.0, 100) == pytest.approx(1e-5)
 
 

@@ -40,7 +40,9 @@ def result(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> TryOnResul
     return engine.run(*photos)
 
 
-def test_keeps_the_photo_outside_of_the_region(result: TryOnResult, photos: tuple[Image.Image, Image.Image]) -> None:
+def test_keeps_the_photo_outside_of_the_region(
+    result: TryOnResult, photos: tuple[Image.Image, Image.Image]
+) -> None:
     photo, picture = np.asarray(photos[0].convert("RGB")), np.asarray(result.image)
     assert picture.shape == photo.shape
     assert np.array_equal(picture[~result.region], photo[~result.region])
@@ -63,7 +65,9 @@ def test_shows_the_new_garment(result: TryOnResult) -> None:
     assert to_new < 25 and to_new < 0.5 * np.abs(picture - before)[trusted].mean()
 
 
-def test_same_picture_twice(engine: TryOn, result: TryOnResult, photos: tuple[Image.Image, Image.Image]) -> None:
+def test_same_picture_twice(
+    engine: TryOn, result: TryOnResult, photos: tuple[Image.Image, Image.Image]
+) -> None:
     assert engine(*photos).tobytes() == result.image.tobytes()
 
 
@@ -118,7 +122,9 @@ def test_transparent_garment(engine: TryOn, photos: tuple[Image.Image, Image.Ima
     garment = engine.cut_out(Image.fromarray(rgba))
     inside = garment.mask[0, 0] > 0.99
     assert 0.2 < float(inside.float().mean()) < 0.8
-    assert torch.allclose(garment.canvas[0, :, inside], torch.tensor([200, 30, 30.0])[:, None] / 127.5 - 1, atol=0.02)
+    assert torch.allclose(
+        garment.canvas[0, :, inside], torch.tensor([200, 30, 30.0])[:, None] / 127.5 - 1, atol=0.02
+    )
 
 
 def test_garments_are_placed_alike() -> None:
@@ -129,7 +135,10 @@ def test_garments_are_placed_alike() -> None:
         garment = place(rgb, mask)
         inside = garment.at((256, 192))[1][0, 0] > 0.5
         rows, columns = torch.nonzero(inside.any(1)), torch.nonzero(inside.any(0))
-        assert abs(float(rows[0] + rows[-1]) / 2 - 127.5) <= 1 and abs(float(columns[0] + columns[-1]) / 2 - 95.5) <= 1
+        assert (
+            abs(float(rows[0] + rows[-1]) / 2 - 127.5) <= 1
+            and abs(float(columns[0] + columns[-1]) / 2 - 95.5) <= 1
+        )
         assert abs(len(columns) - 180) <= 2
 
 
@@ -148,7 +157,9 @@ def test_frames_put_back_what_they_cut(size: tuple[int, int]) -> None:
 
 def test_command_writes_picture_and_panel(vtcli: Run, tmp_path: Path) -> None:
     out, panel = tmp_path / "out.png", tmp_path / "panel.jpg"
-    ended = vtcli("tryon", SAMPLES / "person.jpg", SAMPLES / "cloth.jpg", "-o", out, "--panel", panel, "--device", "cpu")
+    ended = vtcli(
+        "tryon", SAMPLES / "person.jpg", SAMPLES / "cloth.jpg", "-o", out, "--panel", panel, "--device", "cpu"
+    )
     assert ended.code == 0, ended.err
     with Image.open(out) as picture, Image.open(SAMPLES / "person.jpg") as photo:
         assert picture.size == photo.size
@@ -159,7 +170,9 @@ def test_command_writes_picture_and_panel(vtcli: Run, tmp_path: Path) -> None:
 
 def test_warp_command_writes_alpha(vtcli: Run, tmp_path: Path) -> None:
     out = tmp_path / "warp.png"
-    ended = vtcli("warp", SAMPLES / "person.jpg", SAMPLES / "cloth.jpg", "-o", out, "--panel", tmp_path / "p.png")
+    ended = vtcli(
+        "warp", SAMPLES / "person.jpg", SAMPLES / "cloth.jpg", "-o", out, "--panel", tmp_path / "p.png"
+    )
     assert ended.code == 0, ended.err
     with Image.open(out) as picture:
         alpha = np.asarray(picture)[..., 3]
@@ -179,13 +192,17 @@ def test_warp_command_writes_alpha(vtcli: Run, tmp_path: Path) -> None:
         (("person.jpg", "cloth.jpg", "-o", "o.png", "--parse", "test/image-parse/{first}.png"), "size"),
     ],
 )
-def test_one_line_for_a_bad_call(vtcli: Run, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_one_line_for_a_bad_call(
+    vtcli: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
     first = sorted((SAMPLES / "test" / "image-parse").glob("*.png"))[0].stem
     spelled = []
     for argument in arguments:
         argument = argument.format(first=first)
         inside = SAMPLES / argument
-        spelled.append(inside if inside.exists() else tmp_path / argument if argument.startswith("o.") else argument)
+        spelled.append(
+            inside if inside.exists() else tmp_path / argument if argument.startswith("o.") else argument
+        )
     ended = vtcli("tryon", *spelled)
     assert ended.code in (1, 2) and message in ended.err
     assert "Traceback" not in ended.err and len(ended.err.strip().splitlines()) == 1
@@ -197,7 +214,19 @@ def test_split_continues_and_is_scored(vtcli: Run, tmp_path: Path) -> None:
     data, out, other = tmp_path / "prepared", tmp_path / "results", tmp_path / "again"
     ended = vtcli("prepare", SAMPLES, "--out", data, "--split", "test", "--jobs", 1)
     assert ended.code == 0, ended.err
-    arguments = ("tryon", "--data", data, "--pairs", "unpaired", "--keep", "outside", "--limit", 5, "--batch-size", 2)
+    arguments = (
+        "tryon",
+        "--data",
+        data,
+        "--pairs",
+        "unpaired",
+        "--keep",
+        "outside",
+        "--limit",
+        5,
+        "--batch-size",
+        2,
+    )
     assert vtcli(*arguments, "-o", out, "--save-parse").code == 0
     info = ResultsInfo.load(out)
     assert info.keep == "outside" and info.pairing == "unpaired" and len(info.pairs) == 5

@@ -136,9 +136,15 @@ def test_a_pickle_under_our_name_is_not_opened(tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-def test_where_weights_are_looked_for(gmm: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_weights_are_looked_for(
+    gmm: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shipped, runs = tmp_path / "shipped", tmp_path / "runs"
-    for path in (shipped / "gmm.safetensors", shipped / "parser.safetensors", runs / "gmm" / "best.safetensors"):
+    for path in (
+        shipped / "gmm.safetensors",
+        shipped / "parser.safetensors",
+        runs / "gmm" / "best.safetensors",
+    ):
         weights.save_weights(path, gmm, FACTS)
     monkeypatch.setattr(weights, "DEFAULT_FOLDER", shipped)
     assert weights.stage_file(None, "gmm") == shipped / "gmm.safetensors"

@@ -25,7 +25,9 @@ def require_photos(person: Path | None, cloth: Path | None, data: Path | None, o
         raise UsageProblem("give two photos, PERSON and CLOTH, or a prepared store with --data")
 
 
-def annotations(cloth_mask: Path | None, parse: Path | None, pose: Path | None, labels: str = "lip") -> dict[str, Any]:
+def read_annotations(
+    cloth_mask: Path | None, parse: Path | None, pose: Path | None, labels: str = "lip"
+) -> dict[str, Any]:
     """Files that win over the project's own annotations, read and checked, as arguments of `TryOn.run`."""
     from vtcli.core.data.annotations import read_mask, read_parse, read_pose
 
@@ -69,7 +71,9 @@ def check_name(path: Path | None) -> None:
         raise UsageProblem(f"{path}: name a .png, .jpg or .webp file")
 
 
-def over_split(data: Path, split: str, out: Path, weights: Path | None, device: str, options: SplitOptions) -> None:
+def over_split(
+    data: Path, split: str, out: Path, weights: Path | None, device: str, options: SplitOptions
+) -> None:
     """Run a whole split with a progress bar, and say where the results are."""
     from vtcli.core import runtime
     from vtcli.core.data.store import PreparedStore

@@ -40,9 +40,6 @@ def score(
         Path | None,
         typer.Option("--per-image", help="Write the figures of every picture as CSV to this file."),
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Write a self-contained HTML report to this file.")
-    ] = None,
     inception_weights: Annotated[
         Path | None,
         typer.Option(
@@ -69,9 +66,7 @@ def score(
             help="Rounds for the 95 % intervals of differences to the first run; 0: none.",
         ),
     ] = 1000,
-    seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Seed of the bootstrap and of the report's choice.")
-    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -84,7 +79,7 @@ def score(
     console.set_quiet(quiet)
     from vtcli.core.errors import UsageProblem
 
-    for option, path in (("--json", json), ("--per-image", per_image), ("--report", report)):
+    for option, path in (("--json", json), ("--per-image", per_image)):
         if path is not None and path.is_dir():
             raise UsageProblem(f"{option} {path}: is a folder, a file is needed")
     if save_stats is not None and save_stats.suffix != ".npz":

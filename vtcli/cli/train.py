@@ -73,11 +73,14 @@ def train(
     stage: Annotated[
         Stage,
         typer.Argument(
+            metavar="{parser|gmm|tom}",
             help="parser: photo to parse map and joints; gmm: the warp; tom: the picture (needs a trained gmm).",
             show_default=False,
         ),
     ],
-    data: Annotated[Path, typer.Option("--data", help="Prepared store of `vtcli prepare`.")] = Path("prepared"),
+    data: Annotated[Path, typer.Option("--data", help="Prepared store of `vtcli prepare`.")] = Path(
+        "prepared"
+    ),
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for runs; this one goes to OUT/STAGE.")
     ] = Path("runs"),
@@ -121,12 +124,12 @@ def train(
     validate_every: Annotated[
         int | None, typer.Option("--validate-every", min=1, help="Steps between validations; default: 500.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from OUT/STAGE/last.safetensors.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/STAGE/last.safetensors.")] = False,
     init: Annotated[
         Path | None,
-        typer.Option("--init", help="Weights to start from (a file or a folder); default: random, parser ImageNet."),
+        typer.Option(
+            "--init", help="Weights to start from (a file or a folder); default: random, parser ImageNet."
+        ),
     ] = None,
     gmm: Annotated[
         Path | None,
@@ -147,7 +150,9 @@ def train(
     ] = None,
     perceptual: Annotated[
         Perceptual,
-        typer.Option("--perceptual", help="tom's perceptual loss; vgg19 is the paper's and needs its weights."),
+        typer.Option(
+            "--perceptual", help="tom's perceptual loss; vgg19 is the paper's and needs its weights."
+        ),
     ] = Perceptual.LITE0,
     vgg_weights: Annotated[
         Path | None,
@@ -174,17 +179,24 @@ def train(
     backgrounds: Annotated[
         float | None,
         typer.Option(
-            "--backgrounds", metavar="P", min=0.0, max=1.0,
+            "--backgrounds",
+            metavar="P",
+            min=0.0,
+            max=1.0,
             help="tom: how often a person is set on another background where --keep is not head; default: 0.5.",
         ),
     ] = None,
     amp: Annotated[
         bool | None,
         typer.Option(
-            "--amp/--no-amp", help="bfloat16 arithmetic; default: where the processor has it.", show_default=False
+            "--amp/--no-amp",
+            help="bfloat16 arithmetic; default: where the processor has it.",
+            show_default=False,
         ),
     ] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the network with torch.compile.")
+    ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -262,7 +274,9 @@ class Report:
         if console.err.is_terminal and not console.is_quiet():
             from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
-            columns = [TextColumn("{task.fields[%s]}" % name, markup=False) for name in ("rate", "left", "note")]
+            columns = [
+                TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("rate", "left", "note")
+            ]
             self._bar = Progress(
                 SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
                 TaskProgressColumn(), *columns, console=console.err,
@@ -285,14 +299,18 @@ class Report:
             console.say(f"{self.stage}: step {news.step:,}: {_listed(news.values)}")
             self._last = time.monotonic()  # a validation's time says nothing of the steps' rate
         elif news.kind == "skipped":
-            console.warn(f"step {news.step:,} skipped, its loss was not finite ({news.values['skipped']:.0f} so far)")
+            console.warn(
+                f"step {news.step:,} skipped, its loss was not finite ({news.values['skipped']:.0f} so far)"
+            )
 
     def _started(self, news: Progress) -> None:
         self._batch, self._step, self._first = int(news.values["batch_size"]), news.step, news.progress
         self._start = self._shown = self._last = time.monotonic()
         start = f", from step {news.step:,} on" if news.step else ""
         bound = f", {news.steps:,} steps" if news.steps else ""
-        console.say(f"{self.stage}: {int(news.values['samples']):,} pairs, {self._batch} to a batch{bound}{start}")
+        console.say(
+            f"{self.stage}: {int(news.values['samples']):,} pairs, {self._batch} to a batch{bound}{start}"
+        )
 
     def _stepped(self, news: Progress) -> None:
         now = time.monotonic()
@@ -334,7 +352,9 @@ def _table(folder: Path, last: dict[str, float]) -> Table:
 
     facts: dict[str, Any] = read_facts(folder / "best.safetensors")
     best = facts["figures"]
-    table = Table("figure", "last", f"best (step {facts['steps']:,})", title=str(folder), title_justify="left")
+    table = Table(
+        "figure", "last", f"best (step {facts['steps']:,})", title=str(folder), title_justify="left"
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for name in last | best:
@@ -347,5 +367,7 @@ def _advice(stage: str, folder: Path, out: Path, data: Path) -> list[str]:
     lines = [f"weights: {folder / 'best.safetensors'}; curves: tensorboard --logdir {out}"]
     if stage == "gmm":
         lines.append(f"next: vtcli train tom --data {data} --out {out}")
-    lines.append(f"use them: vtcli {'warp' if stage == 'gmm' else 'tryon'} person.jpg cloth.jpg --weights {out}")
+    lines.append(
+        f"use them: vtcli {'warp' if stage == 'gmm' else 'tryon'} person.jpg cloth.jpg --weights {out}"
+    )
     return lines

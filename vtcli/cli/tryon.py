@@ -13,14 +13,18 @@ from vtcli.core.errors import UsageProblem
 
 
 def tryon(
-    person: Annotated[Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")] = None,
+    person: Annotated[
+        Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")
+    ] = None,
     cloth: Annotated[Path | None, typer.Argument(help="Shop photo of a top on a plain background.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The picture to write; with --data a results folder.")
     ] = None,
     weights: Weights = None,
     cloth_mask: Annotated[Path | None, typer.Option(help="Mask of the garment (white on black).")] = None,
-    parse: Annotated[Path | None, typer.Option(help="Parse map of the person's photo (LIP labels, PNG).")] = None,
+    parse: Annotated[
+        Path | None, typer.Option(help="Parse map of the person's photo (LIP labels, PNG).")
+    ] = None,
     pose: Annotated[Path | None, typer.Option(help="OpenPose JSON of the person's photo.")] = None,
     labels: Annotated[str, typer.Option(help="Labels of --parse: lip, atr or cihp.")] = "lip",
     keep: Annotated[
@@ -31,17 +35,23 @@ def tryon(
         ),
     ] = None,
     panel: Annotated[
-        Path | None, typer.Option(help="Also save the contact sheet: parse, pose, warp, masks, M_exp, result.")
+        Path | None,
+        typer.Option(help="Also save the contact sheet: parse, pose, warp, masks, M_exp, result."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Go on with photos that look unfit.")] = False,
     data: Annotated[Path | None, typer.Option(help="A prepared store: try on a whole split.")] = None,
     split: Annotated[str, typer.Option(help="With --data: the split, train or test.")] = "test",
     pairs: Annotated[
-        str, typer.Option(help="With --data: paired (own garments), unpaired (the split's list), or a file of pairs.")
+        str,
+        typer.Option(
+            help="With --data: paired (own garments), unpaired (the split's list), or a file of pairs."
+        ),
     ] = "paired",
     batch_size: Annotated[int, typer.Option(min=1, help="With --data: pairs at a time.")] = 8,
     limit: Annotated[int | None, typer.Option(min=1, help="With --data: the first N pairs only.")] = None,
-    save_parse: Annotated[bool, typer.Option("--save-parse", help="With --data: keep M_exp as well.")] = False,
+    save_parse: Annotated[
+        bool, typer.Option("--save-parse", help="With --data: keep M_exp as well.")
+    ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -71,7 +81,7 @@ def tryon(
 
     assert person is not None and cloth is not None
     photo, garment = open_rgb(person), open_rgba(cloth)
-    given = photos.annotations(cloth_mask, parse, pose, labels)
+    given = photos.read_annotations(cloth_mask, parse, pose, labels)
     photos.check_size(given["parse"], photo, parse)
     result = TryOn.load(weights, device).run(photo, garment, keep=keep or "outside", force=force, **given)
     photos.save_picture(result.image, out)

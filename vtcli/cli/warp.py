@@ -12,18 +12,26 @@ from vtcli.cli.options import Device, Quiet, Weights
 
 
 def warp(
-    person: Annotated[Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")] = None,
+    person: Annotated[
+        Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")
+    ] = None,
     cloth: Annotated[Path | None, typer.Argument(help="Shop photo of a top on a plain background.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The picture to write (.png or .webp, with alpha); with --data a folder.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The picture to write (.png or .webp, with alpha); with --data a folder."
+        ),
     ] = None,
     weights: Weights = None,
     cloth_mask: Annotated[Path | None, typer.Option(help="Mask of the garment (white on black).")] = None,
-    parse: Annotated[Path | None, typer.Option(help="Parse map of the person's photo (LIP labels, PNG).")] = None,
+    parse: Annotated[
+        Path | None, typer.Option(help="Parse map of the person's photo (LIP labels, PNG).")
+    ] = None,
     pose: Annotated[Path | None, typer.Option(help="OpenPose JSON of the person's photo.")] = None,
     labels: Annotated[str, typer.Option(help="Labels of --parse: lip, atr or cihp.")] = "lip",
     panel: Annotated[
-        Path | None, typer.Option(help="Also save the contact sheet: the warp on a grid, the cloth pasted on the person.")
+        Path | None,
+        typer.Option(help="Also save the contact sheet: the warp on a grid, the cloth pasted on the person."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Go on with photos that look unfit.")] = False,
     data: Annotated[Path | None, typer.Option(help="A prepared store: warp a whole split.")] = None,
@@ -48,7 +56,9 @@ def warp(
     if data is not None:
         from vtcli.core.tryon.split import SplitOptions
 
-        photos.over_split(data, split, out, weights, device, SplitOptions("warp", pairs, "head", batch_size, False, limit))
+        photos.over_split(
+            data, split, out, weights, device, SplitOptions("warp", pairs, "head", batch_size, False, limit)
+        )
         return
     photos.check_name(out)
     photos.check_name(panel)
@@ -57,7 +67,7 @@ def warp(
 
     assert person is not None and cloth is not None
     photo, garment = open_rgb(person), open_rgba(cloth)
-    given = photos.annotations(cloth_mask, parse, pose, labels)
+    given = photos.read_annotations(cloth_mask, parse, pose, labels)
     photos.check_size(given["parse"], photo, parse)
     result = TryOn.load(weights, device, tom=False).warp(photo, garment, force=force, **given)
     photos.save_picture(result.image, out)

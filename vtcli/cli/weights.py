@@ -98,7 +98,14 @@ def describe_installed() -> list[str]:
     lines = []
     for file in files:
         facts, problem = _facts(file)
-        words = [facts["stage"], facts["preset"], facts["aux"], facts["steps"], facts["figures"], facts["hash"]]
+        words = [
+            facts["stage"],
+            facts["preset"],
+            facts["aux"],
+            facts["steps"],
+            facts["figures"],
+            facts["hash"],
+        ]
         lines.append(problem or "  ".join(word for word in words if word))
     return lines
 

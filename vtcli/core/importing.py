@@ -114,7 +114,7 @@ def _names(stage: str, network: nn.Module) -> dict[str, str]:
             for ours, theirs in back.items()
             if key.startswith(ours)
         }
-    names = {}
+    names: dict[str, str] = {}
     for ours, theirs in _unet_convolutions(len(TOM_PRESETS["paper"].widths)):
         names |= {f"{ours}.{part}": f"{theirs}.{part}" for part in ("weight", "bias")}
     return names

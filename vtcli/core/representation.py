@@ -50,7 +50,7 @@ def represent(
 
     `image` (B, 3, H, W) float in [-1, 1], `parse` (B, H, W) LIP labels, `keypoints` (B, 18, 3) in pixels.
     """
-    height, width = parse.shape[1:]
+    height, _width = parse.shape[1:]
     factor = height // size[0]
     head = has_label(parse, L.HEAD_LABELS)
     if keep == "head":
@@ -131,7 +131,12 @@ def neck_region(parse: Tensor, keypoints: Tensor) -> Tensor:
     bottom = neck[:, 1] + 0.6 * span
     low_x, high_x = torch.minimum(right[:, 0], left[:, 0]), torch.maximum(right[:, 0], left[:, 0])
     whole = there[:, L.NECK] & there[:, L.R_SHOULDER] & there[:, L.L_SHOULDER]
-    box = (rows >= _wide(top)) & (rows <= _wide(bottom)) & (columns >= _wide(low_x)) & (columns <= _wide(high_x))
+    box = (
+        (rows >= _wide(top))
+        & (rows <= _wide(bottom))
+        & (columns >= _wide(low_x))
+        & (columns <= _wide(high_x))
+    )
     return enclosed & box & whole[:, None, None]
 
 
@@ -179,7 +184,9 @@ def torso(size: tuple[int, int], keypoints: Tensor) -> Tensor:
 def _torso_length(keypoints: Tensor) -> Tensor:
     hips = 0.5 * (keypoints[:, L.R_HIP, :2] + keypoints[:, L.L_HIP, :2])
     there = (keypoints[:, L.R_HIP, 0] > 1) & (keypoints[:, L.L_HIP, 0] > 1) & (keypoints[:, L.NECK, 0] > 1)
-    return torch.where(there, (hips - keypoints[:, L.NECK, :2]).norm(dim=1), torch.full_like(hips[:, 0], 60.0))
+    return torch.where(
+        there, (hips - keypoints[:, L.NECK, :2]).norm(dim=1), torch.full_like(hips[:, 0], 60.0)
+    )
 
 
 def _pixels(size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:

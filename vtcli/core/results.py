@@ -1,8 +1,8 @@
 """The results folder: what a run over a split writes, and all that `score` reads.
 
-    RESULTS_DIR/images/NAME.png    the try-on pictures (or warps)
-                parse/NAME.png     M_exp as LIP labels, where asked for
-                results.json       see `ResultsInfo`
+RESULTS_DIR/images/NAME.png    the try-on pictures (or warps)
+            parse/NAME.png     M_exp as LIP labels, where asked for
+            results.json       see `ResultsInfo`
 """
 
 from __future__ import annotations

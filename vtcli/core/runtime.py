@@ -26,7 +26,9 @@ def keep_memory() -> bool:
         return False
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_ARENA_MAX, 1) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+        return bool(
+            mallopt(_M_MMAP_MAX, 0) and mallopt(_M_ARENA_MAX, 1) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        )
     return False
 
 
@@ -41,7 +43,7 @@ def devices_present() -> list[str]:
 
 
 def choose_device(name: str) -> torch.device:
-    """"auto", "cpu", "cuda", "cuda:N" or "mps" → device; UsageProblem lists those present otherwise."""
+    """ "auto", "cpu", "cuda", "cuda:N" or "mps" → device; UsageProblem lists those present otherwise."""
     present = devices_present()
     if name == "auto":
         return torch.device("cuda:0" if "cuda:0" in present else "cpu")

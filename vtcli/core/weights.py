@@ -82,7 +82,9 @@ def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, 
         with safe_open(str(path), framework="pt") as file:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
-                raise VtcliError(f"{path}: not a vtcli weights file; foreign ones go through `vtcli weights import`")
+                raise VtcliError(
+                    f"{path}: not a vtcli weights file; foreign ones go through `vtcli weights import`"
+                )
             facts: dict[str, Any] = json.loads(header["facts"])
             if not isinstance(facts, dict):
                 raise ValueError("its facts are not an object")

@@ -39,19 +39,30 @@ def mirror(matrix: np.ndarray, width: int) -> np.ndarray:
     return flipped
 
 
-def warp_image(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: int | None = None) -> np.ndarray:
+def warp_image(
+    image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: int | None = None
+) -> np.ndarray:
     """Photo through `matrix`; outside of it the edge goes on, or `border` grey if given."""
     factor = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if factor < 0.6:  # bilinear sampling alone would alias
         image = cv2.GaussianBlur(image, (0, 0), 0.35 / factor)
     mode, value = (cv2.BORDER_REPLICATE, 0) if border is None else (cv2.BORDER_CONSTANT, border)
-    return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=mode, borderValue=[value] * 3)
+    return cv2.warpAffine(
+        image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=mode, borderValue=[value] * 3
+    )
 
 
-def warp_labels(labels: np.ndarray, matrix: np.ndarray, size: tuple[int, int], outside: int = 0) -> np.ndarray:
+def warp_labels(
+    labels: np.ndarray, matrix: np.ndarray, size: tuple[int, int], outside: int = 0
+) -> np.ndarray:
     """Label map through `matrix`, nearest neighbour, `outside` beyond its edge."""
     return cv2.warpAffine(
-        labels, matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=outside
+        labels,
+        matrix,
+        (size[1], size[0]),
+        flags=cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=outside,
     )
 
 
@@ -98,7 +109,7 @@ def degrade(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     if rng.random() < 0.3:
         ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
         if ok:
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return image
 
 
@@ -112,16 +123,22 @@ def background(rng: np.random.Generator, size: tuple[int, int], photos: Sequence
         wide = min(photo.shape[1], max(24, tall * width // height))
         top = int(rng.integers(photo.shape[0] - tall + 1))
         left = int(rng.integers(photo.shape[1] - wide + 1))
-        piece = cv2.resize(photo[top : top + tall, left : left + wide], (width, height), interpolation=cv2.INTER_LINEAR)
+        piece = cv2.resize(
+            photo[top : top + tall, left : left + wide], (width, height), interpolation=cv2.INTER_LINEAR
+        )
         return colour(rng, np.ascontiguousarray(piece[:, ::-1]) if rng.random() < 0.5 else piece)
     if kind < 0.75:
         corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
-        return np.clip(cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR), 0, 255).astype(np.uint8)
+        return np.clip(cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR), 0, 255).astype(
+            np.uint8
+        )
     if kind < 0.9:
         cells = int(rng.integers(3, 40))
         mean, spread = rng.uniform(40, 215, 3), rng.uniform(5, 60)
         noise = rng.normal(mean, spread, (cells, max(2, cells * width // height), 3)).astype(np.float32)
-        return np.clip(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255).astype(np.uint8)
+        return np.clip(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255).astype(
+            np.uint8
+        )
     return np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), (height, width, 3)).copy()
 
 

@@ -28,6 +28,7 @@ _PAD = 10
 _LEAST = 2.5  # levels of 255 that count as a difference at the least
 _HALO_SHARE, _HALO_MOST, _HALO_REACH = 0.12, 20.0, 24
 _EDGE_SHARE, _EDGE_MOST, _EDGE_REACH = 0.3, 30.0, 3
+_SAME = 0.5
 _PLAIN = 0.4  # share of border pixels that a plain background explains
 
 
@@ -158,8 +159,9 @@ def _openings(candidates: np.ndarray, smooth: np.ndarray, least: float, outside:
         ring = (cv2.dilate(part, _disc(7)) & (1 - part) & (1 - outside[window])) > 0
         if not ring.any():
             continue
-        around, within = np.median(smooth[window][ring]), np.median(smooth[window][part > 0])
-        if (around > 20 and within < max(least, 0.06 * around)) or (around > 8 and within < 0.4 * least):
+        # A print may be nearly as light as the background; only where that shows is there no difference at all.
+        same = np.percentile(smooth[window][part > 0], 30) < _SAME * least
+        if same and np.median(smooth[window][ring]) > 8:
             found[window] |= part
     return found
 

@@ -76,7 +76,9 @@ class LabelledPhotos:
     @classmethod
     def read(cls, folder: Path) -> LabelledPhotos:
         """Read `folder`; its labels.json may lie in the folder above. VtcliError names what is missing."""
-        names_file = next((f for f in (folder / "labels.json", folder.parent / "labels.json") if f.is_file()), None)
+        names_file = next(
+            (f for f in (folder / "labels.json", folder.parent / "labels.json") if f.is_file()), None
+        )
         files = sorted((folder / "photos").glob("*.jpg"))
         if names_file is None or not files:
             raise VtcliError(f"{folder}: expected photos/*.jpg, labels/*.png and labels.json")

@@ -82,7 +82,7 @@ class SplitStarted:
 
 @dataclass(frozen=True)
 class Advanced:
-    """`done` of the split's pairs are read; `task` "compare": only their photos, to see what is in both splits."""
+    """`done` of the split's pairs are read; `task` "compare": only their photos, for comparison."""
 
     split: str
     task: str

@@ -122,7 +122,9 @@ class Manifest:
                 {str(k): str(v) for k, v in value.get("derived_by", {}).items()}, shard_size,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError) as problem:
-            raise VtcliError(f"{source}: broken manifest ({problem!r}); run `vtcli prepare` again") from problem
+            raise VtcliError(
+                f"{source}: broken manifest ({problem!r}); run `vtcli prepare` again"
+            ) from problem
 
 
 def shard_file(root: Path, name: str, number: int) -> Path:

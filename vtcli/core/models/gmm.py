@@ -80,7 +80,11 @@ class ClassicRegressor(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for width, kernel, stride in ((512, 4, 2), (256, 4, 2), (128, 3, 1), (64, 3, 1)):
-            layers += [nn.Conv2d(channels, width, kernel, stride, 1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(channels, width, kernel, stride, 1),
+                nn.BatchNorm2d(width),
+                nn.ReLU(inplace=True),
+            ]
             channels = width
         self.conv = nn.Sequential(*layers)
         self.linear = nn.Linear(64 * 4 * 3, 2 * POINTS)
@@ -95,7 +99,9 @@ class Regressor(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Sequential(*conv_block(channels, 192, kernel=1), *conv_block(192, 192), *conv_block(192, 128, stride=2))
+        self.conv = nn.Sequential(
+            *conv_block(channels, 192, kernel=1), *conv_block(192, 192), *conv_block(192, 128, stride=2)
+        )
         self.linear = nn.Linear(128 * 4 * 3, 2 * POINTS)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
@@ -112,7 +118,10 @@ class ParseDecoder(nn.Module):
         super().__init__()
         layers = conv_block(channels, widths[0], kernel=1)
         for here, there in zip(widths, (*widths[1:], widths[-1]), strict=True):
-            layers += [nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False), *conv_block(here, there)]
+            layers += [
+                nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False),
+                *conv_block(here, there),
+            ]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], LABELS, 1))
 
     def forward(self, x: Tensor) -> Tensor:

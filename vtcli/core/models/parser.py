@@ -9,6 +9,7 @@ quarter resolution.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import timm
 import torch
@@ -43,7 +44,8 @@ class Parser(nn.Module):
     def __init__(self, preset: ParserPreset = PARSER_PRESETS["lite"]) -> None:
         super().__init__()
         self.encoder = timm.create_model("tf_efficientnet_lite0", features_only=True, pretrained=False)
-        channels = [int(c) for c in self.encoder.feature_info.channels()]
+        information: Any = self.encoder.feature_info
+        channels = [int(c) for c in information.channels()]
         self.decoder = FPNDecoder(
             encoder_channels=[3, *channels],
             encoder_depth=5,

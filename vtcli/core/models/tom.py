@@ -7,6 +7,7 @@ nothing at full resolution: colours go in through pixel-unshuffle, pictures come
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +52,9 @@ class ClassicLevel(nn.Module):
     """One level of CP-VTON's U-Net: down by a 4×4 convolution, the levels below, up by bilinear enlargement and a
     3×3 convolution. Returns its output joined to its input, but for the outermost level."""
 
-    def __init__(self, outer: int, inner: int, below: ClassicLevel | None, channels_in: int | None = None) -> None:
+    def __init__(
+        self, outer: int, inner: int, below: ClassicLevel | None, channels_in: int | None = None
+    ) -> None:
         super().__init__()
         outermost = channels_in is not None
         down: list[nn.Module] = [] if outermost else [nn.LeakyReLU(0.2)]
@@ -78,7 +81,7 @@ class ClassicUNet(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         level: ClassicLevel | None = None
-        for outer, inner in reversed(list(zip(widths, widths[1:], strict=False))):
+        for outer, inner in reversed(list(itertools.pairwise(widths))):
             level = ClassicLevel(outer, inner, level)
         self.levels = ClassicLevel(channels_out, widths[0], level, channels_in)
 
@@ -103,7 +106,9 @@ class UpDecoder(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         x = features[-1]
         for skip, block in zip(reversed(features[:-1]), self.blocks, strict=True):
-            x = block(torch.cat([F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False), skip], 1))
+            x = block(
+                torch.cat([F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False), skip], 1)
+            )
         return x
 
 
@@ -115,7 +120,8 @@ class LiteEncoder(nn.Module):
         # kept pixels 3, warped garment 3 and its mask 1, four pixels to each cell; pose 18 and shape 1.
         self.stem = nn.Sequential(*conv_block(4 * 7 + 19, widths[0]))
         self.levels = nn.ModuleList(
-            nn.Sequential(*conv_block(a, b, stride=2), *conv_block(b, b)) for a, b in zip(widths, widths[1:], strict=False)
+            nn.Sequential(*conv_block(a, b, stride=2), *conv_block(b, b))
+            for a, b in itertools.pairwise(widths)
         )
 
     def forward(self, representation: Tensor, garment: Tensor) -> list[Tensor]:

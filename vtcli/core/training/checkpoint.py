@@ -27,7 +27,9 @@ def save_checkpoint(
     for name, optimizer in optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
-                tensors[f"optimizer.{name}.{index}.{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
+                tensors[f"optimizer.{name}.{index}.{key}"] = (
+                    torch.as_tensor(value).detach().cpu().contiguous()
+                )
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise VtcliError(f"{path}: not written, {key} holds values that are not finite")
@@ -56,10 +58,15 @@ def load_checkpoint(
             raise VtcliError(f"{path}: made by another preset or other options ({name})") from problem
     for name, optimizer in optimizers.items():
         prefix = f"optimizer.{name}."
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith(prefix):
                 index, field = key.removeprefix(prefix).split(".", 1)
+                like = parameters[int(index)]
+                if value.shape == like.shape and value.ndim:
+                    # Fused AdamW walks moments and parameter in one order of memory and does not look at strides.
+                    value = torch.empty_like(like, dtype=value.dtype, requires_grad=False).copy_(value)
                 state.setdefault(int(index), {})[field] = value
         whole = optimizer.state_dict()
         whole["state"] = state

@@ -24,7 +24,9 @@ class LabelCounts:
 
     def add(self, predicted: Tensor, truth: Tensor) -> None:
         """Count two parses of one shape, integer labels."""
-        both = torch.bincount((predicted.long() * L.LABELS + truth.long()).flatten().cpu(), minlength=L.LABELS**2)
+        both = torch.bincount(
+            (predicted.long() * L.LABELS + truth.long()).flatten().cpu(), minlength=L.LABELS**2
+        )
         table = both.view(L.LABELS, L.LABELS)
         self.intersection += table.diagonal()
         self.union += table.sum(0) + table.sum(1) - table.diagonal()

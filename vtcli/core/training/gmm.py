@@ -32,7 +32,11 @@ class GMMStage(Stage):
     best_by = "warp_iou"
 
     def __init__(
-        self, options: TrainOptions, train: PreparedStore, val: tuple[PreparedStore, np.ndarray], rows: np.ndarray
+        self,
+        options: TrainOptions,
+        train: PreparedStore,
+        val: tuple[PreparedStore, np.ndarray],
+        rows: np.ndarray,
     ) -> None:
         self.options = options
         self.preset = GMM_PRESETS[options.preset]
@@ -58,13 +62,18 @@ class GMMStage(Stage):
         garment = garment_input(pairs.cloth, pairs.cloth_mask, size)
         target = worn_garment(pairs, size)
         out: GMMOutput = network(_dense(representation), _dense(garment))
-        parts = {"warp": _warp_loss(garment, out.theta, target, size), "bending": second_differences(out.theta)}
+        parts = {
+            "warp": _warp_loss(garment, out.theta, target, size),
+            "bending": second_differences(out.theta),
+        }
         loss = parts["warp"] + BENDING * parts["bending"]
         for theta in out.earlier:
             earlier = _warp_loss(garment, theta, target, size)
             loss = loss + EARLIER * (earlier + BENDING * second_differences(theta))
         if out.expected_parse is not None:
-            parts["parse"], parts["parse_accuracy"] = expected_parse_loss(out.expected_parse, pairs.parse, self.weights)
+            parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
+                out.expected_parse, pairs.parse, self.weights
+            )
             loss = loss + self.aux_weight * parts["parse"]
         return loss, parts
 
@@ -77,7 +86,9 @@ class GMMStage(Stage):
             pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
             size = self.preset.size
             representation = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size).channels
-            out: GMMOutput = network(_dense(representation), _dense(garment_input(pairs.cloth, pairs.cloth_mask, size)))
+            out: GMMOutput = network(
+                _dense(representation), _dense(garment_input(pairs.cloth, pairs.cloth_mask, size))
+            )
             full = (int(pairs.parse.shape[1]), int(pairs.parse.shape[2]))
             grid = tps_grid(out.theta, full)
             mask = sample(pairs.cloth_mask, grid, outside=0.0)[:, 0] >= 0.5

@@ -59,7 +59,11 @@ def learning_rate(base: float, step: int, progress: float, warmup: int) -> float
 
 
 def train(
-    stage: Stage, options: TrainOptions, device: torch.device, report: Callable[[Progress], None], resume: bool
+    stage: Stage,
+    options: TrainOptions,
+    device: torch.device,
+    report: Callable[[Progress], None],
+    resume: bool,
 ) -> Path:
     """Train `stage` until its budget is used up; returns the run's folder.
 
@@ -122,9 +126,9 @@ def train(
         report(Progress("validated", state["step"], steps, done(), result.figures))
         network.train()
 
-    begun = {"samples": float(stage.length), "batch_size": float(stage.batch_size)}
-    report(Progress("started", state["step"], steps, done(), begun))
     with _stop_signals() as stopped, _prefetched(stage, state["step"]) as batches:
+        begun = {"samples": float(stage.length), "batch_size": float(stage.batch_size)}
+        report(Progress("started", state["step"], steps, done(), begun))
         network.train()
         while done() < 1.0:
             step = state["step"]
@@ -166,7 +170,9 @@ def train(
             if counted == LOG_EVERY or (counted and done() >= 1.0):
                 values = {k: float(v) / counted for k, v in running.items()}
                 running, counted = {}, 0
-                log.scalars("training", {**values, "lr": learning_rate(lr, step, done(), options.warmup)}, step + 1)
+                log.scalars(
+                    "training", {**values, "lr": learning_rate(lr, step, done(), options.warmup)}, step + 1
+                )
                 report(Progress("step", step + 1, steps, done(), values))
             every = options.validate_every or stage.validate_every
             if state["step"] % every == 0 and done() < 1.0:
@@ -176,7 +182,9 @@ def train(
                 saved_at = time.monotonic()
                 if stopped.is_set():
                     log.close()
-                    raise Interrupted(f"stopped at step {state['step']}; go on with the same command and --resume")
+                    raise Interrupted(
+                        f"stopped at step {state['step']}; go on with the same command and --resume"
+                    )
     validate()
     save()
     save_weights(folder / "final.safetensors", average.network, facts())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import torch
@@ -72,7 +73,7 @@ class VGG19Distance(nn.Module):
             raise VtcliError(f"{source}: not a state dict of torchvision's vgg19") from problem
         features = list(layers.children())
         cuts = (0, *self._cuts)
-        self.slices = nn.ModuleList(nn.Sequential(*features[a:b]) for a, b in zip(cuts, cuts[1:], strict=False))
+        self.slices = nn.ModuleList(nn.Sequential(*features[a:b]) for a, b in itertools.pairwise(cuts))
         for module in self.slices.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False
@@ -111,7 +112,7 @@ def _vgg_state(weights: Path | None) -> tuple[dict[str, Tensor], Path]:
 
 
 def perceptual(kind: str, vgg_weights: Path | None) -> nn.Module | None:
-    """"lite0", "vgg19" or "none" → the distance, or None."""
+    """ "lite0", "vgg19" or "none" → the distance, or None."""
     if kind == "none":
         return None
     return VGG19Distance(vgg_weights) if kind == "vgg19" else Lite0Distance()

@@ -40,7 +40,9 @@ class Pairs:
         )  # fmt: skip
 
     def __getitem__(self, rows: slice) -> Pairs:
-        return Pairs(self.image[rows], self.cloth[rows], self.cloth_mask[rows], self.parse[rows], self.keypoints[rows])
+        return Pairs(
+            self.image[rows], self.cloth[rows], self.cloth_mask[rows], self.parse[rows], self.keypoints[rows]
+        )
 
 
 def pixels(batch: Tensor) -> Tensor:
@@ -52,7 +54,8 @@ def read_pairs(store: PreparedStore, people: np.ndarray, cloths: np.ndarray | No
     """The store's fields at `people` (garments from `cloths`, if another order), as CPU tensors."""
     own = people if cloths is None else cloths
     return {
-        name: torch.from_numpy(store.read(name, own if name.startswith("cloth") else people)) for name in FIELDS
+        name: torch.from_numpy(store.read(name, own if name.startswith("cloth") else people))
+        for name in FIELDS
     }
 
 
@@ -80,7 +83,14 @@ class Source:
 class PairBatches:
     """Augmented training batches; batch `step` is a function of the seed and `step` alone."""
 
-    def __init__(self, options: TrainOptions, store: PreparedStore, rows: np.ndarray, batch_size: int, backgrounds: float) -> None:
+    def __init__(
+        self,
+        options: TrainOptions,
+        store: PreparedStore,
+        rows: np.ndarray,
+        batch_size: int,
+        backgrounds: float,
+    ) -> None:
         self.options = options
         self.source = Source(options, store, rows)
         self.order = Order(len(rows), batch_size, options.seed)
@@ -99,7 +109,9 @@ class PairBatches:
             self._augment(rng, fields, i, bool(may_change[i]))
         return {name: torch.from_numpy(array) for name, array in fields.items()}
 
-    def _augment(self, rng: np.random.Generator, fields: dict[str, np.ndarray], i: int, changeable: bool) -> None:
+    def _augment(
+        self, rng: np.random.Generator, fields: dict[str, np.ndarray], i: int, changeable: bool
+    ) -> None:
         image, cloth, mask = fields["image"][i], fields["cloth"][i], fields["cloth_mask"][i]
         parse, keypoints = fields["parse"][i], fields["keypoints"][i]
         height, width = size = parse.shape

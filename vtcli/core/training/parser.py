@@ -37,7 +37,13 @@ class ParserStage(Stage):
     name = "parser"
     best_by = "mean_iou"
 
-    def __init__(self, options: TrainOptions, train: PreparedStore, val: tuple[PreparedStore, np.ndarray], rows: np.ndarray) -> None:
+    def __init__(
+        self,
+        options: TrainOptions,
+        train: PreparedStore,
+        val: tuple[PreparedStore, np.ndarray],
+        rows: np.ndarray,
+    ) -> None:
         self.options = options
         self.source = Source(options, train, rows)
         self.val_store, self.val_rows = val
@@ -80,7 +86,9 @@ class ParserStage(Stage):
         height, width = parse.shape
         small = rng.random() < 0.25
         scale = (0.3, 0.75) if small else (0.8, 1.35)
-        matrix = augment.affine(rng, (width / 2, height / 2), height, INPUT_SIZE, scale, 0.25 if small else 0.12, 12.0)
+        matrix = augment.affine(
+            rng, (width / 2, height / 2), height, INPUT_SIZE, scale, 0.25 if small else 0.12, 12.0
+        )
         flip = rng.random() < 0.5
         if flip:
             matrix = augment.mirror(matrix, INPUT_SIZE[1])
@@ -92,7 +100,9 @@ class ParserStage(Stage):
         if small or rng.random() < 0.5:
             # A shrunken photo ends inside the picture: what lies beyond it must come from elsewhere.
             person = augment.person_mask(image, parse, keypoints).astype(np.uint8)
-            photo = augment.replace_background(rng, photo, augment.warp_labels(person, matrix, INPUT_SIZE) > 0, self.strips)
+            photo = augment.replace_background(
+                rng, photo, augment.warp_labels(person, matrix, INPUT_SIZE) > 0, self.strips
+            )
         return _finish(rng, photo), labels, joints, True
 
     def _foreign(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
@@ -113,7 +123,9 @@ class ParserStage(Stage):
         labels, joints = network(photo)
         parts = {
             "labels": group_cross_entropy(labels, batch["groups"], self.matrix.to(labels.device)),
-            "joints": joint_cross_entropy(joints, self._absent(network), batch["keypoints"], batch["joints_known"]),
+            "joints": joint_cross_entropy(
+                joints, self._absent(network), batch["keypoints"], batch["joints_known"]
+            ),
         }
         return parts["labels"] + 0.15 * parts["joints"], parts
 
@@ -129,7 +141,9 @@ class ParserStage(Stage):
         for start in range(0, len(self.val_rows), 25):
             rows = self.val_rows[start : start + 25]
             image = torch.from_numpy(self.val_store.read("image", rows)).to(device)
-            photo = (image.permute(0, 3, 1, 2).float() / 127.5 - 1.0).contiguous(memory_format=torch.channels_last)
+            photo = (image.permute(0, 3, 1, 2).float() / 127.5 - 1.0).contiguous(
+                memory_format=torch.channels_last
+            )
             labels, joints = network(photo)
             predicted = label_probabilities(labels, photo.shape[2:]).argmax(1)  # type: ignore[arg-type]
             counts.add(predicted, torch.from_numpy(self.val_store.read("parse", rows)))

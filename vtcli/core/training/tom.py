@@ -61,7 +61,11 @@ class TOMStage(Stage):
     best_by = "ssim"
 
     def __init__(
-        self, options: TrainOptions, train: PreparedStore, val: tuple[PreparedStore, np.ndarray], rows: np.ndarray
+        self,
+        options: TrainOptions,
+        train: PreparedStore,
+        val: tuple[PreparedStore, np.ndarray],
+        rows: np.ndarray,
     ) -> None:
         self.options = options
         preset = TOM_PRESETS[options.preset]
@@ -84,7 +88,12 @@ class TOMStage(Stage):
         self._drawn: tuple[Tensor, Tensor] | None = None
 
     def facts(self) -> dict[str, Any]:
-        return {"stage": "tom", "preset": self.options.preset, "aux": self.options.aux, "keep": self.options.keep}
+        return {
+            "stage": "tom",
+            "preset": self.options.preset,
+            "aux": self.options.aux,
+            "keep": self.options.keep,
+        }
 
     def _halves(self) -> list[tuple[str, slice]]:
         if self.options.keep != "both":
@@ -127,7 +136,9 @@ class TOMStage(Stage):
             parts["perceptual"] = self.perceptual(_dense(ours), _dense(truth))
             loss = loss + self.perceptual_weight * parts["perceptual"]
         if out.expected_parse is not None:
-            parts["parse"], parts["parse_accuracy"] = expected_parse_loss(out.expected_parse, pairs.parse, self.weights)
+            parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
+                out.expected_parse, pairs.parse, self.weights
+            )
             loss = loss + self.aux_weight * parts["parse"]
         self._drawn = None
         if self.adversary is not None and progress >= ADVERSARY_FROM:
@@ -140,7 +151,10 @@ class TOMStage(Stage):
         if self.adversary is None or self._drawn is None:
             return None
         drawn, real = self._drawn
-        return F.relu(1.0 + self.adversary(_dense(drawn))).mean() + F.relu(1.0 - self.adversary(_dense(real))).mean()
+        return (
+            F.relu(1.0 + self.adversary(_dense(drawn))).mean()
+            + F.relu(1.0 - self.adversary(_dense(real))).mean()
+        )
 
     def validate(self, network: nn.Module) -> Validation:
         device = next(network.parameters()).device
@@ -160,14 +174,27 @@ class TOMStage(Stage):
                 ssims.append(ssim(result, pairs.image))
                 l1s.append((result - pairs.image).abs().mean((1, 2, 3)))
                 if out.expected_parse is not None:
-                    logits = F.interpolate(out.expected_parse, size=_size(pairs), mode="bilinear", align_corners=False)
+                    logits = F.interpolate(
+                        out.expected_parse, size=_size(pairs), mode="bilinear", align_corners=False
+                    )
                     counts.add(logits.argmax(1), pairs.parse)
-            figures |= {f"ssim_{keep}": float(torch.cat(ssims).mean()), f"l1_{keep}": float(torch.cat(l1s).mean())}
+            figures |= {
+                f"ssim_{keep}": float(torch.cat(ssims).mean()),
+                f"l1_{keep}": float(torch.cat(l1s).mean()),
+            }
             if counts.total:
                 figures |= {
-                    f"parse_{k}_{keep}": v for k, v in counts.figures().items() if k in ("accuracy", "mean_iou")
+                    f"parse_{k}_{keep}": v
+                    for k, v in counts.figures().items()
+                    if k in ("accuracy", "mean_iou")
                 }
-            shown = [pairs.image, warped, out.composition_mask.expand(-1, 3, -1, -1) * 2 - 1, out.rendered_person, result]
+            shown = [
+                pairs.image,
+                warped,
+                out.composition_mask.expand(-1, 3, -1, -1) * 2 - 1,
+                out.rendered_person,
+                result,
+            ]
             panels[f"tryon_{keep}"] = contact_sheet(torch.cat([s[:8] for s in shown], dim=2))
         figures["ssim"] = sum(figures[f"ssim_{keep}"] for keep in keeps) / len(keeps)
         return Validation(figures, panels)

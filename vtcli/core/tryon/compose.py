@@ -69,7 +69,9 @@ def finish(
     guide = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
     scale = size[0] / made.region.shape[2]
     stays, empties = (np.clip(_guided(guide, _enlarge(x, size), scale), 0, 1) for x in (stays, empties))
-    mask = np.clip(_enlarge(_plane(made.composition_mask), size, cv2.INTER_CUBIC), 0, 1) * np.clip(alpha * 1.2, 0, 1)
+    mask = np.clip(_enlarge(_plane(made.composition_mask), size, cv2.INTER_CUBIC), 0, 1) * np.clip(
+        alpha * 1.2, 0, 1
+    )
     rendered = (made.rendered_person[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
     rendered = _match_skin(rendered, people, probabilities, expected)
     rendered = np.clip(_enlarge(rendered, size, cv2.INTER_CUBIC), 0, 255)
@@ -98,7 +100,9 @@ def _region(low: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndar
     """The region at full size (bool), and its soft version: 0 at its edge, 1 `FEATHER` pixels inside."""
     region = _enlarge(low, size) > 0.5
     depth = FEATHER * size[0] / low.shape[0]
-    padded = np.pad(region.astype(np.uint8), 1, mode="edge")  # the window's own border is no edge of the region
+    padded = np.pad(
+        region.astype(np.uint8), 1, mode="edge"
+    )  # the window's own border is no edge of the region
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     return region, np.clip(inside / max(depth, 1.0), 0, 1)
 
@@ -158,4 +162,3 @@ def _guided(guide: np.ndarray, plane: np.ndarray, scale: float, epsilon: float =
 
 
 __all__ = ["Finished", "finish", "warp_full"]
-

@@ -109,7 +109,9 @@ def people(parse: np.ndarray) -> list[tuple[int, int, int, int]]:
     """
     person = (parse > 0).astype(np.uint8)
     near = max(3, min(parse.shape) // 40) | 1
-    _, islands, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(person, np.ones((near, near), np.uint8)))
+    _, islands, stats, _ = cv2.connectedComponentsWithStats(
+        cv2.dilate(person, np.ones((near, near), np.uint8))
+    )
     living = np.isin(parse, (*L.SKIN_LABELS, L.HAIR))
     found = []
     for island in range(1, len(stats)):

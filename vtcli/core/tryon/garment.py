@@ -59,6 +59,4 @@ def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
     y, x = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     whole[y : y + inner[0], x : x + inner[1]] = alpha
     canvas[y : y + inner[0], x : x + inner[1]] = colours * alpha[..., None] + (1.0 - alpha[..., None])
-    return Garment(
-        torch.from_numpy(canvas).permute(2, 0, 1)[None], torch.from_numpy(whole)[None, None]
-    )
+    return Garment(torch.from_numpy(canvas).permute(2, 0, 1)[None], torch.from_numpy(whole)[None, None])

@@ -31,7 +31,9 @@ def pose_picture(photo: np.ndarray, parse: np.ndarray, keypoints: np.ndarray) ->
             ends = [(int(keypoints[j, 0]), int(keypoints[j, 1])) for j in (a, b)]
             cv2.line(shown, ends[0], ends[1], (255, 255, 255), thick, cv2.LINE_AA)
     for j in np.nonzero(there)[0]:
-        cv2.circle(shown, (int(keypoints[j, 0]), int(keypoints[j, 1])), 2 * thick, (255, 220, 0), -1, cv2.LINE_AA)
+        cv2.circle(
+            shown, (int(keypoints[j, 0]), int(keypoints[j, 1])), 2 * thick, (255, 220, 0), -1, cv2.LINE_AA
+        )
     return shown
 
 

@@ -188,7 +188,11 @@ class TryOn:
         return WarpResult(Image.fromarray(canvas), seen, garment, warp, warped)
 
     def look(
-        self, photo: np.ndarray, parse: np.ndarray | None = None, keypoints: np.ndarray | None = None, force: bool = False
+        self,
+        photo: np.ndarray,
+        parse: np.ndarray | None = None,
+        keypoints: np.ndarray | None = None,
+        force: bool = False,
     ) -> Seen:
         """Find the person, bring her to VITON's framing, and annotate her. `photo` (H, W, 3) uint8."""
         frame = self._find(photo, parse, keypoints, force)
@@ -201,7 +205,10 @@ class TryOn:
         if keypoints is not None:
             joints = torch.from_numpy(frame.points_in(keypoints)).to(self.device)[None]
         seen = Seen(
-            frame, frame.cut(photo), People(picture, probabilities.argmax(1).to(torch.uint8), joints), probabilities
+            frame,
+            frame.cut(photo),
+            People(picture, probabilities.argmax(1).to(torch.uint8), joints),
+            probabilities,
         )
         if not force:
             _refuse_unfit_person(seen)
@@ -303,4 +310,6 @@ def _picture(x: Tensor) -> np.ndarray:
 
 def _annotated(seen: Seen) -> np.ndarray:
     photo = _picture(seen.people.image)
-    return panel.pose_picture(photo, seen.people.parse[0].cpu().numpy(), seen.people.keypoints[0].cpu().numpy())
+    return panel.pose_picture(
+        photo, seen.people.parse[0].cpu().numpy(), seen.people.keypoints[0].cpu().numpy()
+    )

@@ -71,7 +71,9 @@ def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
         separator = "," if "," in line else "\t" if "\t" in line else " "
         row = [cell.strip() for cell in next(csv.reader([line], delimiter=separator)) if cell.strip()]
         if len(row) != 2:
-            raise VtcliError(f"{path}: line {number} should name a person and a garment, but has {len(row)} names")
+            raise VtcliError(
+                f"{path}: line {number} should name a person and a garment, but has {len(row)} names"
+            )
         person, cloth = (Path(cell).stem for cell in row)
         chosen.append((store.index(person), store.cloth_index(cloth)))
     if not chosen:
@@ -79,7 +81,9 @@ def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
     return chosen
 
 
-def run_split(networks: Networks, store: PreparedStore, out: Path, options: SplitOptions) -> Iterator[tuple[int, int]]:
+def run_split(
+    networks: Networks, store: PreparedStore, out: Path, options: SplitOptions
+) -> Iterator[tuple[int, int]]:
     """Make the pictures of a split; yields (done, all) after each batch.
 
     Raises VtcliError when `out` holds another run's pictures.
@@ -103,7 +107,9 @@ def run_split(networks: Networks, store: PreparedStore, out: Path, options: Spli
                 writers.submit(_write, out, job, pictures[i], parses[i] if parses is not None else None)
                 for i, job in enumerate(batch)
             ]
-            for job, iou in zip(batch, ious, strict=False):  # unpaired garments have no worn one to compare with
+            for job, iou in zip(
+                batch, ious, strict=False
+            ):  # unpaired garments have no worn one to compare with
                 figures.setdefault("warp_iou", {})[job.name] = round(iou, 6)
             done += len(batch)
             yield done, len(jobs)
@@ -155,12 +161,16 @@ def _begin(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
         return {}
     different = [key for key in settings if held.get(key) != settings[key]]
     if different:
-        raise VtcliError(f"{out}: holds another run's pictures (other {', '.join(different)}); choose another folder")
+        raise VtcliError(
+            f"{out}: holds another run's pictures (other {', '.join(different)}); choose another folder"
+        )
     return left
 
 
 def _complete(out: Path, job: _Job, options: SplitOptions, figures: dict[str, dict[str, float]]) -> bool:
-    there = image_file(out, job.name).is_file() and (not options.save_parse or parse_file(out, job.name).is_file())
+    there = image_file(out, job.name).is_file() and (
+        not options.save_parse or parse_file(out, job.name).is_file()
+    )
     return there and (job.person != job.cloth or job.name in figures.get("warp_iou", {}))
 
 
@@ -169,7 +179,8 @@ def _make(
 ) -> tuple[np.ndarray, np.ndarray | None, list[float]]:
     people_rows, cloth_rows = [j.person for j in batch], [j.cloth for j in batch]
     image, cloth = (
-        _pixels(store.read(name, rows), networks.device) for name, rows in (("image", people_rows), ("cloth", cloth_rows))
+        _pixels(store.read(name, rows), networks.device)
+        for name, rows in (("image", people_rows), ("cloth", cloth_rows))
     )
     mask = torch.from_numpy(store.read("cloth_mask", cloth_rows)).to(networks.device)[:, None].float() / 255.0
     parse = torch.from_numpy(store.read("parse", people_rows)).to(networks.device)
@@ -187,7 +198,9 @@ def _make(
     parses = None
     if options.save_parse:
         if made.expected_parse is None:
-            raise VtcliError("--save-parse: these TOM weights have no auxiliary decoder, so there is no M_exp to save")
+            raise VtcliError(
+                "--save-parse: these TOM weights have no auxiliary decoder, so there is no M_exp to save"
+            )
         parses = made.expected_parse.argmax(1).to(torch.uint8).cpu().numpy()
     return _bytes(made.result), parses, ious
 

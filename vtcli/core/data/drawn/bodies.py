@@ -154,7 +154,7 @@ def bone_transforms(joints: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndar
         )
     rotation = np.tile(np.eye(3), (len(joints), 1, 1))
     translation = np.zeros((len(joints), 3))
-    order = {name: i for name, i in m.bones.items()}
+    order = dict(m.bones.items())
     swings: dict[str, np.ndarray] = {}
     for name, bone in order.items():
         parent = m.parents[bone]

@@ -100,7 +100,7 @@ def frame() -> Frame:
 
     # The grid around the trunk: each cell the average of the nearest vertices of the mean body.
     torso = np.flatnonzero((m.arm < 0.35) & (m.head < 0.25) & (m.vertices[:, 2] < 0.72))
-    theta, radius = _cylinder(m.vertices[torso])
+    theta, _radius = _cylinder(m.vertices[torso])
     tree = cKDTree(np.stack([m.vertices[torso, 2] * 6, np.cos(theta), np.sin(theta)], 1))
     angles = (np.arange(_ANGLES) + 0.5) / _ANGLES * 2 * np.pi - np.pi
     zz, aa = np.meshgrid(_Z, angles, indexing="ij")

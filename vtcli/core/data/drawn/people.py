@@ -83,10 +83,10 @@ def _arm(rng: np.random.Generator, kind: str) -> ArmPose:
 
 def random_pose(rng: np.random.Generator, name: str) -> Pose:
     """A pose of the named kind with small variations."""
-    common = dict(
-        turn=float(rng.normal(0, 4)), head_turn=float(rng.normal(0, 7)), head_tilt=float(rng.normal(0, 3)),
-        head_nod=float(rng.normal(0, 2)), lean=float(rng.normal(0, 1.5)), hip_shift=float(rng.normal(0, 2.5)),
-    )  # fmt: skip
+    common = {
+        "turn": float(rng.normal(0, 4)), "head_turn": float(rng.normal(0, 7)), "head_tilt": float(rng.normal(0, 3)),
+        "head_nod": float(rng.normal(0, 2)), "lean": float(rng.normal(0, 1.5)), "hip_shift": float(rng.normal(0, 2.5)),
+    }  # fmt: skip
     if name == "hips":
         return Pose(_arm(rng, "hip"), _arm(rng, "hip"), **common)
     if name == "folded":

@@ -7,6 +7,7 @@ pixels that survive.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def _fragments(xy: np.ndarray, z: np.ndarray, triangles: np.ndarray, height: int
 
 
 def rasterise(xy: np.ndarray, z: np.ndarray, triangles: np.ndarray, height: int, width: int,
-              discard=None) -> Visible:  # type: ignore[no-untyped-def]  # fmt: skip
+              discard: Any = None) -> Visible:  # fmt: skip
     """The nearest surface at each pixel's centre.
 
     xy: (V, 2) float, pixels (x to the right, y down); z: (V,) float, larger is nearer; triangles: (T, 3).

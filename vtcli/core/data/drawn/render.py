@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def _cloth_part(g: Garment, rest: np.ndarray, rest_normals: np.ndarray, rotation
 
 
 def _rasterise(parts: list[_Part], view: _View, height: int, width: int,
-               cut) -> tuple[Visible, np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]  # fmt: skip
+               cut: Any) -> tuple[Visible, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     vertices = np.concatenate([p.vertices for p in parts])
     starts = np.cumsum([0] + [len(p.vertices) for p in parts])
     faces = np.concatenate([p.faces + starts[i] for i, p in enumerate(parts)])
@@ -292,7 +293,7 @@ def _joints(view: _View, points: np.ndarray, size: tuple[int, int], samples: int
 
 
 def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_normals: np.ndarray, posed: np.ndarray,
-                  rotation: np.ndarray, translation: np.ndarray):  # type: ignore[no-untyped-def]  # fmt: skip
+                  rotation: np.ndarray, translation: np.ndarray) -> Any:  # fmt: skip
     m = mesh()
     f = cloth.frame()
     dressed = _cloth_part(garment, rest, rest_normals, rotation, translation)
@@ -347,7 +348,7 @@ def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_norma
             corners = faces[t[which]] - starts[k]
             return (values[corners] * w[which].reshape(len(corners), 3, *([1] * (values.ndim - 1)))).sum(1)
 
-        for k, values, low, high in ((0, edge, None, 0.018), (2, dressed.edge, 0.0, None)):
+        for k, values, _low, high in ((0, edge, None, 0.018), (2, dressed.edge, 0.0, None)):
             which = np.flatnonzero(part == k)
             value = at(values, k, which)
             if k == 0:

@@ -1,0 +1,169 @@
+"""Parse maps, poses and masks as other tools write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+from vtcli.core.errors import VtcliError
+
+EVERY = np.arange(20, dtype=np.uint8).reshape(4, 5).repeat(3, 0).repeat(2, 1)
+
+
+def _parse_file(path: Path, values: np.ndarray, mode: str = "P") -> Path:
+    image = Image.fromarray(values)
+    if mode == "P":
+        image.putpalette(L.LIP_PALETTE.tobytes())
+    elif mode == "RGB":
+        image = Image.fromarray(L.LIP_PALETTE[values])
+    elif mode == "RGBA":
+        image = Image.fromarray(L.LIP_PALETTE[values]).convert("RGBA")
+    elif mode == "I;16":
+        image = Image.fromarray(values.astype(np.uint16))
+    image.save(path)
+    return path
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB", "RGBA", "I;16"])
+def test_parse_maps_of_every_kind_give_the_labels(tmp_path: Path, mode: str) -> None:
+    out = read_parse(_parse_file(tmp_path / "parse.png", EVERY, mode))
+    assert out.dtype == np.uint8 and np.array_equal(out, EVERY)
+
+
+def test_labels_of_other_sets_become_lip(tmp_path: Path) -> None:
+    atr = np.array([[4, 5, 6, 7, 8, 11, 14, 15, 16, 17]], np.uint8)
+    expected = [5, 12, 9, 6, 9, 13, 14, 15, 0, 11]  # upper clothes, skirt, pants, dress, belt, face, …
+    assert read_parse(_parse_file(tmp_path / "atr.png", atr), "atr").tolist() == [expected]
+    cihp = np.array([[9, 10, 13]], np.uint8)
+    for mode in ("P", "RGB"):
+        file = _parse_file(tmp_path / f"{mode}.png", cihp, mode)
+        assert read_parse(file, "cihp").tolist() == [[9, 0, 13]]  # the torso's skin has no LIP label
+        assert read_parse(file).tolist() == [[9, 10, 13]]
+
+
+def test_labels_out_of_range_and_foreign_colours_are_refused(tmp_path: Path) -> None:
+    beyond = EVERY.copy()
+    beyond[0, 0] = 20
+    with pytest.raises(VtcliError, match=r"beyond\.png: label 20"):
+        read_parse(_parse_file(tmp_path / "beyond.png", beyond))
+    with pytest.raises(VtcliError, match="label 18"):
+        read_parse(_parse_file(tmp_path / "atr.png", np.full((2, 2), 18, np.uint8)), "atr")
+    colours = L.LIP_PALETTE[EVERY]
+    colours[2, 3] = (254, 0, 0)
+    Image.fromarray(colours).save(tmp_path / "near.png")
+    with pytest.raises(VtcliError, match=r"\(254, 0, 0\) at x 3, y 2"):
+        read_parse(tmp_path / "near.png")
+    with pytest.raises(VtcliError, match="ATR"):
+        read_parse(_parse_file(tmp_path / "colour.png", EVERY, "RGB"), "atr")
+
+
+def _pose_file(tmp_path: Path, *people: Any, key: str = "pose_keypoints_2d") -> Path:
+    path = tmp_path / "pose.json"
+    path.write_text(json.dumps({"version": 1.2, "people": [{key: list(p)} for p in people]}))
+    return path
+
+
+def _joints(
+    count: int = 18, *, start: float = 10.0, step: float = 3.0, confidence: float = 0.8
+) -> list[float]:
+    return [v for i in range(count) for v in (start + step * i, 2 * start + step * i, confidence)]
+
+
+@pytest.mark.parametrize("key", ["pose_keypoints", "pose_keypoints_2d"])
+def test_coco_18_of_either_name(tmp_path: Path, key: str) -> None:
+    out = read_pose(_pose_file(tmp_path, _joints(), key=key))
+    assert out.shape == (18, 3) and out.dtype == np.float32
+    assert np.allclose(out.ravel(), _joints())
+
+
+def test_body_25_loses_its_hip_centre_and_feet(tmp_path: Path) -> None:
+    out = read_pose(_pose_file(tmp_path, [v for i in range(25) for v in (i, 100 + i, 0.5)]))
+    assert out[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
+    assert out[L.R_HIP, 0] == 9 and out[L.L_EAR, 0] == 18
+
+
+def test_the_most_prominent_person_counts(tmp_path: Path) -> None:
+    small, large = _joints(step=1), _joints(step=6)
+    faint = _joints(step=9, confidence=0.01)
+    for people in ((small, large, faint), (faint, large, small), (large, small)):
+        assert np.allclose(read_pose(_pose_file(tmp_path, *people)).ravel(), large)
+
+
+def test_no_person_is_an_error_or_all_absent(tmp_path: Path) -> None:
+    for path in (_pose_file(tmp_path), _pose_file(tmp_path, []), _pose_file(tmp_path, [0.0] * 54)):
+        assert not read_pose(path, allow_empty=True).any()
+        with pytest.raises(VtcliError, match="no person"):
+            read_pose(path)
+
+
+def test_unreliable_joints_are_absent(tmp_path: Path) -> None:
+    values = _joints()
+    values[5], values[8] = 0.0, -1.0
+    out = read_pose(_pose_file(tmp_path, values))
+    assert (out[1:3] == 0).all() and (out[3] != 0).all()
+    values = _joints()
+    values[0] = -40.0
+    out = read_pose(_pose_file(tmp_path, values), size=(256, 192))
+    assert (out[0] == 0).all() and (out[1:] != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "not a readable JSON"),
+        ("[]", "no list of people"),
+        ('{"people": 3}', "no list of people"),
+        ('{"people": [{}]}', "without pose_keypoints"),
+        ('{"people": [{"pose_keypoints_2d": "x"}]}', "without pose_keypoints"),
+        ('{"people": [{"pose_keypoints_2d": [1, 2]}]}', "2 joint values"),
+        ('{"people": [{"pose_keypoints_2d": [NaN' + ", 1" * 53 + "]}]}", "finite"),
+        ('{"people": [{"pose_keypoints_2d": [null' + ", 1" * 53 + "]}]}", "finite"),
+        ('{"people": [{"pose_keypoints_2d": [1e999' + ", 1" * 53 + "]}]}", "finite"),
+    ],
+)
+def test_broken_pose_files_are_named(tmp_path: Path, content: str, reason: str) -> None:
+    path = tmp_path / "broken.json"
+    path.write_text(content)
+    with pytest.raises(VtcliError, match=reason) as caught:
+        read_pose(path)
+    assert "broken.json" in str(caught.value)
+
+
+def test_joints_of_another_size_are_noticed(tmp_path: Path) -> None:
+    far = _pose_file(tmp_path, _joints(start=300))
+    assert read_pose(far, size=(1024, 768)).all()
+    with pytest.raises(VtcliError, match="another size"):
+        read_pose(far, size=(256, 192))
+    unit = [v if i % 3 == 2 else v / 1000 for i, v in enumerate(_joints())]
+    with pytest.raises(VtcliError, match="from 0 to 1"):
+        read_pose(_pose_file(tmp_path, unit), size=(256, 192))
+
+
+def test_masks_are_cut_at_128(tmp_path: Path) -> None:
+    grey = np.array([[0, 127, 128, 255]], np.uint8)
+    path = tmp_path / "mask.png"
+    Image.fromarray(grey).save(path)
+    assert read_mask(path).tolist() == [[False, False, True, True]]
+    Image.fromarray(grey).convert("RGB").save(path)
+    assert read_mask(path).tolist() == [[False, False, True, True]]
+
+
+def test_masks_of_ones_alpha_and_bits(tmp_path: Path) -> None:
+    wanted = np.zeros((6, 4), bool)
+    wanted[2:5, 1:3] = True
+    path = tmp_path / "mask.png"
+    palette = Image.fromarray(wanted.astype(np.uint8))
+    palette.putpalette([0, 0, 0, 128, 0, 0])  # a label map's red
+    cut_out = Image.new("RGBA", (4, 6), (0, 0, 0, 0))
+    cut_out.putalpha(Image.fromarray(np.where(wanted, 255, 0).astype(np.uint8)))
+    wide = Image.fromarray(np.where(wanted, 65535, 0).astype(np.uint16))
+    for image in (Image.fromarray(wanted.astype(np.uint8)), Image.fromarray(wanted), palette, cut_out, wide):
+        image.save(path)
+        assert np.array_equal(read_mask(path), wanted), image.mode
