@@ -109,7 +109,7 @@ def test_a_folder_that_is_none_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(VtcliError, match="no image/ and cloth/ here"):
         find_layout(tmp_path)
     _touch(tmp_path, "archive/viton/train/image/a.jpg", "archive/viton/train/cloth/a.jpg")
-    with pytest.raises(VtcliError, match="did you mean .*viton"):
+    with pytest.raises(VtcliError, match=r"did you mean .*viton"):
         find_layout(tmp_path / "archive")
     with pytest.raises(VtcliError, match="no test split here, only train"):
         find_layout(tmp_path / "archive/viton", "test")

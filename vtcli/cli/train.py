@@ -73,7 +73,7 @@ def train(
     stage: Annotated[
         Stage,
         typer.Argument(
-            metavar="{parser|gmm|tom}",
+            metavar="STAGE",
             help="parser: photo to parse map and joints; gmm: the warp; tom: the picture (needs a trained gmm).",
             show_default=False,
         ),
@@ -144,10 +144,20 @@ def train(
         typer.Option(
             "--photos",
             metavar="DIR",
-            help="Folder with photos/*.jpg, labels/*.png and labels.json, repeatable; parser: to learn from "
+            help="Folder with photos/, labels/ and labels.json, repeatable; parser: to learn from "
             "as well; tom: as backgrounds. Default: none.",
         ),
     ] = None,
+    extra: Annotated[
+        Path | None,
+        typer.Option("--extra", help="A second prepared store, drawn people say, to mix in; default: none."),
+    ] = None,
+    extra_share: Annotated[
+        float,
+        typer.Option(
+            "--extra-share", metavar="P", min=0.0, max=1.0, help="How often a sample comes from --extra."
+        ),
+    ] = 0.05,
     perceptual: Annotated[
         Perceptual,
         typer.Option(
@@ -228,7 +238,8 @@ def train(
         epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr, seed=seed, val=val,
         validate_every=validate_every, init=init,
         gmm=own_gmm if gmm is None and stage is Stage.TOM and own_gmm.is_file() else gmm,
-        photos=list(photos or ()), perceptual=perceptual.value, vgg_weights=vgg_weights,
+        photos=list(photos or ()), extra=extra, extra_share=extra_share, perceptual=perceptual.value,
+        vgg_weights=vgg_weights,
         perceptual_weight=perceptual_weight, skin_weight=skin_weight, background_weight=background_weight,
         aux_weight=aux_weight, adversarial_weight=adversarial_weight, backgrounds=backgrounds, amp=amp,
         compile=compile,
@@ -365,9 +376,15 @@ def _table(folder: Path, last: dict[str, float]) -> Table:
 def _advice(stage: str, folder: Path, out: Path, data: Path) -> list[str]:
     """Where the weights are and what to do with them."""
     lines = [f"weights: {folder / 'best.safetensors'}; curves: tensorboard --logdir {out}"]
-    if stage == "gmm":
+    if stage == "parser":
+        lines.append(f"use them: vtcli prepare DATA_DIR --weights {out}")
+    elif stage == "gmm":
         lines.append(f"next: vtcli train tom --data {data} --out {out}")
-    lines.append(
-        f"use them: vtcli {'warp' if stage == 'gmm' else 'tryon'} person.jpg cloth.jpg --weights {out}"
-    )
+        lines.append(f"use them: vtcli warp person.jpg cloth.jpg -o warped.png --weights {out}")
+    else:
+        if not (out / "gmm" / "best.safetensors").is_file():
+            lines.append(
+                f"they go with the GMM that they were trained with: copy it to {out / 'gmm.safetensors'}"
+            )
+        lines.append(f"use them: vtcli tryon person.jpg cloth.jpg -o out.png --weights {out}")
     return lines

@@ -151,6 +151,7 @@ def _table(root: Path, files: list[Path]) -> Table:
     from rich.text import Text
 
     table = Table("file", "stage", "preset", "aux", "steps", "figures", "sha256", "MB")
+    table.columns[0].no_wrap = True
     for file in files:
         facts, problem = _facts(file)
         name = file.name if file == root else str(file.relative_to(root))

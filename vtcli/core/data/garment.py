@@ -27,8 +27,8 @@ _GAP = 3  # half the widest gap in an outline that is bridged
 _PAD = 10
 _LEAST = 2.5  # levels of 255 that count as a difference at the least
 _HALO_SHARE, _HALO_MOST, _HALO_REACH = 0.12, 20.0, 24
-_EDGE_SHARE, _EDGE_MOST, _EDGE_REACH = 0.3, 30.0, 3
-_SAME = 0.5
+_EDGE_SHARE, _EDGE_MOST, _EDGE_REACH = 0.35, 70.0, 3
+_SAME = 0.8  # share of the least difference that an opening shows none of
 _PLAIN = 0.4  # share of border pixels that a plain background explains
 
 
@@ -159,9 +159,14 @@ def _openings(candidates: np.ndarray, smooth: np.ndarray, least: float, outside:
         ring = (cv2.dilate(part, _disc(7)) & (1 - part) & (1 - outside[window])) > 0
         if not ring.any():
             continue
-        # A print may be nearly as light as the background; only where that shows is there no difference at all.
-        same = np.percentile(smooth[window][part > 0], 30) < _SAME * least
-        if same and np.median(smooth[window][ring]) > 8:
+        # A print may be nearly as light as the background: only where that shows is there no difference at
+        # all, but for the unrest that JPEG brings into narrow gaps. Those are mostly open at an end.
+        open_ended = (cv2.dilate(part, _disc(3)) & outside[window]).any()
+        least_within = np.percentile(smooth[window][part > 0], 15 if open_ended else 30)
+        if (
+            least_within < _SAME * least * (1.25 if open_ended else 1.0)
+            and np.median(smooth[window][ring]) > 8
+        ):
             found[window] |= part
     return found
 

@@ -112,7 +112,7 @@ def train(
         by_steps = state["step"] / steps if steps else 0.0
         return min(1.0, max(by_steps, state["seconds"] / budget if budget else 0.0))
 
-    def validate() -> None:
+    def validate() -> dict[str, float]:
         average.network.eval()
         with torch.inference_mode():
             result = stage.validate(average.network)
@@ -125,6 +125,7 @@ def train(
             save_weights(folder / "best.safetensors", average.network, {**facts(), "figures": result.figures})
         report(Progress("validated", state["step"], steps, done(), result.figures))
         network.train()
+        return result.figures
 
     with _stop_signals() as stopped, _prefetched(stage, state["step"]) as batches:
         begun = {"samples": float(stage.length), "batch_size": float(stage.batch_size)}
@@ -185,9 +186,9 @@ def train(
                     raise Interrupted(
                         f"stopped at step {state['step']}; go on with the same command and --resume"
                     )
-    validate()
+    figures = validate()
     save()
-    save_weights(folder / "final.safetensors", average.network, facts())
+    save_weights(folder / "final.safetensors", average.network, {**facts(), "figures": figures})
     log.close()
     report(Progress("done", state["step"], steps, 1.0, {}, folder))
     return folder
