@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -170,3 +171,17 @@ def test_it_is_quick() -> None:
     for _ in range(3):
         garment_mask(picture)
     assert (time.process_time() - start) / 3 < 0.2  # 0.02 s on one core; the rest is for slow machines
+
+
+@pytest.mark.parametrize("backdrop", [(255, 255, 255), (205, 205, 208), (120, 160, 200)])
+def test_the_samples_garments(backdrop: tuple[int, int, int]) -> None:
+    samples = Path(__file__).resolve().parent.parent / "sample_data" / "test"
+    found = []
+    for file in sorted((samples / "cloth").glob("*.jpg"))[:6]:
+        picture = np.asarray(Image.open(file).convert("RGB"))
+        mask = (
+            np.asarray(Image.open(next((samples / "cloth-mask").glob(f"{file.stem}.*"))).convert("L")) >= 128
+        )
+        shown = np.where(mask[..., None], picture, np.uint8(backdrop)).astype(np.uint8)
+        found.append(_iou(garment_mask(shown), mask))
+    assert min(found) > 0.93, found

@@ -56,7 +56,9 @@ def _list(root: Path, split: str, pairs: list[tuple[int, int]]) -> None:
     (root / f"{split}_pairs.txt").write_text("".join(lines))
 
 
-def _run(data: Path, out: Path, options: PrepareOptions = SMALL, annotator: Any = None) -> dict[str, SplitDone]:
+def _run(
+    data: Path, out: Path, options: PrepareOptions = SMALL, annotator: Any = None
+) -> dict[str, SplitDone]:
     return {e.split: e for e in prepare(data, out, options, annotator) if isinstance(e, SplitDone)}
 
 
@@ -90,8 +92,8 @@ def test_the_store_holds_what_the_files_say(tmp_path: Path) -> None:
 
 def test_several_processes_write_the_same_store(tmp_path: Path) -> None:
     _data(tmp_path / "viton")
-    _run(tmp_path / "viton", tmp_path / "one")
-    _run(tmp_path / "viton", tmp_path / "two", PrepareOptions(size=SIZE, jobs=2, shard_size=4))
+    for jobs, out in ((1, "one"), (2, "two")):
+        _run(tmp_path / "viton", tmp_path / out, PrepareOptions(SIZE, "train", jobs, shard_size=4))
     assert _bytes(tmp_path / "one") == _bytes(tmp_path / "two")
 
 
@@ -108,7 +110,12 @@ def _plant(root: Path) -> None:
             shutil.copy(source, target)
 
     for number, original in ((10, 3), (11, 3), (12, 7)):
-        for kind, end in (("image", "0.jpg"), ("cloth", "1.jpg"), ("cloth-mask", "1.png"), ("image-parse", "0.png")):
+        for kind, end in (
+            ("image", "0.jpg"),
+            ("cloth", "1.jpg"),
+            ("cloth-mask", "1.png"),
+            ("image-parse", "0.png"),
+        ):
             copy(kind, train / kind / f"{original:06d}_{end}", train / kind / f"{number:06d}_{end}")
     for kind, end in (("cloth", "1.jpg"), ("cloth-mask", "1.png")):  # another garment: another pair
         shutil.copy(train / kind / f"000005_{end}", train / kind / f"000012_{end}")
@@ -240,7 +247,10 @@ def test_fewer_pairs_leave_no_old_shards(planted: Path, tmp_path: Path) -> None:
     _list(planted, "train", [(i, i) for i in range(5)])
     done = _run(planted, tmp_path / "out")
     assert done["train"].written == 5
-    assert sorted(p.name for p in (tmp_path / "out/train").glob("image-*")) == ["image-0000.npy", "image-0001.npy"]
+    assert sorted(p.name for p in (tmp_path / "out/train").glob("image-*")) == [
+        "image-0000.npy",
+        "image-0001.npy",
+    ]
 
 
 def test_another_folders_store_is_not_overwritten(planted: Path, tmp_path: Path, vtcli: Cli) -> None:
@@ -302,7 +312,9 @@ def test_nothing_left_is_an_error(tmp_path: Path, vtcli: Cli) -> None:
     ended = vtcli("prepare", root, "--out", tmp_path / "out", "--size", "64x48", "-j", 1)
     assert ended.code == 1 and "no train pair could be used" in ended.err
     assert not (tmp_path / "out/train/manifest.json").exists()
-    assert (tmp_path / "out/train/skipped.csv").is_file() and len(PreparedStore.open(tmp_path / "out", "test")) == 1
+    assert (tmp_path / "out/train/skipped.csv").is_file() and len(
+        PreparedStore.open(tmp_path / "out", "test")
+    ) == 1
 
 
 def _annotator(calls: list[int]) -> Any:
@@ -329,7 +341,10 @@ def test_what_is_missing_is_made(tmp_path: Path) -> None:
     assert store.manifest.layout == "raw" and store.manifest.entries[0].name == "look 0"
     assert store.manifest.entries[0].derived == ("cloth_mask", "parse", "keypoints")
     assert store.manifest.derived_by["parse"] == store.manifest.derived_by["keypoints"]
-    assert "cafe" * 16 in store.manifest.derived_by["parse"] and "garment" in store.manifest.derived_by["cloth_mask"]
+    assert (
+        "cafe" * 16 in store.manifest.derived_by["parse"]
+        and "garment" in store.manifest.derived_by["cloth_mask"]
+    )
     masks = store.read("cloth_mask", range(6)) > 0
     wanted = fields["cloth_mask"] > 0
     assert (masks & wanted).sum() / (masks | wanted).sum() > 0.9
@@ -338,6 +353,23 @@ def test_what_is_missing_is_made(tmp_path: Path) -> None:
     # Other weights make the annotations anew; the same ones do nothing.
     _run(tmp_path / "raw", tmp_path / "out", SMALL, _annotator(calls))
     assert len(calls) == 2
+
+
+def test_raw_photos_are_parsed_by_the_project_itself(tmp_path: Path, vtcli: Cli) -> None:
+    samples = Path(__file__).resolve().parent.parent / "sample_data" / "train"
+    names = sorted(f.stem.removesuffix("_0") for f in (samples / "image").iterdir())[:2]
+    for kind, end in (("image", "0"), ("cloth", "1")):
+        (tmp_path / "raw" / kind).mkdir(parents=True)
+        for i, name in enumerate(names):
+            shutil.copy(samples / kind / f"{name}_{end}.jpg", tmp_path / f"raw/{kind}/look {i}.jpg")
+    ended = vtcli("prepare", tmp_path / "raw", "--out", tmp_path / "out", "--device", "cpu", "-j", 1)
+    assert ended.code == 0 and "2 parse" in ended.err
+    store = PreparedStore.open(tmp_path / "out", "train")
+    parse = store.read("parse", [0])[0]
+    truth = np.asarray(Image.open(samples / f"image-parse/{names[0]}_0.png"))
+    assert ((parse > 0) == (truth > 0)).mean() > 0.9
+    assert store.read("keypoints", [0])[0, L.NECK, 2] > 0
+    assert len(store.manifest.derived_by["parse"].rpartition(":")[2]) == 64
 
 
 def test_only_the_gaps_are_filled(tmp_path: Path) -> None:
@@ -366,7 +398,9 @@ def test_a_cut_out_garment_brings_its_own_mask(tmp_path: Path) -> None:
     _run(tmp_path / "raw", tmp_path / "out", SMALL, _annotator([]))
     store = PreparedStore.open(tmp_path / "out", "train")
     assert np.array_equal(store.read("cloth_mask", [0])[0] > 0, cut[..., 3] > 0)
-    assert (store.read("cloth", [0])[0][:10] == 255).all() and "cloth_mask" not in store.manifest.entries[0].derived
+    assert (store.read("cloth", [0])[0][:10] == 255).all() and "cloth_mask" not in store.manifest.entries[
+        0
+    ].derived
 
 
 def test_pictures_of_other_sizes_are_scaled_and_padded(tmp_path: Path) -> None:
@@ -394,7 +428,11 @@ def test_viton_hd_maps_cihp_labels(tmp_path: Path, vtcli: Cli) -> None:
     folder = tmp_path / "hd/test"
     for kind in ("image", "cloth", "cloth-mask", "image-parse-v3", "openpose_json"):
         (folder / kind).mkdir(parents=True)
-    for kind, field, end in (("image", "image", "jpg"), ("cloth", "cloth", "jpg"), ("cloth-mask", "cloth_mask", "jpg")):
+    for kind, field, end in (
+        ("image", "image", "jpg"),
+        ("cloth", "cloth", "jpg"),
+        ("cloth-mask", "cloth_mask", "jpg"),
+    ):
         Image.fromarray(fields[field]).save(folder / kind / f"00001_00.{end}")
     parse = fields["parse"].copy()
     parse[34:38, 20:28] = 10  # CIHP: the skin of the neck
@@ -409,7 +447,9 @@ def test_viton_hd_maps_cihp_labels(tmp_path: Path, vtcli: Cli) -> None:
     store = PreparedStore.open(tmp_path / "out", "test")
     assert np.array_equal(store.read("parse", [0])[0], np.where(parse == 10, 0, parse))
     assert np.allclose(store.read("keypoints", [0])[0], fields["keypoints"])
-    as_lip = vtcli("prepare", tmp_path / "hd", "--out", tmp_path / "lip", "--size", "64x48", "--labels", "lip")
+    as_lip = vtcli(
+        "prepare", tmp_path / "hd", "--out", tmp_path / "lip", "--size", "64x48", "--labels", "lip"
+    )
     assert as_lip.code == 0
     assert (PreparedStore.open(tmp_path / "lip", "test").read("parse", [0])[0] == 10).any()
 
@@ -417,7 +457,9 @@ def test_viton_hd_maps_cihp_labels(tmp_path: Path, vtcli: Cli) -> None:
 def test_the_command_tells_what_it_found(planted: Path, tmp_path: Path, vtcli: Cli) -> None:
     ended = vtcli("prepare", planted, "--out", tmp_path / "out", "--size", "64x48", "-j", 1)
     assert "VITON layout" in ended.err
-    rows = [line.replace("│", " ").split() for line in ended.out.splitlines() if "train" in line or "test" in line]
+    rows = [
+        line.replace("│", " ").split() for line in ended.out.splitlines() if "train" in line or "test" in line
+    ]
     assert rows == [["train", "13", "11", "2", "-", "0"], ["test", "5", "5", "0", "2", "0"]]
     quiet = vtcli("prepare", planted, "--out", tmp_path / "quiet", "--size", "64x48", "-j", 1, "--quiet")
     assert quiet.err == "" and quiet.out == ended.out
@@ -426,10 +468,15 @@ def test_the_command_tells_what_it_found(planted: Path, tmp_path: Path, vtcli: C
 @pytest.mark.parametrize("size", ["256", "256x", "0x10", "axb", "99999x9", "-256x192"])
 def test_sizes_that_are_none_are_usage_problems(tmp_path: Path, vtcli: Cli, size: str) -> None:
     ended = vtcli("prepare", tmp_path, "--size", size)
-    assert ended.code == 2 and "HEIGHTxWIDTH" in ended.err or "side" in ended.err
+    assert (ended.code == 2 and "HEIGHTxWIDTH" in ended.err) or "side" in ended.err
 
 
 def test_help_teaches_by_example(vtcli: Cli) -> None:
     ended = vtcli("prepare", "--help")
     assert ended.code == 0 and "vtcli prepare ~/viton --out prepared" in ended.out
     assert vtcli("prepare", "nowhere").err.strip() == "vtcli: nowhere: no such folder"
+
+
+def test_not_a_data_folder(tmp_path: Path, vtcli: Cli) -> None:
+    ended = vtcli("prepare", tmp_path, "--out", tmp_path / "p")
+    assert ended.code == 1 and str(tmp_path) in ended.err and len(ended.err.strip().splitlines()) == 1

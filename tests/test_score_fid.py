@@ -68,7 +68,7 @@ def test_fid_is_what_the_pytorch_fid_command_says(
 ) -> None:
     dims, count = 64, 70  # as many pictures as features: pytorch-fid's matrix root is exact for regular ones
     store = make_store(tmp_path / "store", count, size=(24, 20))
-    run, photos = make_results(tmp_path / "run", store, blur(0.5)), tmp_path / "photos"
+    run, photos = make_results(tmp_path / "run", store, blur(1.5)), tmp_path / "photos"
     photos.mkdir()
     for i in range(count):
         Image.fromarray(store.read("image", [i])[0]).save(photos / f"p{i}.png")

@@ -21,7 +21,10 @@ UNIT = 20000.0
 LOWEST = -0.42
 """Metres from the pelvis: what lies lower is never in the frame."""
 
-_BUILDS = ({"weight": 0.28, "muscle": 0.5, "cupsize": 0.42}, {"weight": 0.7, "muscle": 0.42, "cupsize": 0.6})
+_BUILDS = (
+    {"weight": 0.28, "muscle": 0.5, "cupsize": 0.42},
+    {"weight": 0.7, "muscle": 0.42, "cupsize": 0.6},
+)
 _FACES = ("african", "asian", "caucasian")
 _KEEP_BONES = (
     ["root", "spine05", "spine04", "spine03", "spine02", "spine01", "neck01", "neck02", "neck03", "head"]

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +38,23 @@ class Mesh:
     arm: np.ndarray  # (V,) share of weight on arm and hand bones
     hand: np.ndarray
     head: np.ndarray
-    forearm: np.ndarray
     face_label: np.ndarray  # (T,) LIP label of bare skin; trousers' part is 0
     smooth: sparse.csr_matrix  # row-stochastic neighbour average
+    incidence: sparse.csr_matrix  # (V, T) 1 where a triangle has a vertex
 
-    def bone_weight(self, names: list[str]) -> np.ndarray:
-        """Share of each vertex's weight that lies on the named bones."""
-        wanted = np.isin(self.weight_index, [self.bones[n] for n in names])
-        return (self.weight * wanted).sum(1)
+    @cached_property
+    def attributes(self) -> np.ndarray:
+        """What skin is shaded by, (V, 8) float32: place, lips, lids, nails, eyes, head."""
+        m = self.masks
+        columns = [*self.vertices.T, m["lips"], m["eyelids"], m["fingernails"], m["eyes"], self.head]
+        return np.stack(columns, 1).astype(np.float32)
+
+
+def incidence(faces: np.ndarray, count: int) -> sparse.csr_matrix:
+    """(count, T) matrix that sums over the triangles around a vertex."""
+    triangles = np.repeat(np.arange(len(faces)), 3)
+    shape = (count, len(faces))
+    return sparse.csr_matrix((np.ones(faces.size), (faces.ravel(), triangles)), shape=shape)
 
 
 @cache
@@ -59,12 +69,11 @@ def mesh() -> Mesh:
     weight = data["weight"].astype(np.float64)
     weight /= weight.sum(1, keepdims=True)
 
-    def share(test) -> np.ndarray:  # type: ignore[no-untyped-def]
+    def share(test: Callable[[str], bool]) -> np.ndarray:
         return (weight * np.isin(index, [i for n, i in bones.items() if test(n)])).sum(1)
 
     arm = share(lambda n: n.startswith(("upperarm", "lowerarm", "wrist", "finger")))
     hand = share(lambda n: n.startswith(("wrist", "finger")))
-    forearm = share(lambda n: n.startswith(("lowerarm", "wrist", "finger")))
     head = share(lambda n: n == "head")
     faces = data["faces"].astype(np.int64)
     centre = vertices[faces].mean(1)
@@ -82,9 +91,9 @@ def mesh() -> Mesh:
     adjacency = adjacency.tocsr()
     degree = np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1)
     return Mesh(
-        vertices, data["deltas"] / UNIT, data["joints"].astype(np.float64), data["parents"].astype(int), bones,
-        faces, index, weight, {k[5:]: v / 255.0 for k, v in data.items() if k.startswith("mask_")},
-        arm, hand, head, forearm, label, sparse.diags(1 / degree) @ adjacency,
+        vertices, data["deltas"] / UNIT, data["joints"].astype(np.float64), data["parents"].astype(int),
+        bones, faces, index, weight, {k[5:]: v / 255.0 for k, v in data.items() if k.startswith("mask_")},
+        arm, hand, head, label, sparse.diags(1 / degree) @ adjacency, incidence(faces, count),
     )  # fmt: skip
 
 
@@ -154,9 +163,8 @@ def bone_transforms(joints: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndar
         )
     rotation = np.tile(np.eye(3), (len(joints), 1, 1))
     translation = np.zeros((len(joints), 3))
-    order = dict(m.bones.items())
     swings: dict[str, np.ndarray] = {}
-    for name, bone in order.items():
+    for name, bone in m.bones.items():
         parent = m.parents[bone]
         above = rotation[parent] if parent >= 0 else np.eye(3)
         turn = local.get(bone, np.eye(3))
@@ -214,11 +222,11 @@ def skin(vertices: np.ndarray, rotation: np.ndarray, translation: np.ndarray,
     blended = np.zeros((len(bones), 12))
     for k in range(4):
         blended += matrix[bones[:, k]] * weight[:, k, None]
-    blended = blended.reshape(-1, 3, 4)
-    return np.einsum("nij,nj->ni", blended[:, :, :3], vertices) + blended[:, :, 3]
+    moved = blended.reshape(-1, 3, 4)
+    return np.einsum("nij,nj->ni", moved[:, :, :3], vertices) + moved[:, :, 3]
 
 
-def mixed(female: bool, mixture: np.ndarray, chest: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def mixed(female: bool, mixture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rest vertices (V, 3) and joints (J, 3) of a mixture (6,) of the six bodies of one sex."""
     m = mesh()
     rows = slice(0, 6) if female else slice(6, 12)
@@ -236,15 +244,10 @@ def mixed(female: bool, mixture: np.ndarray, chest: float = 1.0) -> tuple[np.nda
     return vertices + head * (grown - vertices), joints
 
 
-def normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit vertex normals, area-weighted."""
-    face = np.cross(
-        vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]]
-    )
-    out = np.zeros_like(vertices)
-    for axis in range(3):
-        for corner in range(3):
-            out[:, axis] += np.bincount(faces[:, corner], face[:, axis], len(vertices))
+def normals(vertices: np.ndarray, faces: np.ndarray, around: sparse.csr_matrix) -> np.ndarray:
+    """Unit vertex normals, area-weighted; `around` is the faces' `incidence`."""
+    a = vertices[faces[:, 0]]
+    out = around @ np.cross(vertices[faces[:, 1]] - a, vertices[faces[:, 2]] - a)
     return out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-12)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from scipy import ndimage, sparse
 from scipy.spatial import cKDTree
 
-from vtcli.core.data.drawn.bodies import TORSO_AXIS_Y, mesh
+from vtcli.core.data.drawn.bodies import TORSO_AXIS_Y, incidence, mesh
 from vtcli.core.data.drawn.garments import Garment, cuff_distance, hem_distance, neck_distance
 
 _Z = np.linspace(-0.30, 0.72, 69)
@@ -37,12 +37,19 @@ class Frame:
     bones: np.ndarray  # (n, 4)
     weight: np.ndarray  # (n, 4)
     smooth: sparse.csr_matrix  # neighbour average, (n, n)
+    incidence: sparse.csr_matrix  # (n, t)
     to_grid: sparse.csr_matrix  # upper and lower trunk vertices of the body -> the (z, angle) grid
     tube_cells: np.ndarray  # flat grid cells of the tube's vertices
     cell: np.ndarray  # (2, upper) fractional row and column of the upper vertices
     share: np.ndarray  # (upper,) 0..1, how much the grid rules
     hull: np.ndarray  # (angles, angles) cosines for the convex hull
     angles: np.ndarray  # (angles,)
+
+    @cached_property
+    def attributes(self) -> np.ndarray:
+        """What cloth is shaded by, (n, 8) float32: place, around, along, sleeve, turn."""
+        columns = [*self.place.T, self.around, self.along, self.sleeve, *self.turn.T]
+        return np.stack(columns, 1).astype(np.float32)
 
 
 def _cylinder(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +107,7 @@ def frame() -> Frame:
 
     # The grid around the trunk: each cell the average of the nearest vertices of the mean body.
     torso = np.flatnonzero((m.arm < 0.35) & (m.head < 0.25) & (m.vertices[:, 2] < 0.72))
-    theta, _radius = _cylinder(m.vertices[torso])
+    theta, _ = _cylinder(m.vertices[torso])
     tree = cKDTree(np.stack([m.vertices[torso, 2] * 6, np.cos(theta), np.sin(theta)], 1))
     angles = (np.arange(_ANGLES) + 0.5) / _ANGLES * 2 * np.pi - np.pi
     zz, aa = np.meshgrid(_Z, angles, indexing="ij")
@@ -163,15 +170,16 @@ def frame() -> Frame:
         index, len(index), all_faces, np.concatenate([place, tube]),
         np.concatenate([around, arc_at(tube_z, tube_theta)]), np.concatenate([along, none - 0.2]),
         np.concatenate([sleeve, none]), np.concatenate([turn, np.stack([none + 1, none], 1)]),
-        bones, best / best.sum(1, keepdims=True), sparse.csr_matrix(sparse.diags(1 / degree) @ adjacency), to_grid,
-        cells.ravel(), cell, share, hull, angles,
+        bones, best / best.sum(1, keepdims=True), sparse.csr_matrix(sparse.diags(1 / degree) @ adjacency),
+        incidence(all_faces, total), to_grid, cells.ravel(), cell, share, hull, angles,
     )  # fmt: skip
 
 
 def _hulled(grid: np.ndarray, hull: np.ndarray, amount: float) -> np.ndarray:
     """Each cross-section of radii (z, angle) drawn towards its convex hull, as cloth spans hollows."""
-    support = (grid[:, :, None] * hull[None]).max(1)
-    convex = (support[:, None, :] / np.where(hull > 0.2, hull, 1e-3)[None]).min(2)
+    grid = grid.astype(np.float32)
+    support = (grid[:, :, None] * hull[None].astype(np.float32)).max(1)
+    convex = (support[:, None, :] / np.where(hull > 0.2, hull, 1e-3)[None].astype(np.float32)).min(2)
     return grid + (convex - grid) * amount
 
 
@@ -258,7 +266,9 @@ def _grid_normals(f: Frame, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     normal = np.stack([s * grid - c * around, -c * grid - s * around, -down * grid], -1)
     normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
     padded = np.pad(normal, ((0, 0), (2, 2), (0, 0)), mode="wrap")
-    upper = np.stack([ndimage.map_coordinates(padded[..., k], [f.cell[0], f.cell[1] + 2], order=1, mode="nearest")
-                      for k in range(3)], 1)  # fmt: skip
+    at = [f.cell[0], f.cell[1] + 2]
+    upper = np.stack(
+        [ndimage.map_coordinates(padded[..., k], at, order=1, mode="nearest") for k in range(3)], 1
+    )
     everywhere = np.concatenate([upper, normal.reshape(-1, 3)[f.tube_cells]])
     return everywhere, np.concatenate([f.share * (f.place[: f.upper, 2] < 0.6), np.ones(len(f.tube_cells))])

@@ -92,7 +92,8 @@ def random_garment(rng: np.random.Generator) -> Garment:
     return Garment(
         sleeve=sleeve, neck=neck, neck_width=float(width[neck]), neck_depth=float(depth[neck]),
         hem=float(rng.uniform(0.03, 0.17)), ease=float(0.006 + 0.026 * loose**1.5),
-        flare=float(rng.uniform(0, 0.12) * loose), sleeve_ease=float(rng.uniform(0.005, 0.011 + 0.014 * loose)),
+        flare=float(rng.uniform(0, 0.12) * loose),
+        sleeve_ease=float(rng.uniform(0.005, 0.011 + 0.014 * loose)),
         colour=colour, accent=accent, accent2=accent2, pattern=pattern, scale=float(scale),
         text=str(rng.choice(_WORDS)), rib=float(rng.uniform(0.008, 0.02)),
         contrast_rib=bool(rng.uniform() < 0.2), wrinkle=float(rng.uniform(0.7, 1.3)),

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vtcli.core.data.drawn.bodies import ArmPose, Pose
 from vtcli.core.data.drawn.garments import Garment, random_garment
-from vtcli.core.data.drawn.people import Person, random_person, random_pose
+from vtcli.core.data.drawn.people import Person, random_person
 from vtcli.core.data.drawn.render import SIZE, DrawnPerson, draw_cloth, draw_person
 from vtcli.core.data.labels import LIP_PALETTE
 from vtcli.core.files import write_atomically
@@ -103,13 +104,17 @@ def loose_pair() -> tuple[Person, Garment, Garment]:
     """The person, what she wears, and the other garment of the loose photos."""
     rng = np.random.default_rng(20)
     person = random_person(rng)
+    right = ArmPose((0.22, 0.03, -1), (0.08, -0.22, -1), twist=-8.0, curl=24.0)
+    left = ArmPose((0.80, 0.14, -0.80), (-0.66, -0.34, -0.58), twist=-55.0, flex=22.0, curl=18.0, shrug=3.0)
+    pose = Pose(left, right, turn=2.0, head_turn=3.0, head_tilt=-2.5, hip_shift=2.5)
     person = replace(
         person, female=True, mixture=(0.05, 0.05, 0.15, 0.1, 0.5, 0.15), skin=(226, 180, 152), hair="long",
-        hair_colour=(84, 56, 38), hair_length=0.40, wave=0.6, pose_name="down", pose=random_pose(rng, "down"),
-        lips=(190, 104, 102), eyes=(86, 74, 50), trousers=(54, 74, 110), denim=True, x=0.0, y=0.0, scale=1.0,
+        hair_colour=(84, 56, 38), hair_length=0.40, wave=0.6, pose_name="hip", pose=pose,
+        lips=(190, 104, 102), eyes=(86, 74, 50), trousers=(54, 74, 110), denim=True, backdrop=240, x=0.0, y=0.0,
+        scale=1.0,
     )  # fmt: skip
-    worn = replace(random_garment(rng), sleeve="short", neck="round", neck_width=0.09, neck_depth=0.09, hem=0.1,
-                   colour=(122, 126, 132), pattern="heather", ease=0.012, flare=0.03)  # fmt: skip
+    worn = replace(random_garment(rng), sleeve="short", neck="round", neck_width=0.09, neck_depth=0.09,
+                   hem=0.1, colour=(122, 126, 132), pattern="heather", ease=0.012, flare=0.03)  # fmt: skip
     wanted = replace(worn, sleeve="three-quarter", neck="boat", neck_width=0.125, neck_depth=0.045, hem=0.09,
                      colour=(244, 243, 238), accent=(32, 46, 84), pattern="stripes", scale=0.034,
                      contrast_rib=False, seed=5)  # fmt: skip

@@ -6,12 +6,12 @@ same person has the same hair in every one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 
 import numpy as np
 
-from vtcli.core.data.drawn.bodies import mesh, normals
+from vtcli.core.data.drawn.bodies import incidence, mesh, normals
 from vtcli.core.data.drawn.people import Person
 
 CENTRE = np.array([0.0, -0.045, 0.915])
@@ -90,7 +90,7 @@ def _cap(person: Person, rest: np.ndarray, rng: np.random.Generator) -> Hair:
         thick = 0.004 + 0.016 * inside + 0.004 * up
         dip = np.exp(-(((place[:, 0] - person.parting) / 0.008) ** 2)) * (place[:, 2] > 0.93)
         thick = thick * (1 - 0.45 * dip)
-    out = points + normals(rest, m.faces)[index] * thick[:, None]
+    out = points + normals(rest, m.faces, m.incidence)[index] * thick[:, None]
     if person.hair in ("bun", "short"):
         # combed back: strands run from forehead to nape
         across = np.arctan2(rel[:, 0], np.maximum(np.abs(rel[:, 2]), 0.02)) * 0.085
@@ -101,7 +101,7 @@ def _cap(person: Person, rest: np.ndarray, rng: np.random.Generator) -> Hair:
         across = across + 0.3 * (place[:, 0] > person.parting)
         along = np.abs(np.arctan2(rel[:, 0] - person.parting, np.abs(rel[:, 2]) + 0.03))
         away = np.array([0, 1.0, 0])
-    n = normals(out, faces)
+    n = normals(out, faces, incidence(faces, len(out)))
     tangent = np.cross(n, away)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
     return Hair(out, faces, n, tangent, across, along, line[index], index)
@@ -128,7 +128,8 @@ def _ribbons(path: np.ndarray, width: np.ndarray, side: np.ndarray, out: np.ndar
     edge = (1.0 - along) * 0.06
     return Hair(
         v.reshape(-1, 3), faces, n.reshape(-1, 3), np.repeat(tangent[:, :, None], 3, 2).reshape(-1, 3),
-        np.broadcast_to(across, (k, s, 3)).ravel(), along.ravel(), edge.ravel(), np.repeat(carrier.ravel(), 3),
+        np.broadcast_to(across, (k, s, 3)).ravel(), along.ravel(), edge.ravel(),
+        np.repeat(carrier.ravel(), 3),
     )  # fmt: skip
 
 
@@ -243,7 +244,6 @@ def build(person: Person, rest: np.ndarray) -> Hair:
     for part in parts[1:]:
         part.vertices = part.vertices + shift
     offset = np.cumsum([0] + [len(p.vertices) for p in parts])
-    return Hair(
-        *(np.concatenate([getattr(p, name) if name != "faces" else p.faces + offset[i] for i, p in enumerate(parts)])
-          for name in ("vertices", "faces", "normals", "tangents", "across", "along", "edge", "skin_index"))
-    )  # fmt: skip
+    for part, first in zip(parts, offset, strict=False):
+        part.faces = part.faces + first
+    return Hair(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Hair)))

@@ -83,10 +83,8 @@ def _arm(rng: np.random.Generator, kind: str) -> ArmPose:
 
 def random_pose(rng: np.random.Generator, name: str) -> Pose:
     """A pose of the named kind with small variations."""
-    common = {
-        "turn": float(rng.normal(0, 4)), "head_turn": float(rng.normal(0, 7)), "head_tilt": float(rng.normal(0, 3)),
-        "head_nod": float(rng.normal(0, 2)), "lean": float(rng.normal(0, 1.5)), "hip_shift": float(rng.normal(0, 2.5)),
-    }  # fmt: skip
+    spread = {"turn": 4.0, "head_turn": 7.0, "head_tilt": 3.0, "head_nod": 2.0, "lean": 1.5, "hip_shift": 2.5}
+    common = {k: float(rng.normal(0, v)) for k, v in spread.items()}
     if name == "hips":
         return Pose(_arm(rng, "hip"), _arm(rng, "hip"), **common)
     if name == "folded":

@@ -6,8 +6,8 @@ pixels that survive.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -40,7 +40,9 @@ class Visible:
         return Visible(self.pixels[keep], self.triangles[keep], self.weights[keep], self.depth[keep])
 
 
-def _fragments(xy: np.ndarray, z: np.ndarray, triangles: np.ndarray, height: int, width: int):  # type: ignore[no-untyped-def]
+def _fragments(xy: np.ndarray, z: np.ndarray, triangles: np.ndarray, height: int,
+               width: int) -> Iterator[tuple[np.ndarray, ...]]:  # fmt: skip
+    """(pixels, triangles, second weight, third weight, depth) of what triangles cover, some at a time."""
     a, b, c = xy[triangles[:, 0]], xy[triangles[:, 1]], xy[triangles[:, 2]]
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     low = np.minimum(np.minimum(a, b), c)
@@ -78,7 +80,7 @@ def _fragments(xy: np.ndarray, z: np.ndarray, triangles: np.ndarray, height: int
 
 
 def rasterise(xy: np.ndarray, z: np.ndarray, triangles: np.ndarray, height: int, width: int,
-              discard: Any = None) -> Visible:  # fmt: skip
+              discard: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None) -> Visible:  # fmt: skip
     """The nearest surface at each pixel's centre.
 
     xy: (V, 2) float, pixels (x to the right, y down); z: (V,) float, larger is nearer; triangles: (T, 3).

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
@@ -45,6 +46,9 @@ class _View:
                          self.y - (points[:, 2] - self.centre[2]) * self.scale * nearer], 1)  # fmt: skip
 
 
+_Cut = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
 @dataclass
 class _Part:
     """One mesh of the scene."""
@@ -53,8 +57,8 @@ class _Part:
     vertices: np.ndarray
     faces: np.ndarray
     normals: np.ndarray
-    edge: np.ndarray | None = None
-    extra: dict[str, np.ndarray] | None = None
+    edge: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    extra: dict[str, np.ndarray] = field(default_factory=dict)
     nearer: float = 0.0
     check: np.ndarray | None = None  # (t,) triangles that the cut goes through
 
@@ -75,19 +79,24 @@ def _cloth_part(g: Garment, rest: np.ndarray, rest_normals: np.ndarray, rotation
     at_rest, (trunk, share) = cloth.surface(g, rest, rest_normals)
     posed = bodies.skin(at_rest, rotation, translation, f.bones, f.weight)
     n = f.upper
-    posed[:n] = 0.5 * posed[:n] + 0.5 * (f.smooth[:n, :n] @ posed[:n])
+    # bent joints crease the cloth; the trunk stays, or its border with the tube would open
+    posed[:n] += 0.5 * (1 - f.share[:, None]) * (f.smooth[:n, :n] @ posed[:n] - posed[:n])
     edge = cloth.edge_distance(g, f.place, f.along, f.sleeve)
     keep = (edge[f.faces] > -0.045).any(1)
     tip = bodies.skin(at_rest + trunk * 0.01, rotation, translation, f.bones, f.weight)
     trunk = (tip - bodies.skin(at_rest, rotation, translation, f.bones, f.weight)) * 100
-    own = bodies.normals(posed, f.faces)
+    own = bodies.normals(posed, f.faces, f.incidence)
     n_all = own + share[:, None] * (trunk - own)
     return _Part("cloth", posed, f.faces[keep], n_all, edge=edge, nearer=0.006,
                  check=(edge[f.faces[keep]] < 0.045).any(1))  # fmt: skip
 
 
 def _rasterise(parts: list[_Part], view: _View, height: int, width: int,
-               cut: Any) -> tuple[Visible, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+               cut: _Cut) -> tuple[Visible, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """What is seen of the parts; the scene's faces (t, 3), each face's part, each part's first vertex.
+
+    `cut(part, face, weights, faces)` says which fragments are cut away.
+    """
     vertices = np.concatenate([p.vertices for p in parts])
     starts = np.cumsum([0] + [len(p.vertices) for p in parts])
     faces = np.concatenate([p.faces + starts[i] for i, p in enumerate(parts)])
@@ -105,15 +114,19 @@ def _rasterise(parts: list[_Part], view: _View, height: int, width: int,
     return visible, faces, part, starts
 
 
+def _spread(values: np.ndarray, pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Values (n,) or (n, C) laid out as a picture (H, W[, C]), 0 elsewhere."""
+    out = np.zeros((height * width, *values.shape[1:]), values.dtype)
+    out[pixels] = values
+    return out.reshape(height, width, *values.shape[1:])
+
+
 def _screen_bump(value: np.ndarray, pixels: np.ndarray, height: int, width: int, per_metre: float,
                  limit: float = 0.9) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Slopes (n, 2) to the right and down of `value` metres at `pixels`, and how far above its surroundings."""
-    import cv2
-
-    picture = np.zeros(height * width, np.float32)
-    weight = np.zeros(height * width, np.float32)
-    picture[pixels], weight[pixels] = value, 1
-    picture, weight = picture.reshape(height, width), weight.reshape(height, width)
+    """Slopes (n, 2) to the right and down of `value` metres at `pixels`, and its height above its
+    surroundings (n,)."""
+    picture = _spread(value, pixels, height, width)
+    weight = _spread(np.ones(len(pixels), np.float32), pixels, height, width)
     sigma = max(0.012 * per_metre, 1.0)
     around = cv2.GaussianBlur(picture, (0, 0), sigma) / np.maximum(
         cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3
@@ -128,19 +141,17 @@ def _screen_bump(value: np.ndarray, pixels: np.ndarray, height: int, width: int,
 def _bent(n: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """Normals tilted by slopes seen on the screen (x right, y down; space: x right, z up)."""
     out = n - slope[:, :1] * np.array([1.0, 0, 0]) + slope[:, 1:] * np.array([0, 0, 1.0])
-    return out / (np.linalg.norm(out, axis=1, keepdims=True) + 1e-9)
+    return _unit(out)
 
 
-def _shade_cloth(g: Garment, v: Visible, faces: np.ndarray, n: np.ndarray, inside: np.ndarray, shape: tuple[int, int],
-                 per_metre: float, bend: tuple[float, float], seed: int, strength: float) -> np.ndarray:  # fmt: skip
+def _shade_cloth(g: Garment, v: Visible, faces: np.ndarray, n: np.ndarray, inside: np.ndarray,
+                 shape: tuple[int, int], per_metre: float, bend: tuple[float, float], seed: int,
+                 strength: float) -> np.ndarray:  # fmt: skip
+    """Linear light (k, 3) off the garment's visible pixels; `inside`: where its inside is seen."""
     height, width = shape
-    f = cloth.frame()
-    place = v.interpolate(f.place, faces)
-    sleeve = v.interpolate(f.sleeve, faces)
-    along = v.interpolate(f.along, faces)
-    turn = v.interpolate(f.turn, faces)
-    around = v.interpolate(f.around, faces)
-    angle = np.arctan2(turn[:, 1], turn[:, 0])
+    values = v.interpolate(cloth.frame().attributes, faces)
+    place, around, along, sleeve = values[:, :3], values[:, 3], values[:, 4], values[:, 5]
+    angle = np.arctan2(values[:, 7], values[:, 6])
     on_sleeve = (sleeve > 0.5) & (g.sleeve != "none")
     relief = shade.fold_height(g, place, around, along, angle, on_sleeve, bend, seed, strength)
     neck = neck_distance(g, place)
@@ -212,7 +223,7 @@ def draw_person(
     height, width = size[0] * samples, size[1] * samples
     m = mesh()
     rest, joints = bodies.mixed(person.female, np.array(person.mixture))
-    rest_normals = bodies.normals(rest, m.faces)
+    rest_normals = bodies.normals(rest, m.faces, m.incidence)
     rotation, translation = bodies.bone_transforms(joints, person.pose)
     posed = bodies.skin(rest, rotation, translation)
     points = bodies.keypoints(posed, joints, rotation, translation)
@@ -223,62 +234,63 @@ def draw_person(
     per_metre = min(per_metre, (84 / 256 + person.y - 0.004) * height / (crown - points[L.NECK, 2]))
     view = _View(per_metre, (0.495 + person.x) * width, (84 / 256 + person.y) * height, points[L.NECK])
 
-    head_scene = _person_parts(person, garment, rest, rest_normals, posed, rotation, translation)
-    parts, cut = head_scene
+    parts, cut = _person_parts(person, garment, rest, rest_normals, posed, rotation, translation)
     visible, faces, part, starts = _rasterise(parts, view, height, width, cut)
     light = np.zeros((height * width, 3), np.float32)
     label = np.zeros(height * width, np.uint8)
-    neck = np.zeros(height * width, bool)
+    neck = np.zeros(height * width, np.uint8)
     for i, p in enumerate(parts):
         v = visible.select(part[visible.triangles] == i)
-        if not len(v.pixels):
-            continue
-        n = v.interpolate(p.normals, faces - starts[i])
-        n = n / (np.linalg.norm(n, axis=1, keepdims=True) + 1e-9)
         local = faces - starts[i]
+        n = _unit(v.interpolate(p.normals, local))
         if p.kind == "cloth":
-            inside = n[:, 1] > 0.15
             bend = (_elbow(person.pose.left), _elbow(person.pose.right))
-            light[v.pixels] = _shade_cloth(garment, v, local, n, inside, (height, width), per_metre, bend,
-                                           person.seed % 100003 + garment.seed % 99991, 1.0)  # fmt: skip
+            seed = person.seed % 100003 + garment.seed % 99991
+            light[v.pixels] = _shade_cloth(
+                garment, v, local, n, n[:, 1] > 0.15, (height, width), per_metre, bend, seed, 1.0
+            )
             label[v.pixels] = L.UPPER_CLOTHES
         elif p.kind == "hair":
-            assert p.extra is not None
-            light[v.pixels] = shade.lit_hair(person, n, v.interpolate(p.extra["tangents"], local),
-                                             v.interpolate(p.extra["across"], local),
-                                             v.interpolate(p.extra["along"], local))  # fmt: skip
+            strand = v.interpolate(p.extra["strand"], local)
+            light[v.pixels] = shade.lit_hair(person, n, strand[:, :3], strand[:, 3], strand[:, 4])
             label[v.pixels] = L.HAIR
         elif p.kind == "trousers":
-            place = v.interpolate(m.vertices, local)
-            albedo, creases = shade.trousers_colour(person, place)
+            albedo, creases = shade.trousers_colour(person, v.interpolate(m.attributes, local)[:, :3])
             slope, above = _screen_bump(creases, v.pixels, height, width, per_metre)
             cavity = 1 + np.clip(above / 0.003, -1, 0.3) * 0.15
             light[v.pixels] = shade.lit_cloth(albedo, 0.04, _bent(n, slope), cavity)
             label[v.pixels] = L.PANTS
         else:
-            assert p.extra is not None
-            kinds = p.extra["label"][v.triangles - int(np.searchsorted(part, i))]
-            albedo, gloss = shade.skin_colour(
-                person, v.interpolate(m.vertices, local), v.interpolate(m.masks["lips"], local),
-                v.interpolate(m.masks["eyelids"], local), v.interpolate(m.masks["fingernails"], local),
-                v.interpolate(m.masks["eyes"], local), v.interpolate(m.head, local),
-            )  # fmt: skip
+            kinds = p.extra["label"][v.triangles]  # skin comes first: its triangles count from 0
+            values = v.interpolate(m.attributes, local)
+            albedo, gloss = shade.skin_colour(person, values[:, :3], *values[:, 3:].T)
             light[v.pixels] = shade.lit_skin(albedo, gloss, n)
             label[v.pixels] = kinds
-            neck[v.pixels] = kinds == 0
-    covered = np.zeros(height * width, bool)
-    covered[visible.pixels] = True
-    depth = np.zeros(height * width, np.float32)
-    depth[visible.pixels] = visible.depth
-    covered, depth = covered.reshape(height, width), depth.reshape(height, width)
-    light = light.reshape(height, width, 3) * shade.occlusion(depth, covered, per_metre)[..., None]
-    picture = np.where(
-        covered[..., None], shade.encode(light), shade.backdrop(height, width, person.backdrop, covered)
-    )
-    image = np.clip(_down(picture, samples) * 255 + 0.5, 0, 255).astype(np.uint8)
+            neck[v.pixels] = kinds == L.BACKGROUND
+    light, covered = _occluded(light, visible, height, width, per_metre)
+    ground = shade.backdrop(height, width, person.backdrop, covered)
+    image = _picture(np.where(covered[..., None], shade.encode(light), ground), samples)
     parse = _vote(label.reshape(height, width), samples)
-    bare = _vote(neck.reshape(height, width).astype(np.uint8), samples) > 0
-    return DrawnPerson(image, parse, _joints(view, points, size, samples), bare & (parse == 0))
+    bare = _vote(neck.reshape(height, width), samples) > 0
+    return DrawnPerson(image, parse, _joints(view, points, size, samples), bare & (parse == L.BACKGROUND))
+
+
+def _unit(n: np.ndarray) -> np.ndarray:
+    return n / (np.linalg.norm(n, axis=-1, keepdims=True) + 1e-9)
+
+
+def _occluded(light: np.ndarray, visible: Visible, height: int, width: int,
+              per_metre: float) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Light (H, W, 3) with what the surroundings keep off, and where the scene covers the picture (H, W)."""
+    covered = _spread(np.ones(len(visible.pixels), bool), visible.pixels, height, width)
+    depth = _spread(visible.depth, visible.pixels, height, width)
+    opened = shade.occlusion(depth, covered, per_metre)
+    return light.reshape(height, width, 3) * opened[..., None], covered
+
+
+def _picture(colour: np.ndarray, samples: int) -> np.ndarray:
+    """uint8 RGB from sRGB 0..1 with `samples`² rays a pixel."""
+    return np.clip(_down(colour, samples) * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
 def _joints(view: _View, points: np.ndarray, size: tuple[int, int], samples: int) -> np.ndarray:
@@ -292,8 +304,10 @@ def _joints(view: _View, points: np.ndarray, size: tuple[int, int], samples: int
     return out
 
 
-def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_normals: np.ndarray, posed: np.ndarray,
-                  rotation: np.ndarray, translation: np.ndarray) -> Any:  # fmt: skip
+def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_normals: np.ndarray,
+                  posed: np.ndarray, rotation: np.ndarray,
+                  translation: np.ndarray) -> tuple[list[_Part], _Cut]:  # fmt: skip
+    """Skin, trousers, garment and hair, posed, and where they are cut."""
     m = mesh()
     f = cloth.frame()
     dressed = _cloth_part(garment, rest, rest_normals, rotation, translation)
@@ -301,7 +315,7 @@ def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_norma
     edge[f.index] = dressed.edge[: f.upper]
     trunk = (m.arm < 0.02) & (m.vertices[:, 2] < 0.5)
     edge[trunk] = hem_distance(garment, m.vertices[trunk])
-    posed_normals = bodies.normals(posed, m.faces)
+    posed_normals = bodies.normals(posed, m.faces, m.incidence)
     hidden = 0.018
     skin = (edge[m.faces] <= hidden).any(1) & _facing(posed, m.faces)
     skin &= (m.vertices[m.faces, 2].max(1) > person.waist - 0.01) | (m.arm[m.faces].max(1) > 0.25)
@@ -321,7 +335,7 @@ def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_norma
         + rest_normals * 0.007
     )
     legs = bodies.skin(out, rotation, translation)
-    legs_normals = bodies.normals(legs, chosen)
+    legs_normals = bodies.normals(legs, m.faces, m.incidence)
     chosen = chosen[_facing(legs, chosen)]
     top = min(person.waist, garment.hem + 0.02)
     chosen = chosen[(m.vertices[chosen, 2] < top).any(1)]
@@ -333,9 +347,9 @@ def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_norma
     root = bodies.skin(h.vertices, rotation, translation, *carry)
     tip = bodies.skin(h.vertices + h.normals * 0.01, rotation, translation, *carry) - root
     run = bodies.skin(h.vertices + h.tangents * 0.01, rotation, translation, *carry) - root
-    locks = _Part("hair", root, h.faces, tip / (np.linalg.norm(tip, axis=1, keepdims=True) + 1e-9),
-                  extra={"tangents": run / (np.linalg.norm(run, axis=1, keepdims=True) + 1e-9),
-                         "across": h.across, "along": h.along}, nearer=0.002, check=(h.edge[h.faces] < 0.02).any(1))  # fmt: skip
+    strand = np.concatenate([_unit(run), h.across[:, None], h.along[:, None]], 1)
+    locks = _Part("hair", root, h.faces, _unit(tip), extra={"strand": strand}, nearer=0.002,
+                  check=(h.edge[h.faces] < 0.02).any(1))  # fmt: skip
     parts = [body, trousers, dressed, locks]
     starts = np.cumsum([0] + [len(p.vertices) for p in parts])
     waist = person.waist
@@ -348,22 +362,14 @@ def _person_parts(person: Person, garment: Garment, rest: np.ndarray, rest_norma
             corners = faces[t[which]] - starts[k]
             return (values[corners] * w[which].reshape(len(corners), 3, *([1] * (values.ndim - 1)))).sum(1)
 
-        for k, values, _low, high in ((0, edge, None, 0.018), (2, dressed.edge, 0.0, None)):
-            which = np.flatnonzero(part == k)
-            value = at(values, k, which)
-            if k == 0:
-                drop[which] = value > high
-                continue
-            near = np.flatnonzero(np.abs(value) < 0.04)
-            inner = which[near]
-            value[near] = cloth.edge_distance(garment, at(f.place, k, inner), at(f.along, k, inner),
-                                              at(f.sleeve, k, inner))  # fmt: skip
-            drop[which] = value < 0
-        which = np.flatnonzero(part == 1)
-        level = at(place_z, 1, which)
-        drop[which] = level > top
         which = np.flatnonzero(part == 0)
-        drop[which] |= (at(place_z, 0, which) < waist - 0.01) & (at(m.arm, 0, which) < 0.3)
+        below = (at(place_z, 0, which) < waist - 0.01) & (at(m.arm, 0, which) < 0.3)
+        drop[which] = below | (at(edge, 0, which) > hidden)
+        which = np.flatnonzero(part == 1)
+        drop[which] = at(place_z, 1, which) > top
+        which = np.flatnonzero(part == 2)
+        values = at(f.attributes, 2, which)
+        drop[which] = cloth.edge_distance(garment, values[:, :3], values[:, 4], values[:, 5]) < 0
         which = np.flatnonzero(part == 3)
         strand = shade.noise("strand", at(h.across, 3, which) * 7, at(h.along, 3, which) * 0.05)
         drop[which] = at(h.edge, 3, which) < 0.003 + 0.0045 * strand
@@ -387,7 +393,7 @@ def draw_cloth(
     height, width = size[0] * samples, size[1] * samples
     m = mesh()
     rest, joints = m.vertices * np.array([0.95, 1, 1]), m.joints.mean(0) * np.array([0.95, 1, 1])
-    rest_normals = bodies.normals(rest, m.faces)
+    rest_normals = bodies.normals(rest, m.faces, m.incidence)
     arm = _SHOP_SHORT if garment.sleeve in ("short", "none") else _SHOP_ARM
     rotation, translation = bodies.bone_transforms(joints, Pose(arm, arm))
     part = _cloth_part(
@@ -398,7 +404,7 @@ def draw_cloth(
     part.vertices[:, 0] *= 1 - 0.11 * hips * hips * (3 - 2 * hips)  # laid straight, not over hips
     f = cloth.frame()
     part.normals = part.normals * np.array([1.0, 1.6, 1.0])
-    on = part.edge > 0  # type: ignore[operator]
+    on = part.edge > 0
     low, high = part.vertices[on].min(0), part.vertices[on].max(0)
     per_metre = min(0.86 * width / (high[0] - low[0]), 0.84 * height / (high[2] - low[2]), 330 / 256 * height)
     centre = (low + high) / 2
@@ -410,24 +416,18 @@ def draw_cloth(
         def at(values: np.ndarray) -> np.ndarray:
             return (values[corners] * w.reshape(len(w), 3, *([1] * (values.ndim - 1)))).sum(1)
 
-        return cloth.edge_distance(garment, at(f.place), at(f.along), at(f.sleeve)) < 0
+        values = at(f.attributes)
+        return cloth.edge_distance(garment, values[:, :3], values[:, 4], values[:, 5]) < 0
 
     visible, faces, _, _ = _rasterise([part], view, height, width, cut)
-    n = visible.interpolate(part.normals, faces)
-    n /= np.linalg.norm(n, axis=1, keepdims=True) + 1e-9
+    n = _unit(visible.interpolate(part.normals, faces))
     inside = n[:, 1] > 0.0
     n[:, 1] = np.where(inside, -n[:, 1], n[:, 1])
     light = np.zeros((height * width, 3), np.float32)
-    light[visible.pixels] = _shade_cloth(garment, visible, faces, n, inside, (height, width), per_metre, (0, 0),
-                                         garment.seed % 99991 + 7, 0.75)  # fmt: skip
-    covered = np.zeros(height * width, bool)
-    covered[visible.pixels] = True
-    depth = np.zeros(height * width, np.float32)
-    depth[visible.pixels] = visible.depth
-    covered, depth = covered.reshape(height, width), depth.reshape(height, width)
-    light = light.reshape(height, width, 3) * shade.occlusion(depth, covered, per_metre)[..., None] * 1.04
-    picture = np.where(covered[..., None], shade.encode(light), 1.0)
-    image = np.clip(_down(picture, samples) * 255 + 0.5, 0, 255).astype(np.uint8)
+    light[visible.pixels] = _shade_cloth(garment, visible, faces, n, inside, (height, width), per_metre,
+                                         (0, 0), garment.seed % 99991 + 7, 0.55)  # fmt: skip
+    light, covered = _occluded(light, visible, height, width, per_metre)
+    image = _picture(np.where(covered[..., None], shade.encode(light * 1.04), 1.0), samples)
     mask = _down(covered.astype(np.float32), samples)[..., 0] > 0
     image[mask] = np.minimum(image[mask], 254)
     return image, np.where(mask, 255, 0).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Light and materials: skin, cloth, hair, trousers, backdrop. Colours 0..1; light is added in linear space."""
+"""Light and materials: skin, cloth, hair, trousers, backdrop. Colours 0..1; light adds up in linear space."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from vtcli.core.data.drawn.bodies import mesh
 from vtcli.core.data.drawn.garments import Garment, _sample
+from vtcli.core.data.drawn.hair import hairline
 from vtcli.core.data.drawn.people import Person
 
 KEY = np.array([-0.42, -0.78, 0.46]) / np.linalg.norm([-0.42, -0.78, 0.46])
@@ -96,7 +97,7 @@ def _bump(x: np.ndarray, middle: float, width: float) -> np.ndarray:
 
 def skin_colour(p: Person, place: np.ndarray, lips: np.ndarray, lids: np.ndarray, nails: np.ndarray,
                 eyes: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Albedo (n, 3) sRGB and gloss (n,) of bare skin at `place` (n, 3) on the mean body; `face`: on the head."""
+    """Albedo (n, 3) sRGB and gloss (n,) of bare skin at `place` (n, 3) on the mean body; `face`: the head."""
     skin = np.array(p.skin, np.float32) / 255
     out = np.tile(skin, (len(place), 1)).astype(np.float32)
     x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
@@ -116,6 +117,10 @@ def skin_colour(p: Person, place: np.ndarray, lips: np.ndarray, lids: np.ndarray
         beard = front * np.clip((0.852 - z) / 0.02, 0, 1) * np.clip((x + 0.02) / 0.03, 0.4, 1)
         beard *= 0.11 + 0.03 * noise("fine", place[:, 0] * 8, z * 8)
         out += np.clip(beard, 0, 1)[:, None] * (hair * 0.5 + 0.1 - out)
+    # hair thins out towards its line: no hard edge where the cap ends
+    roots = np.clip((hairline(place) + 0.007) / 0.012, 0, 1) * np.clip(face * 3 - 2, 0, 1)
+    roots *= 0.80 + 0.15 * noise("strand", place[:, 0] * 9, z * 0.3)
+    out += np.clip(roots, 0, 0.9)[:, None] * (hair * 0.85 - out)
     # brows: hairs along an arched line
     bx = np.clip((x - 0.012) / 0.044, 0, 1)
     arch = 0.9105 + 0.0085 * np.sin(bx * 2.2) - 0.003 * bx
@@ -179,7 +184,8 @@ def lit_skin(albedo: np.ndarray, gloss: np.ndarray, n: np.ndarray) -> np.ndarray
 
 
 def fold_height(g: Garment, place: np.ndarray, around: np.ndarray, along: np.ndarray, angle: np.ndarray,
-                on_sleeve: np.ndarray, bend: tuple[float, float], seed: int, strength: float) -> np.ndarray:  # fmt: skip
+                on_sleeve: np.ndarray, bend: tuple[float, float], seed: int,
+                strength: float) -> np.ndarray:  # fmt: skip
     """Height of folds in metres (n,). `bend` is how far left and right elbow are bent, 0..1."""
     rng = np.random.default_rng(seed)
     o = rng.uniform(0, 1, 12)
@@ -204,8 +210,10 @@ def fold_height(g: Garment, place: np.ndarray, around: np.ndarray, along: np.nda
     waist = np.exp(-(((z - 0.30) / 0.09) ** 2)) * np.clip(np.abs(around) / 0.12, 0.15, 1)
     height += 0.0052 * (1.15 * near + 0.55 * waist + 0.12) * pull
     # bunching at the waist
-    bunch = two_sided(z / 0.60 + np.abs(around) * 0.5, around / 1.3 + o[5], float(o[4]))
-    height += 0.0045 * waist * bunch * (1.1 - 0.5 * loose)
+    # folds fan out from the sides, steeper on one than on the other
+    slant = right * (o[9] * 1.1 - 0.2) + (1 - right) * (o[10] * 1.1 - 0.2)
+    bunch = two_sided(z / 0.60 + np.abs(around) * slant, around / 1.3 + o[5], float(o[4]))
+    height += 0.0036 * waist * bunch * (1.1 - 0.5 * loose)
     height += 0.0030 * noise("soft", around / 1.0 + o[6], z / 1.0 + o[7]) * (0.6 + loose)
     if on_sleeve.any():
         s = on_sleeve
@@ -241,7 +249,7 @@ def lit_cloth(albedo: np.ndarray, sheen: float, n: np.ndarray, cavity: np.ndarra
 def lit_hair(
     p: Person, n: np.ndarray, tangent: np.ndarray, across: np.ndarray, along: np.ndarray
 ) -> np.ndarray:
-    """Linear light off hair: Kajiya and Kay's strand model with a colour that changes from strand to strand."""
+    """Linear light off hair: Kajiya and Kay's strand model, its colour changing from strand to strand."""
     base = np.array(p.hair_colour, np.float32) / 255
     strand = noise("strand", across * 9, along * 0.12)
     coarse = noise("strand", across * 2.2 + 0.3, along * 0.08)
@@ -328,7 +336,7 @@ def backdrop(height: int, width: int, level: int, mask: np.ndarray) -> np.ndarra
         + 0.025 * (1 - np.hypot((xx - 0.42) / 0.9, (yy - 0.35) / 0.9))
         - 0.02 * np.clip(yy - 0.75, 0, 1)
     )
-    matrix = np.float32([[1, 0, 0.06 * width], [0, 1, 0.025 * height]])
+    matrix = np.array([[1, 0, 0.06 * width], [0, 1, 0.025 * height]], np.float32)
     moved = cv2.warpAffine(mask.astype(np.float32), matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     small = cv2.resize(moved, (96, 128), interpolation=cv2.INTER_AREA)
     soft = cv2.resize(cv2.GaussianBlur(small, (0, 0), 7, borderType=cv2.BORDER_REPLICATE), (width, height))
