@@ -468,7 +468,7 @@ def test_the_command_tells_what_it_found(planted: Path, tmp_path: Path, vtcli: C
 @pytest.mark.parametrize("size", ["256", "256x", "0x10", "axb", "99999x9", "-256x192"])
 def test_sizes_that_are_none_are_usage_problems(tmp_path: Path, vtcli: Cli, size: str) -> None:
     ended = vtcli("prepare", tmp_path, "--size", size)
-    assert (ended.code == 2 and "HEIGHTxWIDTH" in ended.err) or "side" in ended.err
+    assert ended.code == 2 and ("HEIGHTxWIDTH" in ended.err or "side" in ended.err)
 
 
 def test_help_teaches_by_example(vtcli: Cli) -> None:

@@ -70,6 +70,8 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     The trace of the root is taken from the eigenvalues of Aᵀ·Σb·A with A·Aᵀ = Σa: the same number as of
     pytorch-fid's matrix root, but defined for singular covariances (fewer pictures than features), and quick.
     """
+    if a.deviations is None and b.deviations is not None:
+        a, b = b, a  # the distance is symmetric, and that factor is there already
     eigenvalues = np.linalg.eigvalsh(a.factor.T @ b.sigma @ a.factor)
     root = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
     difference = a.mu - b.mu

@@ -110,8 +110,8 @@ def loose_pair() -> tuple[Person, Garment, Garment]:
     person = replace(
         person, female=True, mixture=(0.05, 0.05, 0.15, 0.1, 0.5, 0.15), skin=(226, 180, 152), hair="long",
         hair_colour=(84, 56, 38), hair_length=0.40, wave=0.6, pose_name="hip", pose=pose,
-        lips=(190, 104, 102), eyes=(86, 74, 50), trousers=(54, 74, 110), denim=True, backdrop=240, x=0.0, y=0.0,
-        scale=1.0,
+        lips=(190, 104, 102), eyes=(86, 74, 50), trousers=(54, 74, 110), denim=True, backdrop=240,
+        x=0.0, y=0.0, scale=1.0,
     )  # fmt: skip
     worn = replace(random_garment(rng), sleeve="short", neck="round", neck_width=0.09, neck_depth=0.09,
                    hem=0.1, colour=(122, 126, 132), pattern="heather", ease=0.012, flare=0.03)  # fmt: skip
