@@ -46,7 +46,7 @@ def open_rgba(source: Source) -> Image.Image:
 
 def flatten(image: Image.Image) -> Image.Image:
     """An RGBA picture composited on white, as `open_rgb` gives it."""
-    if image.mode != "RGBA":
+    if image.mode != "RGBA" or image.getchannel("A").getextrema() == (255, 255):
         return image.convert("RGB")
     paper = Image.new("RGBA", image.size, (255, 255, 255, 255))
     return Image.alpha_composite(paper, image).convert("RGB")
