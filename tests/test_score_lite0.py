@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from vtcli.core.errors import VtcliError
 from vtcli.core.models import lite0
+from vtcli.core.scoring.features import Lite0Vectors
 
 ESPRESSO = 967
 CATS = range(281, 286)
@@ -52,6 +53,15 @@ def test_features_are_the_classifiers_own_at_five_strides() -> None:
         (c, 224 // s, 224 // s) for c, s in zip(lite0.CHANNELS, (2, 4, 8, 16, 32), strict=True)
     ]
     torch.testing.assert_close(head, pooled, rtol=1e-4, atol=1e-5)
+
+
+@needs_package
+def test_vectors_are_the_classifiers_pooled_features_of_8_bit_pictures() -> None:
+    pixels = torch.as_tensor(data.cat()[:224, :224].copy()).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        expected = lite0.Lite0Classifier().eval().pooled(pixels.float() / 127.5 - 1)
+        found = Lite0Vectors(torch.device("cpu"))(pixels)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_absent_package_is_told_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:

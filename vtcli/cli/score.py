@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from vtcli.core.scoring.evaluate import Evaluation, Score
 
 
-_ALWAYS = ("ssim", "ms_ssim", "psnr", "fid", "fd_lite0")
-"""Rows of the table that stand there even when empty."""
-
-
 def score(
     results: Annotated[
         list[Path], typer.Argument(help="Results folders (of `vtcli tryon --data` or `vtcli warp --data`).")
@@ -39,6 +35,9 @@ def score(
     per_image: Annotated[
         Path | None,
         typer.Option("--per-image", help="Write the figures of every picture as CSV to this file."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write a self-contained HTML report to this file.")
     ] = None,
     inception_weights: Annotated[
         Path | None,
@@ -66,7 +65,9 @@ def score(
             help="Rounds for the 95 % intervals of differences to the first run; 0: none.",
         ),
     ] = 1000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed of the bootstrap and of the report's pairs.")
+    ] = 0,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -79,7 +80,7 @@ def score(
     console.set_quiet(quiet)
     from vtcli.core.errors import UsageProblem
 
-    for option, path in (("--json", json), ("--per-image", per_image)):
+    for option, path in (("--json", json), ("--per-image", per_image), ("--report", report)):
         if path is not None and path.is_dir():
             raise UsageProblem(f"{option} {path}: is a folder, a file is needed")
     if save_stats is not None and save_stats.suffix != ".npz":
@@ -91,7 +92,10 @@ def score(
     from vtcli.core.scoring import outputs
     from vtcli.core.scoring.evaluate import Options, evaluate
     from vtcli.core.scoring.paired import default_jobs
+    from vtcli.core.scoring.report import check_report, write_report
 
+    if report is not None:
+        check_report()
     runtime.keep_memory()
     options = Options(
         reference=reference, inception_weights=inception_weights, lpips_weights=lpips_weights,
@@ -109,6 +113,8 @@ def score(
         outputs.write_scores(evaluation, json)
     if per_image is not None:
         outputs.write_per_picture(evaluation, per_image)
+    if report is not None:
+        write_report(evaluation, report)
     if save_stats is not None and evaluation.statistics is not None:
         evaluation.statistics.save(save_stats)
 
@@ -117,7 +123,7 @@ def _table(evaluation: Evaluation, title: str, subset: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from vtcli.core.scoring.metrics import metric
+    from vtcli.core.scoring.metrics import ALWAYS, metric
 
     table = Table(title=title, title_justify="left")
     table.add_column("")
@@ -132,32 +138,14 @@ def _table(evaluation: Evaluation, title: str, subset: str) -> Table:
         table.add_row(label, *(Text(value(s) if s else "–", style="dim") for s in scores))
     table.add_section()
     for key in evaluation.metric_keys():
-        if key not in _ALWAYS and all(s is None or _value(s, key) is None for s in scores):
+        if key not in ALWAYS and all(s is None or s.value(key) is None for s in scores):
             continue
         shown = metric(key)
-        best = _best(scores, key)
+        best = evaluation.best(scores, key)
         table.add_row(
             Text(f"{shown.label} {shown.arrow}".strip()), *(_cell(s, key, s in best) for s in scores)
         )
     return table
-
-
-def _value(score: Score, key: str) -> float | None:
-    return score.values.get(key, score.figures.get(key))
-
-
-def _best(scores: list[Score | None], key: str) -> list[Score]:
-    """The best of each group of runs that compare."""
-    from vtcli.core.scoring.metrics import metric
-
-    shown = metric(key)
-    best = []
-    for group in {s.run.group for s in scores if s}:
-        rivals = [s for s in scores if s and s.run.group == group and _value(s, key) is not None]
-        if len(rivals) > 1 and shown.better:
-            extreme = (max if shown.better == "higher" else min)(_value(s, key) or 0.0 for s in rivals)
-            best += [s for s in rivals if _value(s, key) == extreme]
-    return best
 
 
 def _cell(score: Score | None, key: str, best: bool) -> Text:
@@ -166,7 +154,7 @@ def _cell(score: Score | None, key: str, best: bool) -> Text:
     from vtcli.core.scoring.metrics import metric
 
     shown = metric(key)
-    cell = Text(shown.text(None if score is None else _value(score, key)), style="bold" if best else "")
+    cell = Text(shown.text(None if score is None else score.value(key)), style="bold" if best else "")
     difference = score.differences.get(key) if score else None
     if difference is not None:
         low, high = shown.text(difference.low, sign=True), shown.text(difference.high, sign=True)

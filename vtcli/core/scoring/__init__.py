@@ -7,4 +7,5 @@ features.py    pictures → feature vectors (Inception, EfficientNet-Lite0)
 distances.py   feature vectors → Fréchet and kernel distances
 evaluate.py    all of it, for every run and subset, with the reasons where a figure cannot be had
 outputs.py     JSON and CSV
+report.py      one self-contained HTML file, by report.html.j2; plots.py and album.py make its pictures
 """

@@ -75,6 +75,10 @@ class Score:
     iou: dict[str, float] = field(default_factory=dict)
     differences: dict[str, Difference] = field(default_factory=dict)
 
+    def value(self, key: str) -> float | None:
+        """The figure called `key`, vtcli's or the run's own."""
+        return self.values.get(key, self.figures.get(key))
+
 
 @dataclass
 class Evaluation:
@@ -93,6 +97,21 @@ class Evaluation:
     def of(self, run: Run, subset: str) -> Score | None:
         """The score of `run` over `subset`, if it has one."""
         return next((s for s in self.scores if s.run is run and s.subset == subset), None)
+
+    def best(self, scores: Sequence[Score | None], key: str) -> list[Score]:
+        """The best by `key` among each group of runs that compare; none where there is no rival."""
+        better = metrics.metric(key).better
+        best: list[Score] = []
+        for group in {s.run.group for s in scores if s is not None}:
+            rivals = [
+                (value, s)
+                for s in scores
+                if s is not None and s.run.group == group and (value := s.value(key)) is not None
+            ]
+            if len(rivals) > 1 and better:
+                extreme = (max if better == "higher" else min)(value for value, _ in rivals)
+                best += [s for value, s in rivals if value == extreme]
+        return best
 
     def metric_keys(self) -> list[str]:
         """Metrics in the order shown: the known ones, then the runs' own figures."""

@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 PER_PICTURE = ("ssim", "ms_ssim", "psnr", "lpips", "m_exp_iou")
 """Metrics that compare each result with its own photo: paired runs only."""
+ALWAYS = ("ssim", "ms_ssim", "psnr", "fid", "fd_lite0")
+"""Rows of a table that stand there even when empty."""
 DISTANCES = ("fid", "kid", "fd_lite0", "kd_lite0")
 """Metrics that compare all results of a run with all its photos."""
 

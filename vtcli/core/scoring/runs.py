@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,12 @@ class Run:
     def __len__(self) -> int:
         return len(self.info.pairs)
 
-    @property
+    @cached_property
     def pictures(self) -> list[FilePicture]:
         """The results."""
         return [FilePicture(image_file(self.folder, pair.name)) for pair in self.info.pairs]
 
-    @property
+    @cached_property
     def group(self) -> tuple[object, ...]:
         """Runs of equal groups show the same pairs under the same protocol: their figures compare."""
         pairs = frozenset((p.name, p.person, p.cloth) for p in self.info.pairs)
