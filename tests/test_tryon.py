@@ -78,7 +78,7 @@ def test_ordinary_photograph(engine: TryOn, photos: tuple[Image.Image, Image.Ima
     picture = np.asarray(result.image)
     assert np.array_equal(picture[~result.region], photo[~result.region])
     assert (picture != photo).any(2)[200:].mean() > 0.1
-    assert np.array_equal(picture[70:150, 195:250], photo[70:150, 195:250])
+    assert np.array_equal(picture[60:165, 190:255], photo[60:165, 190:255])
 
 
 def test_given_annotations_win(engine: TryOn) -> None:
