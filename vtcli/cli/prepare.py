@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vtcli.cli import console
-from vtcli.cli.options import Device, Quiet, Weights
+from vtcli.cli.options import Device, Labels, Quiet, Weights
 from vtcli.core.errors import UsageProblem, VtcliError
 
 if TYPE_CHECKING:
@@ -28,14 +28,6 @@ class Split(StrEnum):
     TRAIN = "train"
     TEST = "test"
     ALL = "all"
-
-
-class Labels(StrEnum):
-    """Label sets that parse maps come in."""
-
-    LIP = "lip"
-    ATR = "atr"
-    CIHP = "cihp"
 
 
 def prepare(

@@ -8,25 +8,35 @@ from typing import Annotated
 import typer
 
 from vtcli.cli import console, photos
-from vtcli.cli.options import Device, Quiet, Weights
+from vtcli.cli.options import (
+    Cloth,
+    ClothMask,
+    Device,
+    Force,
+    Labels,
+    Limit,
+    Parse,
+    ParseLabels,
+    Person,
+    Pose,
+    Quiet,
+    Split,
+    Weights,
+)
 from vtcli.core.errors import UsageProblem
 
 
 def tryon(
-    person: Annotated[
-        Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")
-    ] = None,
-    cloth: Annotated[Path | None, typer.Argument(help="Shop photo of a top on a plain background.")] = None,
+    person: Person = None,
+    cloth: Cloth = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The picture to write; with --data a results folder.")
     ] = None,
     weights: Weights = None,
-    cloth_mask: Annotated[Path | None, typer.Option(help="Mask of the garment (white on black).")] = None,
-    parse: Annotated[
-        Path | None, typer.Option(help="Parse map of the person's photo (LIP labels, PNG).")
-    ] = None,
-    pose: Annotated[Path | None, typer.Option(help="OpenPose JSON of the person's photo.")] = None,
-    labels: Annotated[str, typer.Option(help="Labels of --parse: lip, atr or cihp.")] = "lip",
+    cloth_mask: ClothMask = None,
+    parse: Parse = None,
+    pose: Pose = None,
+    labels: ParseLabels = Labels.LIP,
     keep: Annotated[
         str | None,
         typer.Option(
@@ -38,9 +48,9 @@ def tryon(
         Path | None,
         typer.Option(help="Also save the contact sheet: parse, pose, warp, masks, M_exp, result."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Go on with photos that look unfit.")] = False,
+    force: Force = False,
     data: Annotated[Path | None, typer.Option(help="A prepared store: try on a whole split.")] = None,
-    split: Annotated[str, typer.Option(help="With --data: the split, train or test.")] = "test",
+    split: Split = "test",
     pairs: Annotated[
         str,
         typer.Option(
@@ -48,7 +58,7 @@ def tryon(
         ),
     ] = "paired",
     batch_size: Annotated[int, typer.Option(min=1, help="With --data: pairs at a time.")] = 8,
-    limit: Annotated[int | None, typer.Option(min=1, help="With --data: the first N pairs only.")] = None,
+    limit: Limit = None,
     save_parse: Annotated[
         bool, typer.Option("--save-parse", help="With --data: keep M_exp as well.")
     ] = False,
@@ -81,7 +91,7 @@ def tryon(
 
     assert person is not None and cloth is not None
     photo, garment = open_rgb(person), open_rgba(cloth)
-    given = photos.read_annotations(cloth_mask, parse, pose, labels)
+    given = photos.read_annotations(cloth_mask, parse, pose, labels.value)
     photos.check_size(given["parse"], photo, parse)
     result = TryOn.load(weights, device).run(photo, garment, keep=keep or "outside", force=force, **given)
     photos.save_picture(result.image, out)

@@ -8,14 +8,26 @@ from typing import Annotated
 import typer
 
 from vtcli.cli import console, photos
-from vtcli.cli.options import Device, Quiet, Weights
+from vtcli.cli.options import (
+    Cloth,
+    ClothMask,
+    Device,
+    Force,
+    Labels,
+    Limit,
+    Parse,
+    ParseLabels,
+    Person,
+    Pose,
+    Quiet,
+    Split,
+    Weights,
+)
 
 
 def warp(
-    person: Annotated[
-        Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")
-    ] = None,
-    cloth: Annotated[Path | None, typer.Argument(help="Shop photo of a top on a plain background.")] = None,
+    person: Person = None,
+    cloth: Cloth = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -23,22 +35,20 @@ def warp(
         ),
     ] = None,
     weights: Weights = None,
-    cloth_mask: Annotated[Path | None, typer.Option(help="Mask of the garment (white on black).")] = None,
-    parse: Annotated[
-        Path | None, typer.Option(help="Parse map of the person's photo (LIP labels, PNG).")
-    ] = None,
-    pose: Annotated[Path | None, typer.Option(help="OpenPose JSON of the person's photo.")] = None,
-    labels: Annotated[str, typer.Option(help="Labels of --parse: lip, atr or cihp.")] = "lip",
+    cloth_mask: ClothMask = None,
+    parse: Parse = None,
+    pose: Pose = None,
+    labels: ParseLabels = Labels.LIP,
     panel: Annotated[
         Path | None,
         typer.Option(help="Also save the contact sheet: the warp on a grid, the cloth pasted on the person."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Go on with photos that look unfit.")] = False,
+    force: Force = False,
     data: Annotated[Path | None, typer.Option(help="A prepared store: warp a whole split.")] = None,
-    split: Annotated[str, typer.Option(help="With --data: the split, train or test.")] = "test",
+    split: Split = "test",
     pairs: Annotated[str, typer.Option(help="With --data: paired, unpaired, or a file of pairs.")] = "paired",
     batch_size: Annotated[int, typer.Option(min=1, help="With --data: pairs at a time.")] = 16,
-    limit: Annotated[int | None, typer.Option(min=1, help="With --data: the first N pairs only.")] = None,
+    limit: Limit = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -67,7 +77,7 @@ def warp(
 
     assert person is not None and cloth is not None
     photo, garment = open_rgb(person), open_rgba(cloth)
-    given = photos.read_annotations(cloth_mask, parse, pose, labels)
+    given = photos.read_annotations(cloth_mask, parse, pose, labels.value)
     photos.check_size(given["parse"], photo, parse)
     result = TryOn.load(weights, device, tom=False).warp(photo, garment, force=force, **given)
     photos.save_picture(result.image, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from vtcli.core.training.figures import LabelCounts, mask_iou
 from vtcli.core.training.losses import expected_parse_loss, label_weights
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
-from vtcli.core.training.stage import Batch, Stage, Validation
+from vtcli.core.training.stage import Batch, Rows, Stage, Validation
+from vtcli.core.warping import channels_last, warp_garments
 
 BENDING = 0.05
 EARLIER = 0.5
@@ -31,19 +32,11 @@ class GMMStage(Stage):
     name = "gmm"
     best_by = "warp_iou"
 
-    def __init__(
-        self,
-        options: TrainOptions,
-        train: PreparedStore,
-        val: tuple[PreparedStore, np.ndarray],
-        rows: np.ndarray,
-    ) -> None:
-        self.options = options
+    def __init__(self, options: TrainOptions, train: PreparedStore, val: Rows, rows: np.ndarray) -> None:
+        super().__init__(options, val, len(rows))
         self.preset = GMM_PRESETS[options.preset]
-        self.val_store, self.val_rows = val
         self.batch_size = options.batch_size or (4 if self.preset.classic else 32)
         self.lr = 1e-4 if self.preset.classic else 1e-3
-        self.length = len(rows)
         self.pairs = PairBatches(options, train, rows, self.batch_size, 0.0)
         self.network: nn.Module = GMM(self.preset, options.aux)
         self.weights = label_weights(options.skin_weight, options.background_weight)
@@ -61,7 +54,7 @@ class GMMStage(Stage):
         representation = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size).channels
         garment = garment_input(pairs.cloth, pairs.cloth_mask, size)
         target = worn_garment(pairs, size)
-        out: GMMOutput = network(_dense(representation), _dense(garment))
+        out: GMMOutput = network(channels_last(representation), channels_last(garment))
         parts = {
             "warp": _warp_loss(garment, out.theta, target, size),
             "bending": second_differences(out.theta),
@@ -84,22 +77,18 @@ class GMMStage(Stage):
         for start in range(0, len(self.val_rows), 25):
             batch = read_pairs(self.val_store, self.val_rows[start : start + 25])
             pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
-            size = self.preset.size
-            representation = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size).channels
-            out: GMMOutput = network(
-                _dense(representation), _dense(garment_input(pairs.cloth, pairs.cloth_mask, size))
-            )
             full = (int(pairs.parse.shape[1]), int(pairs.parse.shape[2]))
-            grid = tps_grid(out.theta, full)
-            mask = sample(pairs.cloth_mask, grid, outside=0.0)[:, 0] >= 0.5
+            warp = warp_garments(
+                cast(GMM, network), pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask
+            )
+            mask = warp.mask[:, 0] >= 0.5
             worn = has_label(pairs.parse, L.TOP_LABELS)
             ious.append(mask_iou(mask, worn))
             target = worn_garment(pairs, full)
-            warped = sample(garment_input(pairs.cloth, pairs.cloth_mask, full), grid)
-            l1s.append((warped[:, :3] - target[:, :3]).abs().mean((1, 2, 3)))
-            folds.append(((jacobian(grid) <= 0) & mask[:, 1:, 1:]).flatten(1).any(1))
-            if out.expected_parse is not None:
-                logits = F.interpolate(out.expected_parse, size=full, mode="bilinear", align_corners=False)
+            l1s.append((warp.cloth - target[:, :3]).abs().mean((1, 2, 3)))
+            folds.append(((jacobian(warp.grid) <= 0) & mask[:, 1:, 1:]).flatten(1).any(1))
+            if warp.expected_parse is not None:
+                logits = F.interpolate(warp.expected_parse, size=full, mode="bilinear", align_corners=False)
                 counts.add(logits.argmax(1), pairs.parse)
         figures = {
             "warp_iou": float(torch.cat(ious).mean()), "l1": float(torch.cat(l1s).mean()),
@@ -107,7 +96,7 @@ class GMMStage(Stage):
         }  # fmt: skip
         if counts.total:
             figures |= {f"parse_{k}": v for k, v in counts.figures().items() if k in ("accuracy", "mean_iou")}
-        columns = torch.cat([pairs.image, pairs.cloth, warped[:, :3], target[:, :3]], dim=2)[:8]
+        columns = torch.cat([pairs.image, pairs.cloth, warp.cloth, target[:, :3]], dim=2)[:8]
         return Validation(figures, {"warps": contact_sheet(columns)})
 
 
@@ -129,7 +118,3 @@ def _warp_loss(garment: Tensor, theta: Tensor, target: Tensor, size: tuple[int, 
     colours = sample(garment[:, :3], grid, outside=1.0)
     mask = sample(garment[:, 3:], grid, outside=0.0)
     return (colours - target[:, :3]).abs().mean() + (mask - target[:, 3:]).abs().mean()
-
-
-def _dense(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)

@@ -13,6 +13,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.photos import LabelledPhotos
 from vtcli.core.data.store import FIELDS, PreparedStore
 from vtcli.core.errors import VtcliError
+from vtcli.core.training import backgrounds
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.stage import Batch, Order, generator
 
@@ -120,7 +121,7 @@ class PairBatches:
         shift = augment.affine(rng, (width / 2, height / 2), height, size, (0.92, 1.06), 0.03, 2.0)
         person = None
         if changeable and rng.random() < self.backgrounds:
-            person = augment.person_mask(image, parse, keypoints).astype(np.uint8)
+            person = backgrounds.person_mask(image, parse, keypoints).astype(np.uint8)
         if flip:
             move, shift = augment.mirror(move, width), augment.mirror(shift, width)
         image = augment.warp_image(image, move, size)
@@ -135,6 +136,6 @@ class PairBatches:
             image, cloth = both[:height], both[height:]
         if person is not None:
             person = augment.warp_labels(person, move, size)
-            image = augment.replace_background(rng, image, person > 0, self.strips)
+            image = backgrounds.replace_background(rng, image, person > 0, self.strips)
         for name, value in zip(FIELDS, (image, cloth, mask, parse, keypoints), strict=True):
             fields[name][i] = value

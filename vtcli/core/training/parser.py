@@ -22,10 +22,11 @@ from vtcli.core.models.parser import (
     joint_log_probabilities,
     label_probabilities,
 )
+from vtcli.core.training import backgrounds
 from vtcli.core.training.figures import LabelCounts, pck
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import Source
-from vtcli.core.training.stage import Batch, Order, Stage, Validation, generator
+from vtcli.core.training.stage import Batch, Order, Rows, Stage, Validation, generator
 
 JOINT_SIGMA = 1.0
 """Width of a joint's target, in cells of the quarter-resolution grid."""
@@ -37,19 +38,11 @@ class ParserStage(Stage):
     name = "parser"
     best_by = "mean_iou"
 
-    def __init__(
-        self,
-        options: TrainOptions,
-        train: PreparedStore,
-        val: tuple[PreparedStore, np.ndarray],
-        rows: np.ndarray,
-    ) -> None:
-        self.options = options
+    def __init__(self, options: TrainOptions, train: PreparedStore, val: Rows, rows: np.ndarray) -> None:
+        super().__init__(options, val, len(rows))
         self.source = Source(options, train, rows)
-        self.val_store, self.val_rows = val
         self.batch_size = options.batch_size or 16
         self.lr = 1e-3
-        self.length = len(rows)
         self.sets = [LabelledPhotos.read(folder) for folder in options.photos]
         self.strips = [strip for photos in self.sets for strip in photos.backgrounds()]
         # Where there are other sets, they get 3/8 of each batch between them.
@@ -99,8 +92,8 @@ class ParserStage(Stage):
             labels, joints = L.FLIP_LABELS[labels].astype(np.uint8), augment.mirror_keypoints(joints)
         if small or rng.random() < 0.5:
             # A shrunken photo ends inside the picture: what lies beyond it must come from elsewhere.
-            person = augment.person_mask(image, parse, keypoints).astype(np.uint8)
-            photo = augment.replace_background(
+            person = backgrounds.person_mask(image, parse, keypoints).astype(np.uint8)
+            photo = backgrounds.replace_background(
                 rng, photo, augment.warp_labels(person, matrix, INPUT_SIZE) > 0, self.strips
             )
         return _finish(rng, photo), labels, joints, True

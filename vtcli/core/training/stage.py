@@ -10,7 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vtcli.core.data.store import PreparedStore
+from vtcli.core.training.options import TrainOptions
+
 Batch = dict[str, Tensor]
+Rows = tuple[PreparedStore, np.ndarray]
+"""A store, and the positions of some of its pairs."""
 
 
 @dataclass
@@ -33,6 +38,11 @@ class Stage(ABC):
     best_by: str
     """The figure whose highest value marks the best weights (a leading "-" turns it round)."""
     validate_every: int = 500
+
+    def __init__(self, options: TrainOptions, val: Rows, length: int) -> None:
+        self.options = options
+        self.val_store, self.val_rows = val
+        self.length = length
 
     @abstractmethod
     def batch(self, step: int) -> Batch:

@@ -14,17 +14,17 @@ from torch.nn.utils.parametrizations import spectral_norm
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.errors import UsageProblem
-from vtcli.core.models.gmm import GMM, garment_input
+from vtcli.core.models.gmm import GMM
 from vtcli.core.models.load import load_gmm
 from vtcli.core.models.tom import TOM, TOM_PRESETS, TOMOutput
-from vtcli.core.models.tps import sample, tps_grid
 from vtcli.core.representation import GROWTH, has_label, represent
 from vtcli.core.training.figures import LabelCounts, ssim
 from vtcli.core.training.gmm import contact_sheet
 from vtcli.core.training.losses import expected_parse_loss, label_weights, perceptual, random_crops
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
-from vtcli.core.training.stage import Batch, Stage, Validation
+from vtcli.core.training.stage import Batch, Rows, Stage, Validation
+from vtcli.core.warping import channels_last, warp_garments
 from vtcli.core.weights import stage_file
 
 MASK_WEIGHT = 0.3
@@ -60,21 +60,13 @@ class TOMStage(Stage):
     name = "tom"
     best_by = "ssim"
 
-    def __init__(
-        self,
-        options: TrainOptions,
-        train: PreparedStore,
-        val: tuple[PreparedStore, np.ndarray],
-        rows: np.ndarray,
-    ) -> None:
-        self.options = options
+    def __init__(self, options: TrainOptions, train: PreparedStore, val: Rows, rows: np.ndarray) -> None:
+        super().__init__(options, val, len(rows))
         preset = TOM_PRESETS[options.preset]
-        self.val_store, self.val_rows = val
         self.batch_size = options.batch_size or (4 if preset.classic else 16)
         if options.keep == "both" and self.batch_size % 2:
             raise UsageProblem("--keep both shares each batch between the two: --batch-size must be even")
         self.lr = 1e-4 if preset.classic else 1e-3
-        self.length = len(rows)
         changed = 0.5 if options.backgrounds is None else options.backgrounds
         self.pairs = PairBatches(options, train, rows, self.batch_size, changed)
         self.network: nn.Module = TOM(preset, options.aux)
@@ -133,7 +125,7 @@ class TOMStage(Stage):
             self.perceptual.to(result.device)
             dice = torch.Generator().manual_seed(int(torch.randint(0, 2**31, ())))
             ours, truth = random_crops(dice, _size(pairs), result, pairs.image)
-            parts["perceptual"] = self.perceptual(_dense(ours), _dense(truth))
+            parts["perceptual"] = self.perceptual(channels_last(ours), channels_last(truth))
             loss = loss + self.perceptual_weight * parts["perceptual"]
         if out.expected_parse is not None:
             parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
@@ -142,7 +134,7 @@ class TOMStage(Stage):
             loss = loss + self.aux_weight * parts["parse"]
         self._drawn = None
         if self.adversary is not None and progress >= ADVERSARY_FROM:
-            parts["fooled"] = -self.adversary(_dense(result)).mean()
+            parts["fooled"] = -self.adversary(channels_last(result)).mean()
             loss = loss + self.options.adversarial_weight * parts["fooled"]
             self._drawn = (result.detach(), pairs.image)
         return loss, parts
@@ -152,8 +144,8 @@ class TOMStage(Stage):
             return None
         drawn, real = self._drawn
         return (
-            F.relu(1.0 + self.adversary(_dense(drawn))).mean()
-            + F.relu(1.0 - self.adversary(_dense(real))).mean()
+            F.relu(1.0 + self.adversary(channels_last(drawn))).mean()
+            + F.relu(1.0 - self.adversary(channels_last(real))).mean()
         )
 
     def validate(self, network: nn.Module) -> Validation:
@@ -200,21 +192,12 @@ class TOMStage(Stage):
         return Validation(figures, panels)
 
 
-@torch.no_grad()
 def warp_cloth(gmm: GMM, pairs: Pairs) -> tuple[Tensor, Tensor]:
     """I_warp (B, 3, H, W) on white in [-1, 1] and its mask (B, 1, H, W), by the trained GMM."""
     gmm.to(pairs.image.device)
-    size = gmm.preset.size
-    representation = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size).channels
-    theta = gmm(_dense(representation), _dense(garment_input(pairs.cloth, pairs.cloth_mask, size))).theta
-    grid = tps_grid(theta, _size(pairs))
-    garment = garment_input(pairs.cloth, pairs.cloth_mask, _size(pairs))
-    return sample(garment[:, :3], grid, outside=1.0), sample(garment[:, 3:], grid, outside=0.0)
+    warp = warp_garments(gmm, pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
+    return warp.cloth, warp.mask
 
 
 def _size(pairs: Pairs) -> tuple[int, int]:
     return int(pairs.parse.shape[1]), int(pairs.parse.shape[2])
-
-
-def _dense(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)

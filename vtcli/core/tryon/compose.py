@@ -20,7 +20,8 @@ from vtcli.core.data import labels as L
 from vtcli.core.models.tps import sample, tps_grid
 from vtcli.core.representation import neck_region
 from vtcli.core.tryon.garment import Garment
-from vtcli.core.tryon.networks import Composition, People, Warp
+from vtcli.core.tryon.networks import Composition, People
+from vtcli.core.warping import Warp
 
 _CLOTHES = (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF)
 _KEEPABLE = [i for i in range(L.LABELS) if i not in _CLOTHES]

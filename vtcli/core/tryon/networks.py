@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vtcli.core.models.gmm import GMM, garment_input
+from vtcli.core.models.gmm import GMM
 from vtcli.core.models.load import load_gmm, load_tom
 from vtcli.core.models.tom import TOM
-from vtcli.core.models.tps import sample, tps_grid
 from vtcli.core.representation import Representation, represent
+from vtcli.core.warping import Warp, channels_last, warp_garments
 from vtcli.core.weights import sha256, stage_file
 
 
@@ -30,17 +30,6 @@ class People:
     def size(self) -> tuple[int, int]:
         """(height, width) of the pictures."""
         return int(self.parse.shape[1]), int(self.parse.shape[2])
-
-
-@dataclass
-class Warp:
-    """`theta` (B, 50); `grid` (B, H, W, 2); `cloth` I_warp on white (B, 3, H, W) in [-1, 1]; `mask` (B, 1, H, W)
-    in [0, 1]."""
-
-    theta: Tensor
-    grid: Tensor
-    cloth: Tensor
-    mask: Tensor
 
 
 @dataclass
@@ -81,12 +70,7 @@ class Networks:
     @torch.inference_mode()
     def warp(self, people: People, cloth: Tensor, mask: Tensor) -> Warp:
         """`cloth` (B, 3, 256, 192) in [-1, 1] and `mask` (B, 1, 256, 192) in [0, 1], as the shop shows them."""
-        size = self.gmm.preset.size
-        person = represent(people.image, people.parse, people.keypoints, "head", size).channels
-        theta = self.gmm(_dense(person), _dense(garment_input(cloth, mask, size))).theta
-        grid = tps_grid(theta, people.size)
-        garment = garment_input(cloth, mask, people.size)
-        return Warp(theta, grid, sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0))
+        return warp_garments(self.gmm, people.image, people.parse, people.keypoints, cloth, mask)
 
     @torch.inference_mode()
     def compose(self, people: People, warp: Warp, keep: str, parse: bool = True) -> Composition:
@@ -94,7 +78,7 @@ class Networks:
         if self.tom is None:
             raise RuntimeError("loaded for warps only")
         made: Representation = represent(people.image, people.parse, people.keypoints, keep, people.size)
-        out = self.tom(_dense(made.channels), warp.cloth, warp.mask, parse=parse)
+        out = self.tom(channels_last(made.channels), warp.cloth, warp.mask, parse=parse)
         expected = None
         if out.expected_parse is not None:
             logits = F.interpolate(out.expected_parse, size=people.size, mode="bilinear", align_corners=False)
@@ -102,7 +86,3 @@ class Networks:
         tryon = out.tryon(warp.cloth)
         result = made.region * tryon + (1.0 - made.region) * people.image
         return Composition(out.rendered_person, out.composition_mask, expected, tryon, made.region, result)
-
-
-def _dense(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)

@@ -26,10 +26,9 @@ from vtcli.core.tryon.annotate import Annotator
 from vtcli.core.tryon.compose import Finished, finish, warp_full
 from vtcli.core.tryon.framing import Frame, NobodyFound, first_frame, people, viton_frame, whole
 from vtcli.core.tryon.garment import Garment, place
-from vtcli.core.tryon.networks import Composition, Networks, People, Warp
+from vtcli.core.tryon.networks import Composition, Networks, People
+from vtcli.core.warping import Warp
 from vtcli.core.weights import stage_file
-
-KEEPS = ("outside", "head")
 
 
 class UnfitPhoto(VtcliError):

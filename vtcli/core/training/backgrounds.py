@@ -1,0 +1,64 @@
+"""People set on other backgrounds, so that the networks see more than a studio's wall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+
+from vtcli.core.data.augment import colour
+from vtcli.core.representation import neck_region
+
+
+def background(rng: np.random.Generator, size: tuple[int, int], photos: Sequence[np.ndarray]) -> np.ndarray:
+    """A random background (H, W, 3) uint8: a piece of a photo, a gradient, smooth noise, or one colour."""
+    height, width = size
+    kind = rng.random()
+    if photos and kind < 0.6:
+        photo = photos[int(rng.integers(len(photos)))]
+        tall = int(rng.uniform(0.4, 1.0) * photo.shape[0])
+        wide = min(photo.shape[1], max(24, tall * width // height))
+        top = int(rng.integers(photo.shape[0] - tall + 1))
+        left = int(rng.integers(photo.shape[1] - wide + 1))
+        piece = cv2.resize(
+            photo[top : top + tall, left : left + wide], (width, height), interpolation=cv2.INTER_LINEAR
+        )
+        return colour(rng, np.ascontiguousarray(piece[:, ::-1]) if rng.random() < 0.5 else piece)
+    if kind < 0.75:
+        corners = rng.uniform(0, 255, (2, 2, 3)).astype(np.float32)
+        return np.clip(cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR), 0, 255).astype(
+            np.uint8
+        )
+    if kind < 0.9:
+        cells = int(rng.integers(3, 40))
+        mean, spread = rng.uniform(40, 215, 3), rng.uniform(5, 60)
+        noise = rng.normal(mean, spread, (cells, max(2, cells * width // height), 3)).astype(np.float32)
+        return np.clip(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255).astype(
+            np.uint8
+        )
+    return np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), (height, width, 3)).copy()
+
+
+def person_mask(image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+    """Where the person is, (H, W) bool: every label, and the neck that VITON's maps call background.
+
+    The neck is background that has person on all four sides, lies between the nose and the chest, and is not
+    as bright and grey as a studio background.
+    """
+    person = parse > 0
+    neck = neck_region(torch.from_numpy(parse)[None], torch.from_numpy(keypoints)[None])[0].numpy()
+    low = image.min(axis=2)
+    plain = (low > 222) & (image.max(axis=2) - low < 18)
+    return person | (neck & ~plain)
+
+
+def replace_background(
+    rng: np.random.Generator, image: np.ndarray, person: np.ndarray, photos: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Set the person on another background; the cut's edge is a pixel in, and soft, so that no white rim stays."""
+    alpha = cv2.erode(person.astype(np.uint8) * 255, np.ones((3, 3), np.uint8))
+    soft = cv2.GaussianBlur(alpha, (0, 0), 0.8)[..., None].astype(np.float32) / 255.0
+    behind = background(rng, image.shape[:2], photos)
+    return np.clip(image * soft + behind * (1.0 - soft) + 0.5, 0, 255).astype(np.uint8)
