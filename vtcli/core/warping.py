@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vtcli.core import alignment
 from vtcli.core.models.gmm import GMM, garment_input
 from vtcli.core.models.tps import sample, tps_grid
 from vtcli.core.representation import represent
@@ -26,9 +27,10 @@ class Warp:
 
 @torch.no_grad()
 def warp_garments(
-    gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor
+    gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor, align: bool = True
 ) -> Warp:
-    """Warp garments at the pictures' own size; θ comes from the GMM's.
+    """Warp garments at the pictures' own size; θ comes from the GMM's, and (`lite`, with the auxiliary decoder,
+    unless `align` is False) is brought to agree with its M_exp.
 
     `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels;
     `mask` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps.
@@ -36,10 +38,13 @@ def warp_garments(
     size, full = gmm.preset.size, (int(parse.shape[1]), int(parse.shape[2]))
     person = represent(image, parse, keypoints, "head", size).channels
     out = gmm(channels_last(person), channels_last(garment_input(cloth, mask, size)))
-    grid = tps_grid(out.theta, full)
+    theta = out.theta
+    if align and out.expected_parse is not None and not gmm.preset.classic:
+        theta = alignment.align(theta, mask, out.expected_parse)
+    grid = tps_grid(theta, full)
     garment = garment_input(cloth, mask, full)
     return Warp(
-        out.theta,
+        theta,
         grid,
         sample(garment[:, :3], grid, 1.0),
         sample(garment[:, 3:], grid, 0.0),

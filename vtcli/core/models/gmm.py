@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data.labels import LABELS
+from vtcli.core.models.blocks import UpDecoder, conv_block
 from vtcli.core.models.tps import POINTS, sample, tps_grid
 from vtcli.core.representation import CHANNELS
 
@@ -21,7 +22,8 @@ from vtcli.core.representation import CHANNELS
 @dataclass(frozen=True)
 class GMMPreset:
     """`size`: what the network takes; `widths`: of the strided convolutions; `garment_channels`: 3 for I_c, 4
-    with its mask; `passes`: 2 with the correcting pass; `decoder`: widths of the auxiliary decoder."""
+    with its mask; `passes`: 2 with the correcting pass; `decoder`: widths of the auxiliary decoder, in
+    the order of its layers (`paper`) or from the finest level (`lite`)."""
 
     size: tuple[int, int]
     widths: tuple[int, ...]
@@ -33,7 +35,7 @@ class GMMPreset:
 
 GMM_PRESETS = {
     "paper": GMMPreset((256, 192), (64, 128, 256, 512), 3, 1, (256, 128, 64), True),
-    "lite": GMMPreset((128, 96), (48, 96, 160, 224), 4, 2, (128, 96, 64), False),
+    "lite": GMMPreset((128, 96), (48, 96, 160, 224), 4, 2, (56, 80, 112), False),
 }
 
 
@@ -71,6 +73,15 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)
         return out
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """What every strided convolution's block gives, finest first; the last is `forward`'s (not `classic`)."""
+        blocks = [self.layers[i : i + 3] for i in range(0, len(self.layers), 3)]
+        found = []
+        for block in blocks:
+            x = block(x)
+            found.append(x)
+        return [*found[:-2], found[-1]]
 
 
 class ClassicRegressor(nn.Module):
@@ -111,8 +122,9 @@ class Regressor(nn.Module):
         return out
 
 
-class ParseDecoder(nn.Module):
-    """The auxiliary decoder of the GMM: both encoders' features, concatenated, → M_exp's logits at 8× their size."""
+class ClassicParseDecoder(nn.Module):
+    """The auxiliary decoder as the paper draws it: both encoders' features, concatenated, → M_exp's logits at 8×
+    their size."""
 
     def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -129,6 +141,21 @@ class ParseDecoder(nn.Module):
         return out
 
 
+class ParseDecoder(nn.Module):
+    """The auxiliary decoder of `lite`: the same features, and on the way up those of the person's encoder, so that
+    M_exp's outlines are sharper than a sixteenth of the size → logits at half the size."""
+
+    def __init__(self, encoder_widths: tuple[int, ...], widths: tuple[int, ...]) -> None:
+        super().__init__()
+        skips = (*encoder_widths[:-1], 2 * encoder_widths[-1])
+        self.decoder = UpDecoder(skips, widths)
+        self.head = nn.Conv2d(widths[0], LABELS, 1)
+
+    def forward(self, person: list[Tensor], both: Tensor) -> Tensor:
+        out: Tensor = self.head(self.decoder([*person[:-1], both]))
+        return out
+
+
 class GMM(nn.Module):
     """`representation` (B, 22, h, w) and `garment` (B, 3 or 4, h, w: I_c on white in [-1, 1], mask in [0, 1])
     at the preset's size → `GMMOutput`."""
@@ -142,14 +169,22 @@ class GMM(nn.Module):
         features = 2 * preset.widths[-1]
         self.regressor: nn.Module = ClassicRegressor(cells) if preset.classic else Regressor(cells + features)
         self.corrector = Regressor(features) if preset.passes == 2 else None
-        self.parse_decoder = ParseDecoder(features, preset.decoder) if aux else None
+        self.parse_decoder: nn.Module | None = None
+        if aux and preset.classic:
+            self.parse_decoder = ClassicParseDecoder(features, preset.decoder)
+        elif aux:
+            self.parse_decoder = ParseDecoder(preset.widths, preset.decoder)
 
     def forward(self, representation: Tensor, garment: Tensor) -> GMMOutput:
         garment = garment[:, : self.preset.garment_channels]
-        person, cloth = self.person_encoder(representation), self.cloth_encoder(garment)
+        levels = [] if self.preset.classic else self.person_encoder.levels(representation)
+        person = levels[-1] if levels else self.person_encoder(representation)
+        cloth = self.cloth_encoder(garment)
         matching = correlation(normalise(person), normalise(cloth))
         both = torch.cat([person, cloth], dim=1)
-        expected = self.parse_decoder(both) if self.parse_decoder is not None else None
+        expected = None
+        if self.parse_decoder is not None:
+            expected = self.parse_decoder(levels, both) if levels else self.parse_decoder(both)
         if self.corrector is None:
             return GMMOutput(self.regressor(matching).float(), [], expected)
         first = self.regressor(torch.cat([matching, both], dim=1)).float()
@@ -158,13 +193,6 @@ class GMM(nn.Module):
         warped = sample(garment.float(), grid).contiguous(memory_format=torch.channels_last)
         correction = self.corrector(torch.cat([person, self.cloth_encoder(warped)], dim=1)).float()
         return GMMOutput(first.detach() + correction, [first], expected)
-
-
-def conv_block(channels: int, width: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
-    """Convolution, BatchNorm, ReLU."""
-    return [
-        nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-    ]  # fmt: skip
 
 
 def normalise(features: Tensor) -> Tensor:

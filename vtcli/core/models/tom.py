@@ -2,7 +2,8 @@
 and the composition mask, and, with the second decoder, M_exp (CP-VTON, section 3.2; Ayush et al., figure 1).
 
 `paper` is CP-VTON's U-Net to the number (21,349,252 parameters without the second decoder). `lite` computes
-nothing at full resolution: colours go in through pixel-unshuffle, pictures come out through pixel-shuffle.
+nothing at full resolution: colours go in through pixel-unshuffle, pictures come out through pixel-shuffle, and
+a gate lets kept pixels (a face, say) through to I_rp at full sharpness.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data.labels import LABELS
-from vtcli.core.models.gmm import conv_block
+from vtcli.core.models.blocks import UpDecoder, conv_block
 from vtcli.core.representation import CHANNELS
 
 
@@ -90,28 +91,6 @@ class ClassicUNet(nn.Module):
         return self.levels(x, features), features
 
 
-class UpDecoder(nn.Module):
-    """Encoder features, finest first → a map of `widths[0]` channels at the finest level's size."""
-
-    def __init__(self, skips: tuple[int, ...], widths: tuple[int, ...]) -> None:
-        super().__init__()
-        below = skips[-1]
-        blocks = []
-        for skip, width in zip(reversed(skips[:-1]), reversed(widths), strict=True):
-            block = conv_block(below + skip, width)
-            blocks.append(nn.Sequential(*block))
-            below = width
-        self.blocks = nn.ModuleList(blocks)
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        x = features[-1]
-        for skip, block in zip(reversed(features[:-1]), self.blocks, strict=True):
-            x = block(
-                torch.cat([F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False), skip], 1)
-            )
-        return x
-
-
 class LiteEncoder(nn.Module):
     """Pose and shape at half resolution, colours by pixel-unshuffle; then strided blocks."""
 
@@ -150,7 +129,8 @@ class TOM(nn.Module):
         else:
             self.encoder = LiteEncoder(widths)
             self.decoder = UpDecoder(widths, (48, 64, 96, 144))
-            self.head = nn.Conv2d(48, 4 * 4, 3, padding=1)
+            # I_rp's colours 3, M_cm 1, and 1 that lets kept pixels through to I_rp as they are
+            self.head = nn.Conv2d(48, 4 * 5, 3, padding=1)
         self.parse_decoder = UpDecoder(widths, preset.parse_widths) if aux else None
         self.parse_head = nn.Conv2d(preset.parse_widths[0], LABELS, 1) if aux else None
 
@@ -167,4 +147,8 @@ class TOM(nn.Module):
         if parse and self.parse_decoder is not None and self.parse_head is not None:
             expected = self.parse_head(self.parse_decoder(features)).float()
         out = out.float()
-        return TOMOutput(torch.tanh(out[:, :3]), torch.sigmoid(out[:, 3:]), expected)
+        rendered, mask = torch.tanh(out[:, :3]), torch.sigmoid(out[:, 3:4])
+        if not self.preset.classic:
+            through = torch.sigmoid(out[:, 4:])
+            rendered = through * representation[:, 1:4] + (1.0 - through) * rendered
+        return TOMOutput(rendered, mask, expected)

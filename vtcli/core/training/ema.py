@@ -11,8 +11,8 @@ from torch import nn
 class Average:
     """A copy of `network` that follows it: average ← decay · average + (1 - decay) · network.
 
-    Early on the decay is (1 + n) / (10 + n), so that the copy is not held back by the random start. Buffers
-    (BatchNorm's statistics) are averages already and are copied.
+    Early on the decay is (1 + n) / (10 + n), so that the copy is not held back by the random start. BatchNorm's
+    statistics are averaged alike: those of the network's latest steps do not fit weights of a while ago.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -27,10 +27,13 @@ class Average:
             [p.data for p in self.network.parameters()], [p.data for p in network.parameters()], weight
         )
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
-            mine.copy_(theirs)
+            if mine.is_floating_point():
+                mine.lerp_(theirs, weight)
+            else:
+                mine.copy_(theirs)
 
     @torch.no_grad()
     def restore_buffers(self, network: nn.Module) -> None:
-        """Give `network` the buffers of its last good step: a forward pass that overflowed has spoilt them."""
+        """Give `network` the averaged buffers: a forward pass that overflowed has spoilt its own."""
         for mine, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
             theirs.copy_(mine)

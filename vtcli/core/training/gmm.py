@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vtcli.core.alignment import folding, soft_iou
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.gmm import GMM, GMM_PRESETS, GMMOutput, garment_input
@@ -22,6 +23,11 @@ from vtcli.core.training.stage import Batch, Rows, Stage, Validation
 from vtcli.core.warping import channels_last, warp_garments
 
 BENDING = 0.05
+OVERLAP = 0.3
+"""Weight of the masks' overlap (one minus their soft IoU) beside their L1."""
+FOLDING = 2.0
+UNFOLDED = 0.15
+"""The determinant of the grid's Jacobian below which a warp is pushed back, and the weight of that."""
 EARLIER = 0.5
 """Weight of the first pass's own loss."""
 
@@ -117,4 +123,6 @@ def _warp_loss(garment: Tensor, theta: Tensor, target: Tensor, size: tuple[int, 
     grid = tps_grid(theta, size)
     colours = sample(garment[:, :3], grid, outside=1.0)
     mask = sample(garment[:, 3:], grid, outside=0.0)
-    return (colours - target[:, :3]).abs().mean() + (mask - target[:, 3:]).abs().mean()
+    l1 = (colours - target[:, :3]).abs().mean() + (mask - target[:, 3:]).abs().mean()
+    overlap = (1.0 - soft_iou(mask, target[:, 3:])).mean()
+    return l1 + OVERLAP * overlap + FOLDING * folding(grid, mask, UNFOLDED).mean()

@@ -31,6 +31,24 @@ def expected_parse_loss(logits: Tensor, parse: Tensor, weights: Tensor) -> tuple
     return loss, (logits.argmax(1) == target).float().mean()
 
 
+def structure(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
+    """SSIM's map (Wang et al. 2004) of pictures (B, 3, H, W) in [-1, 1], over square windows at every other pixel:
+    (B, 3, H/2, W/2)."""
+
+    def mean(x: Tensor) -> Tensor:
+        half = window // 2
+        x = F.avg_pool2d(x, (window, 1), (2, 1), (half, 0), count_include_pad=False)
+        return F.avg_pool2d(x, (1, window), (1, 2), (0, half), count_include_pad=False)
+
+    c1, c2 = (0.01 * 2.0) ** 2, (0.03 * 2.0) ** 2  # the range is 2
+    # The two variances are only ever needed as a sum.
+    means, powers = mean(torch.cat([a, b], dim=1)), mean(torch.cat([a * a + b * b, a * b], dim=1))
+    mean_a, mean_b = means.chunk(2, dim=1)
+    squares, product = mean_a**2 + mean_b**2, mean_a * mean_b
+    power, cross = powers.chunk(2, dim=1)
+    return (2 * product + c1) * (2 * (cross - product) + c2) / ((squares + c1) * (power - squares + c2))
+
+
 class Lite0Distance(nn.Module):
     """Squared distance of unit-normalised EfficientNet-Lite0 features at strides 2 to 16, averaged (in the manner
     of LPIPS; Zhang et al., CVPR 2018). Costs little: about a seventieth of VGG19."""

@@ -20,7 +20,13 @@ from vtcli.core.models.tom import TOM, TOM_PRESETS, TOMOutput
 from vtcli.core.representation import GROWTH, has_label, represent
 from vtcli.core.training.figures import LabelCounts, ssim
 from vtcli.core.training.gmm import contact_sheet
-from vtcli.core.training.losses import expected_parse_loss, label_weights, perceptual, random_crops
+from vtcli.core.training.losses import (
+    expected_parse_loss,
+    label_weights,
+    perceptual,
+    random_crops,
+    structure,
+)
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
@@ -28,6 +34,9 @@ from vtcli.core.warping import channels_last, warp_garments
 from vtcli.core.weights import stage_file
 
 MASK_WEIGHT = 0.3
+SQUARED_WEIGHT = 0.5
+STRUCTURE_WEIGHT = 0.2
+"""Weights of squared differences and of one minus SSIM, which CP-VTON's recipe (`paper`) does without."""
 ADVERSARY_FROM = 0.7
 """The share of the run after which the discriminator takes part."""
 
@@ -76,6 +85,7 @@ class TOMStage(Stage):
         self.aux_weight = 0.1 if options.aux_weight is None else options.aux_weight
         self.perceptual = perceptual(options.perceptual, options.vgg_weights)
         self.perceptual_weight = 0.1 if options.perceptual_weight is None else options.perceptual_weight
+        self.classic = preset.classic
         self.adversary = Discriminator() if options.adversarial_weight > 0 else None
         self._drawn: tuple[Tensor, Tensor] | None = None
 
@@ -121,6 +131,11 @@ class TOMStage(Stage):
             "mask": ((out.composition_mask - mask * worn).abs() * region / share).mean(),
         }
         loss = parts["l1"] + 0.25 * parts["rendered"] + MASK_WEIGHT * parts["mask"]
+        if not self.classic:
+            # L1 alone settles on the median colour of trousers never seen; squares pull it to the mean.
+            parts["squared"] = ((result - pairs.image).square() / share).mean()
+            parts["structure"] = ((1.0 - structure(result, pairs.image)) / share).mean()
+            loss = loss + SQUARED_WEIGHT * parts["squared"] + STRUCTURE_WEIGHT * parts["structure"]
         if self.perceptual is not None:
             self.perceptual.to(result.device)
             dice = torch.Generator().manual_seed(int(torch.randint(0, 2**31, ())))

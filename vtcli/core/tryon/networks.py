@@ -9,12 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vtcli.core.data import labels as L
 from vtcli.core.models.gmm import GMM
 from vtcli.core.models.load import load_gmm, load_tom
 from vtcli.core.models.tom import TOM
-from vtcli.core.representation import Representation, represent
+from vtcli.core.representation import Representation, has_label, neck_region, represent
 from vtcli.core.warping import Warp, channels_last, warp_garments
 from vtcli.core.weights import sha256, stage_file
+
+CLOTHES = (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF)
+"""Labels of which nothing stays."""
+FRINGE = 3
+"""How far from the old garment its colours may still reach, in pixels at 256×192."""
 
 
 @dataclass
@@ -36,7 +42,7 @@ class People:
 class Composition:
     """`rendered_person` I_rp, `composition_mask` M_cm, `expected_parse` M_exp's probabilities (B, 20, H, W) or
     None, `tryon` I_try-on by equation 1, `region` (B, 1, H, W) what `keep` lets be drawn, `result`: the try-on
-    inside of the region, the photo outside of it."""
+    inside of the region, the photo outside of it and, with `keep=outside`, where M_exp says that nothing changes."""
 
     rendered_person: Tensor
     composition_mask: Tensor
@@ -44,6 +50,22 @@ class Composition:
     tryon: Tensor
     region: Tensor
     result: Tensor
+
+
+def unchanged(people: People, expected: Tensor) -> Tensor:
+    """Where M_exp expects what the photo already shows, (B, 1, H, W) in [0, 1]: background, lower body and bare arms
+    that the new garment leaves as they are. Never the old garment, its fringe, or the collar's neighbourhood.
+
+    `expected` (B, 20, H, W) probabilities. The networks do not see this: they draw the whole region.
+    """
+    parse = people.parse.long()
+    agreement = expected.gather(1, parse[:, None])
+    worn = has_label(parse, CLOTHES)[:, None].float()
+    fringe = F.max_pool2d(worn, 2 * FRINGE + 1, stride=1, padding=FRINGE)
+    neck = neck_region(people.parse, people.keypoints)[:, None].float()
+    free = (1.0 - fringe) * (1.0 - neck)
+    soft = free * F.avg_pool2d(free, 3, stride=1, padding=1)
+    return ((agreement - 0.35) / 0.4).clamp(0, 1) * soft
 
 
 class Networks:
@@ -74,15 +96,18 @@ class Networks:
 
     @torch.inference_mode()
     def compose(self, people: People, warp: Warp, keep: str, parse: bool = True) -> Composition:
-        """The TOM's picture; `parse=False` leaves the second decoder out."""
+        """The TOM's picture; `parse=False` leaves the second decoder out where the result does not need it."""
         if self.tom is None:
             raise RuntimeError("loaded for warps only")
         made: Representation = represent(people.image, people.parse, people.keypoints, keep, people.size)
-        out = self.tom(channels_last(made.channels), warp.cloth, warp.mask, parse=parse)
+        out = self.tom(channels_last(made.channels), warp.cloth, warp.mask, parse=parse or keep == "outside")
         expected = None
         if out.expected_parse is not None:
             logits = F.interpolate(out.expected_parse, size=people.size, mode="bilinear", align_corners=False)
             expected = logits.softmax(1)
         tryon = out.tryon(warp.cloth)
-        result = made.region * tryon + (1.0 - made.region) * people.image
+        drawn = made.region
+        if keep == "outside" and expected is not None:
+            drawn = drawn * (1.0 - unchanged(people, expected))
+        result = drawn * tryon + (1.0 - drawn) * people.image
         return Composition(out.rendered_person, out.composition_mask, expected, tryon, made.region, result)

@@ -1,0 +1,289 @@
+"""The figures of a set of weights on a prepared test split, one table: what came out against what is asked for.
+
+    python benchmarks/quality.py prepared quality --weights runs --ccp CCP/val
+
+`prepared` is a store made by `vtcli prepare`; `quality` takes the results folders (those of an earlier call are
+continued), `quality.md` and `quality.json`. Image metrics are `vtcli score`'s; everything else is defined in its
+function's docstring. `--ccp` is a folder of labelled street photos (photos/, labels/, labels.json), none of them
+trained on; `--plain` a weights folder whose TOM was trained with L1 alone, for the Fréchet distance to be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from vtcli.core import runtime
+from vtcli.core.data import augment
+from vtcli.core.data import labels as L
+from vtcli.core.data.photos import GROUPS, LabelledPhotos
+from vtcli.core.data.store import PreparedStore
+from vtcli.core.models.load import load_parser
+from vtcli.core.models.parser import INPUT_SIZE
+from vtcli.core.models.tps import jacobian
+from vtcli.core.results import image_file
+from vtcli.core.training import backgrounds
+from vtcli.core.training.figures import LabelCounts, pck
+from vtcli.core.training.pairs import Pairs, read_pairs
+from vtcli.core.tryon.annotate import Annotator
+from vtcli.core.tryon.networks import Networks, People
+from vtcli.core.weights import stage_file
+
+BATCH = 20
+ROWS: list[tuple[str, str, float, float]] = [
+    ("head SSIM", ">=", 0.74, 0.79),
+    ("head MS-SSIM", ">=", 0.78, 0.83),
+    ("head PSNR (dB)", ">=", 18.0, 19.5),
+    ("outside SSIM", ">=", 0.83, 0.88),
+    ("head Laplacian energy, arms and face", ">=", 0.5, 0.8),
+    ("FD (Lite0), outside, unpaired", "", 0, 0),
+    ("FD (Lite0) against that of L1 alone", "<=", 2 / 3, 1 / 3),
+    ("warp IoU", ">=", 0.83, 0.90),
+    ("warps that fold", "<=", 0.01, 0.0),
+    ("head M_exp mean IoU", ">=", 0.82, 0.88),
+    ("parser mean IoU", ">=", 0.88, 0.92),
+    ("parser mean IoU, street, crop 1.05", ">=", 0.77, 0.85),
+    ("parser mean IoU, street, crop 0.55", ">=", 0.83, 0.90),
+    ("parser PCK@0.1", ">=", 0.88, 0.94),
+    ("halo (grey levels)", "<=", 6.0, 3.0),
+    ("SSIM lost from raw photos, head", "<=", 0.02, 0.01),
+]
+"""Figure, how it is compared, what it must reach, what is aimed at."""
+
+
+def vtcli(*arguments: object) -> None:
+    """Run the command line as a user would."""
+    subprocess.run([sys.executable, "-m", "vtcli", *map(str, arguments)], check=True)
+
+
+def scores(data: Path, out: Path, weights: Path, device: str) -> dict[str, float]:
+    """Try-ons over the split by the CLI, scored by the CLI."""
+    runs = {"head": ("paired", "head"), "outside": ("paired", "outside"), "unpaired": ("unpaired", "outside")}
+    for name, (pairs, keep) in runs.items():
+        vtcli("tryon", "--data", data, "--pairs", pairs, "--keep", keep, "--save-parse",
+              "--weights", weights, "--device", device, "-o", out / name)  # fmt: skip
+    file = out / "scores.json"
+    vtcli("score", *(out / name for name in runs), "--json", file, "--bootstrap", 0, "--device", device)
+    found = {row["run"]: row for row in json.loads(file.read_text()) if row["seen"] == "all"}
+    head, outside, unpaired = (found[name] for name in runs)
+    return {
+        "head SSIM": head["ssim"], "head MS-SSIM": head["ms_ssim"], "head PSNR (dB)": head["psnr"],
+        "head FD (Lite0)": head["fd_lite0"], "outside SSIM": outside["ssim"],
+        "outside MS-SSIM": outside["ms_ssim"], "outside PSNR (dB)": outside["psnr"],
+        "outside FD (Lite0)": outside["fd_lite0"], "FD (Lite0), outside, unpaired": unpaired["fd_lite0"],
+        "head M_exp mean IoU": head["m_exp_iou"], "warp IoU": head["figures"]["warp_iou"],
+    }  # fmt: skip
+
+
+def plain_distance(data: Path, out: Path, weights: Path, device: str) -> float:
+    """The unpaired Fréchet distance of another weights folder."""
+    vtcli("tryon", "--data", data, "--pairs", "unpaired", "--keep", "outside", "--weights", weights,
+          "--device", device, "-o", out / "plain")  # fmt: skip
+    file = out / "plain.json"
+    vtcli("score", out / "plain", "--json", file, "--bootstrap", 0, "--device", device)
+    return float(json.loads(file.read_text())[0]["fd_lite0"])
+
+
+def laplacian_energy(store: PreparedStore, results: Path) -> float:
+    """Mean square of the grey picture's 3×3 Laplacian over all pixels of face and arms, results against photos."""
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    drawn = real = 0.0
+    for row, entry in enumerate(store.manifest.entries):
+        skin = np.isin(store.read("parse", [row])[0], (L.FACE, *L.ARM_LABELS))[1:-1, 1:-1]
+        photo = store.read("image", [row])[0]
+        result = np.asarray(Image.open(image_file(results, entry.name)).convert("RGB"))
+        energies = []
+        for picture in (result, photo):
+            grey = torch.from_numpy(np.asarray(Image.fromarray(picture).convert("L"), np.float32))[None, None]
+            energies.append(float(F.conv2d(grey, kernel)[0, 0].square().numpy()[skin].sum()))
+        drawn, real = drawn + energies[0], real + energies[1]
+    return drawn / real
+
+
+def batches(store: PreparedStore, device: torch.device) -> Iterator[Pairs]:
+    """The split's own pairs, in order."""
+    for start in range(0, len(store), BATCH):
+        batch = read_pairs(store, np.arange(start, min(start + BATCH, len(store))))
+        yield Pairs.of({k: v.to(device) for k, v in batch.items()})
+
+
+def folded_share(store: PreparedStore, networks: Networks) -> float:
+    """Share of pairs whose grid's Jacobian has a determinant ≤ 0 anywhere inside the warped garment."""
+    folded: list[Tensor] = []
+    for pairs in batches(store, networks.device):
+        warp = networks.warp(People(pairs.image, pairs.parse, pairs.keypoints), pairs.cloth, pairs.cloth_mask)
+        inside = warp.mask[:, 0, 1:, 1:] >= 0.5
+        folded.append(((jacobian(warp.grid) <= 0) & inside).flatten(1).any(1))
+    return float(torch.cat(folded).double().mean())
+
+
+def halo(store: PreparedStore, networks: Networks, photos: LabelledPhotos | None) -> float:
+    """Mean difference of result and photo, in grey levels, in the background 3 to 12 pixels outside of M_exp's person.
+
+    The split's people are cut out by their parse and set on other backgrounds (seeded); `keep=outside`, paired.
+    """
+    strips = photos.backgrounds() if photos is not None else []
+    rng = np.random.default_rng(0)
+    differences = []
+    for pairs in batches(store, networks.device):
+        images = []
+        for image, parse, joints in zip(pairs.image, pairs.parse, pairs.keypoints, strict=True):
+            picture = _bytes(image)
+            person = backgrounds.person_mask(picture, parse.cpu().numpy(), joints.cpu().numpy())
+            images.append(backgrounds.replace_background(rng, picture, person, strips))
+        image = torch.from_numpy(np.stack(images)).to(networks.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        people = People(image, pairs.parse, pairs.keypoints)
+        made = networks.compose(people, networks.warp(people, pairs.cloth, pairs.cloth_mask), "outside")
+        if made.expected_parse is None:
+            return float("nan")
+        person_map = (made.expected_parse.argmax(1) > 0).float()[:, None]
+        ring = _grown(person_map, 12) & ~_grown(person_map, 2) & (pairs.parse == 0)[:, None]
+        grey = (made.result - image).mul(127.5).mean(1, keepdim=True).abs()
+        differences.append(torch.stack([grey[i][ring[i]].mean() for i in range(len(grey)) if ring[i].any()]))
+    return float(torch.cat(differences).mean())
+
+
+def _grown(mask: Tensor, radius: int) -> Tensor:
+    return F.max_pool2d(mask, 2 * radius + 1, stride=1, padding=radius) > 0.5
+
+
+def _bytes(image: Tensor) -> np.ndarray:
+    out: np.ndarray = ((image + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return out
+
+
+def parser_figures(store: PreparedStore, annotator: Annotator) -> dict[str, float]:
+    """Mean IoU over background, hair, upper-clothes, pants, face and arms, and PCK within 0.1 of the torso."""
+    counts = LabelCounts()
+    right = counted = 0
+    for pairs in batches(store, annotator.device):
+        seen = annotator(pairs.image)
+        counts.add(seen.parse, pairs.parse)
+        hit, there = pck(seen.keypoints.cpu(), pairs.keypoints.cpu())
+        right, counted = right + hit, counted + there
+    return {"parser mean IoU": counts.figures()["mean_iou"], "parser PCK@0.1": right / counted}
+
+
+CLASSES = (
+    (L.BACKGROUND,), (*L.TOP_LABELS, L.SCARF), (L.HAIR,), (L.FACE, *L.ARM_LABELS, L.LEFT_LEG, L.RIGHT_LEG),
+)  # fmt: skip
+"""Background, top, hair, skin: what street photos' labels and LIP's have in common."""
+
+
+def street_figure(photos: LabelledPhotos, annotator: Annotator, share: float) -> float:
+    """Mean IoU over `CLASSES`, counted over all photos, in crops `share` of the person's height high from her head
+    down (a twentieth of it is margin); pixels whose label counts in no class, or in several, count for nothing."""
+    of_group = np.full(256, -1, np.int64)
+    for g, members in enumerate(GROUPS):
+        inside = [c for c, labels in enumerate(CLASSES) if set(members) <= set(labels)]
+        other = not any(set(members) & set(labels) for labels in CLASSES)
+        of_group[g] = inside[0] if inside else len(CLASSES) if other else -1
+    of_label = np.full(L.LABELS, len(CLASSES))
+    for c, labels in enumerate(CLASSES):
+        of_label[list(labels)] = c
+    table = np.zeros((len(CLASSES) + 1, len(CLASSES) + 1), np.int64)
+    for photo, groups, (left, top, right, bottom) in zip(
+        photos.photos, photos.groups, photos.boxes, strict=True
+    ):
+        tall = share * (bottom - top)
+        scale = INPUT_SIZE[0] / tall
+        x, y = (left + right) / 2, top - 0.025 * (bottom - top)
+        matrix = np.array([[scale, 0, INPUT_SIZE[1] / 2 - scale * x], [0, scale, -scale * y]])
+        picture = augment.warp_image(photo, matrix, INPUT_SIZE)
+        truth = of_group[augment.warp_labels(groups, matrix, INPUT_SIZE, outside=L.IGNORE)]
+        tensor = torch.from_numpy(picture).to(annotator.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+        predicted = of_label[annotator(tensor).parse[0].cpu().numpy()]
+        known = truth >= 0
+        np.add.at(table, (predicted[known], truth[known]), 1)
+    hits = table.diagonal()
+    iou = hits / np.maximum(table.sum(0) + table.sum(1) - hits, 1)
+    return float(iou[: len(CLASSES)].mean())
+
+
+def raw_ssim(store: PreparedStore, out: Path, weights: Path, device: str) -> float:
+    """SSIM, `head`, of the same pairs with parse and pose from the own parser: a raw folder, prepared by the CLI."""
+    for name in ("image", "cloth"):
+        folder = out / "raw" / "test" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for row, entry in enumerate(store.manifest.entries):
+            file = folder / f"{entry.name}.png"
+            if not file.exists():
+                Image.fromarray(store.read(name, [row])[0]).save(file, compress_level=1)
+    vtcli("prepare", out / "raw", "--out", out / "raw-prepared", "--weights", weights, "--device", device)
+    vtcli("tryon", "--data", out / "raw-prepared", "--pairs", "paired", "--keep", "head",
+          "--weights", weights, "--device", device, "-o", out / "raw-head")  # fmt: skip
+    file = out / "raw.json"
+    vtcli("score", out / "raw-head", "--json", file, "--bootstrap", 0, "--device", device)
+    return float(json.loads(file.read_text())[0]["ssim"])
+
+
+def table(figures: dict[str, float]) -> str:
+    """The figures as Markdown: those asked for, then the others."""
+    lines = ["| figure | measured | must | aim | |", "|---|---|---|---|---|"]
+    for name, sign, must, aim in ROWS:
+        value = figures.get(name)
+        if value is None:
+            lines.append(f"| {name} | not measured | | | |")
+            continue
+        met = not sign or (value >= must if sign == ">=" else value <= must)
+        asked = f"{sign} {must:.3g} | {sign} {aim:.3g}" if sign else " | "
+        lines.append(f"| {name} | {value:.4g} | {asked} | {'' if not sign else 'yes' if met else 'no'} |")
+    listed = {name for name, *_ in ROWS}
+    lines += [f"| {name} | {value:.4g} | | | |" for name, value in figures.items() if name not in listed]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Parse the command line, measure, print and write the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--weights", type=Path, help="default: those that come with vtcli")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--ccp", type=Path)
+    parser.add_argument("--plain", type=Path)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    runtime.keep_memory()
+    device = runtime.choose_device(options.device)
+    weights = options.weights or stage_file(None, "gmm").parent
+    store = PreparedStore.open(options.data, options.split)
+    networks = Networks.load(weights, device)
+    annotator = Annotator(load_parser(stage_file(weights, "parser")), device)
+    photos = LabelledPhotos.read(options.ccp) if options.ccp else None
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    figures = scores(options.data, options.out, weights, options.device)
+    figures["head Laplacian energy, arms and face"] = laplacian_energy(store, options.out / "head")
+    figures["warps that fold"] = folded_share(store, networks)
+    figures["halo (grey levels)"] = halo(store, networks, photos)
+    figures |= parser_figures(store, annotator)
+    if photos is not None:
+        for share in (1.05, 0.55):
+            figures[f"parser mean IoU, street, crop {share}"] = street_figure(photos, annotator, share)
+    raw = raw_ssim(store, options.out, weights, options.device)
+    figures["SSIM lost from raw photos, head"] = figures["head SSIM"] - raw
+    if options.plain is not None:
+        plain = plain_distance(options.data, options.out, options.plain, options.device)
+        figures["FD (Lite0), outside, unpaired, L1 alone"] = plain
+        figures["FD (Lite0) against that of L1 alone"] = figures["FD (Lite0), outside, unpaired"] / plain
+    text = table(figures)
+    print(text)
+    (options.out / "quality.md").write_text(text)
+    (options.out / "quality.json").write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""M_exp at work after the networks: θ aligned to it, and what it lets the photo keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+from vtcli.core import alignment
+from vtcli.core.data import labels as L
+from vtcli.core.models.tps import POINTS, jacobian, sample, tps_grid
+from vtcli.core.training.losses import structure
+from vtcli.core.tryon.networks import CLOTHES, People, unchanged
+
+SIZE = (128, 96)
+
+
+def _box(top: int, bottom: int, left: int, right: int) -> Tensor:
+    mask = torch.zeros(1, 1, *SIZE)
+    mask[..., top:bottom, left:right] = 1.0
+    return mask
+
+
+def _logits(clothes: Tensor) -> Tensor:
+    """M_exp that is sure of upper clothes inside `clothes`, of background elsewhere."""
+    out = torch.full((len(clothes), L.LABELS, *SIZE), -10.0)
+    out[:, L.UPPER_CLOTHES] = torch.where(clothes[:, 0] > 0, 10.0, -10.0)
+    out[:, L.BACKGROUND] = torch.where(clothes[:, 0] > 0, -10.0, 10.0)
+    return out
+
+
+def _iou(theta: Tensor, mask: Tensor, target: Tensor) -> float:
+    return float(alignment.soft_iou(sample(mask, tps_grid(theta, SIZE), 0.0), target).mean())
+
+
+def test_alignment_brings_the_garment_to_what_is_expected() -> None:
+    mask, target = _box(30, 90, 24, 72), _box(34, 98, 20, 70)
+    theta = torch.zeros(1, 2 * POINTS)
+    moved = alignment.align(theta, mask, _logits(target))
+    assert _iou(moved, mask, target) > _iou(theta, mask, target) + 0.05
+    assert float(jacobian(tps_grid(moved, SIZE)).min()) > 0
+
+
+def test_alignment_leaves_what_agrees_and_what_nobody_expects() -> None:
+    mask = _box(30, 90, 24, 72)
+    theta = torch.zeros(1, 2 * POINTS)
+    agreed = alignment.align(theta, mask, _logits(mask))
+    assert _iou(agreed, mask, mask) > 0.97
+    assert torch.equal(alignment.align(theta, mask, _logits(torch.zeros_like(mask))), theta)
+
+
+def test_alignment_of_each_does_not_depend_on_the_others_and_works_without_gradients() -> None:
+    masks = torch.cat([_box(30, 90, 24, 72), _box(20, 100, 10, 80)])
+    targets = _logits(torch.cat([_box(34, 98, 20, 70), _box(24, 90, 20, 76)]))
+    theta = 0.02 * torch.randn(2, 2 * POINTS, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        together = alignment.align(theta, masks, targets)
+        alone = alignment.align(theta[1:], masks[1:], targets[1:])
+    assert torch.allclose(together[1:], alone, atol=1e-4)
+    assert not torch.allclose(together, theta, atol=1e-3)
+
+
+def test_photo_stays_where_expected_but_never_the_old_garment_or_its_fringe() -> None:
+    parse = torch.zeros(1, *SIZE, dtype=torch.uint8)
+    parse[:, 40:90, 30:66] = L.UPPER_CLOTHES
+    parse[:, 90:, 30:66] = L.PANTS
+    expected = torch.nn.functional.one_hot(parse.long(), L.LABELS).permute(0, 3, 1, 2).float()
+    people = People(torch.zeros(1, 3, *SIZE), parse, torch.zeros(1, L.JOINTS, 3))
+    stays = unchanged(people, expected)[0, 0]
+    old = torch.isin(parse[0], torch.tensor(CLOTHES))
+    assert float(stays[old].max()) == 0.0
+    assert float(stays[60, 68]) == 0.0  # its fringe
+    assert float(stays[60, 80]) == 1.0 and float(stays[110, 48]) == 1.0
+    expected = expected.flip(1)  # M_exp expects something else everywhere
+    assert float(unchanged(people, expected).max()) == 0.0
+
+
+def test_structure_is_ssim() -> None:
+    dice = torch.Generator().manual_seed(0)
+    a = torch.rand(1, 3, 64, 48, generator=dice) * 2 - 1
+    b = (a + 0.3 * torch.randn(a.shape, generator=dice)).clamp(-1, 1)
+    _, theirs = structural_similarity(
+        a[0].numpy(), b[0].numpy(), win_size=7, data_range=2.0, channel_axis=0, full=True,
+        use_sample_covariance=False,
+    )  # fmt: skip
+    ours = structure(a, b)[0].numpy()
+    assert np.allclose(ours[:, 4:-4, 4:-4], theirs[:, 8:-8:2, 8:-8:2], atol=1e-5)

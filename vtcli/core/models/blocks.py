@@ -1,0 +1,36 @@
+"""Blocks that both networks are built of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def conv_block(channels: int, width: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
+    """Convolution, BatchNorm, ReLU."""
+    return [
+        nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+    ]  # fmt: skip
+
+
+class UpDecoder(nn.Module):
+    """Encoder features, finest first → a map of `widths[0]` channels at the finest level's size."""
+
+    def __init__(self, skips: tuple[int, ...], widths: tuple[int, ...]) -> None:
+        super().__init__()
+        below = skips[-1]
+        blocks = []
+        for skip, width in zip(reversed(skips[:-1]), reversed(widths), strict=True):
+            block = conv_block(below + skip, width)
+            blocks.append(nn.Sequential(*block))
+            below = width
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        x = features[-1]
+        for skip, block in zip(reversed(features[:-1]), self.blocks, strict=True):
+            x = block(
+                torch.cat([F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False), skip], 1)
+            )
+        return x
