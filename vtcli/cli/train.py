@@ -125,7 +125,10 @@ def train(
         int | None, typer.Option("--validate-every", min=1, help="Steps between validations; default: 500.")
     ] = None,
     checkpoint_minutes: Annotated[
-        float, typer.Option("--checkpoint-minutes", min=0.0, help="Minutes between checkpoints: what a crash costs.")
+        float,
+        typer.Option(
+            "--checkpoint-minutes", min=0.0, help="Minutes between checkpoints: what a crash costs."
+        ),
     ] = 5.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/STAGE/last.safetensors.")] = False,
     init: Annotated[

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -70,6 +71,14 @@ def rank() -> int:
 def world() -> int:
     """How many processes work on this run."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def local_world() -> int:
+    """How many of the processes run on this machine."""
+    try:
+        return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) if world() > 1 else 1
+    except ValueError:
+        return 1
 
 
 def is_first() -> bool:
@@ -136,9 +145,7 @@ def gather(value: Any) -> list[Any]:
     padded[: len(data)] = data
     told = [torch.zeros(longest, dtype=torch.uint8) for _ in range(world())]
     dist.all_gather(told, padded)
-    return [
-        json.loads(bytes(t[: int(length)].numpy())) for t, length in zip(told, lengths, strict=True)
-    ]
+    return [json.loads(bytes(t[: int(length)].numpy())) for t, length in zip(told, lengths, strict=True)]
 
 
 def synchronised_norms(network: nn.Module, device: torch.device) -> nn.Module:
@@ -157,7 +164,8 @@ def data_parallel(network: nn.Module, device: torch.device) -> nn.Module:
     for tensor in (*network.parameters(), *network.buffers()):
         dist.broadcast(tensor.data, 0)
     ids = [device.index] if device.type == "cuda" else None
-    return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False, init_sync=False)
+    with warnings.catch_warnings(action="ignore"):  # newer torch has another word for broadcast_buffers
+        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False, init_sync=False)
 
 
 def bare(network: nn.Module) -> nn.Module:

@@ -28,7 +28,7 @@ from torch.optim import AdamW
 
 from vtcli.core import distributed, runtime
 from vtcli.core.errors import VtcliError
-from vtcli.core.files import write_atomically
+from vtcli.core.files import sweep, write_atomically
 from vtcli.core.locks import hold
 from vtcli.core.training.checkpoint import load_checkpoint, save_checkpoint
 from vtcli.core.training.ema import Average
@@ -120,6 +120,8 @@ def _train(
     steps = _step_limit(options, stage)
     budget = None if options.minutes is None else options.minutes * 60.0
     first = distributed.is_first()
+    if first:
+        sweep(folder)
     log = _Log(folder, state["step"]) if first else None
     clock = time.monotonic() - state["seconds"]
     saved_at = time.monotonic()
@@ -228,7 +230,9 @@ def _train(
                 optimizers["adversary"].zero_grad(set_to_none=True)
                 against.backward()  # type: ignore[no-untyped-call]
                 distributed.average_gradients(stage.adversary)
-                size = nn.utils.get_total_norm(p.grad for p in stage.adversary.parameters() if p.grad is not None)
+                size = nn.utils.get_total_norm(
+                    p.grad for p in stage.adversary.parameters() if p.grad is not None
+                )
                 if bool(torch.isfinite(size)):
                     optimizers["adversary"].step()
                     parts["adversary"] = against

@@ -1,0 +1,2 @@
+def walk(bench, Tally):
+    return []
