@@ -21,7 +21,6 @@ def warm() -> None:
     os.environ.update(OMP_NUM_THREADS="1", COLUMNS="200", TERM="dumb")
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    import matplotlib.pyplot
     import torch
     import torch.utils.tensorboard
 
@@ -76,7 +75,9 @@ class Ended:
 class Run:
     """`vtcli ARGUMENTS` in a forked process group of its own."""
 
-    def __init__(self, arguments: list[object], logs: Path, before: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, arguments: list[object], logs: Path, before: Callable[[], object] | None = None
+    ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self._out, self._err = logs / "out.txt", logs / "err.txt"
         self._began = time.monotonic()

@@ -123,6 +123,7 @@ class Bench:
 # -- what a command leaves, and what must be so at any moment -------------------------------------------------
 
 SECONDS = re.compile(rb'"seconds": [0-9.]+')
+WRITTEN = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
 RUNNING_TIME = re.compile(rb"[0-9.]+ s(?:econds)?\b")
 
 
@@ -135,7 +136,7 @@ def _tree(folder: Path) -> dict[str, Any]:
             if path.suffix == ".json":
                 data = SECONDS.sub(b"", data)
             if path.suffix == ".html":
-                data = RUNNING_TIME.sub(b"", data)
+                data = WRITTEN.sub(b"", RUNNING_TIME.sub(b"", data))
             files[str(path.relative_to(folder))] = data
     return files
 
@@ -149,12 +150,12 @@ def _tensors(path: Path) -> dict[str, bytes]:
 
 def _run_folder(out: Path) -> dict[str, Any]:
     folder = out / "gmm"
-    left: dict[str, Any] = {f: _tensors(folder / f) for f in ("last.safetensors", "best.safetensors", "final.safetensors")}
+    left: dict[str, Any] = {
+        f: _tensors(folder / f) for f in ("last.safetensors", "best.safetensors", "final.safetensors")
+    }
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     left["validation"] = [line for line in lines if line["group"] == "validation"]
-    left["files"] = sorted(
-        p.name for p in folder.iterdir() if not p.name.startswith((".lock", "events.out"))
-    )
+    left["files"] = sorted(p.name for p in folder.iterdir() if not p.name.startswith((".lock", "events.out")))
     return left
 
 
@@ -288,8 +289,8 @@ def small_disk(folder: Path, size: int) -> Iterator[Callable[[str], None]]:
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
     try:
-        yield lambda options: (
-            subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True) and None
+        yield (
+            lambda options: subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True) and None
         )
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
@@ -358,7 +359,8 @@ def read_only(bench: Bench, command: Command) -> Tally:
             tally.tried += 1
             tally.check(ended.problem is None, f"{out.name}: {ended.problem}")
             tally.check(
-                ended.code == 1 and "Read-only" in ended.err, f"{out.name}: code {ended.code}: {ended.err.strip()}"
+                ended.code == 1 and "Read-only" in ended.err,
+                f"{out.name}: code {ended.code}: {ended.err.strip()}",
             )
             after = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
             tally.check(before == after, f"{out.name}: changed")
@@ -371,7 +373,9 @@ def read_only(bench: Bench, command: Command) -> Tally:
 
 def main() -> None:
     """Run what is asked for; print a table, write JSON; exit 1 where anything was lost."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, help="folder to work in (default: a temporary one)")
     parser.add_argument("--kills", type=int, default=30, help="kills of each command, SIGTERMs a third of it")
     parser.add_argument("--disks", type=int, default=10, help="small disks for each command")

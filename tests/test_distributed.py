@@ -63,7 +63,9 @@ def _gradients(name: str, store: Path, file: Path) -> None:
         loss, _ = stage.loss(network, stage.batch(0), 0.5)
         loss.backward()
         if distributed.is_first():
-            grads = {k: p.grad.contiguous() for k, p in stage.network.named_parameters() if p.grad is not None}
+            grads = {
+                k: p.grad.contiguous() for k, p in stage.network.named_parameters() if p.grad is not None
+            }
             save_file(grads, file)
 
 
@@ -75,7 +77,9 @@ def test_gradients_of_two_ranks_are_those_of_the_joint_batch(name: str, store: P
     joint, shared = load_file(one), load_file(two)
     assert joint.keys() == shared.keys() and any(g.abs().max() > 1e-4 for g in joint.values())
     for key, gradient in joint.items():
-        torch.testing.assert_close(shared[key], gradient, rtol=1e-3, atol=2e-5, msg=lambda m, k=key: f"{k}: {m}")
+        torch.testing.assert_close(
+            shared[key], gradient, rtol=1e-3, atol=2e-5, msg=lambda m, k=key: f"{k}: {m}"
+        )
 
 
 def _train(store: Path, out: Path, resume: bool, stop_at: int, by: int) -> None:
@@ -99,7 +103,10 @@ def _train(store: Path, out: Path, resume: bool, stop_at: int, by: int) -> None:
 
 def test_resumes_with_other_numbers_of_ranks(store: Path, tmp_path: Path) -> None:
     _train(store, tmp_path / "one", False, -1, 0)
-    assert run_ranks(2, _train, store, tmp_path / "two", False, 1, 1) == [30, 30]  # a signal to one stops both
+    assert run_ranks(2, _train, store, tmp_path / "two", False, 1, 1) == [
+        30,
+        30,
+    ]  # a signal to one stops both
     assert run_ranks(1, _train, store, tmp_path / "two", True, 3, 0) == [30]
     assert run_ranks(2, _train, store, tmp_path / "two", True, -1, 0) == [0, 0]
     ours, theirs = (load_file(tmp_path / name / "gmm" / "last.safetensors") for name in ("two", "one"))
@@ -114,7 +121,9 @@ def test_resumes_with_other_numbers_of_ranks(store: Path, tmp_path: Path) -> Non
     assert steps.count(5) == 2  # a line of losses and one of figures: rank 0's alone
 
 
-def test_samples_do_not_depend_on_the_ranks(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_do_not_depend_on_the_ranks(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def batch(name: str, rank: int, world: int) -> dict[str, torch.Tensor]:
         monkeypatch.setattr(distributed, "rank", lambda: rank)
         monkeypatch.setattr(distributed, "world", lambda: world)
@@ -170,7 +179,9 @@ def _tryon(people: Path, out: Path, told: Path, die_after: int | None = None) ->
     try:
         with distributed.joined():
             networks = Networks.load(None, CPU)
-            for _ in split.run_split(networks, PreparedStore.open(people), out, split.SplitOptions(batch_size=2)):
+            for _ in split.run_split(
+                networks, PreparedStore.open(people), out, split.SplitOptions(batch_size=2)
+            ):
                 pass
     finally:
         split._make = original
@@ -197,7 +208,9 @@ def test_ranks_share_a_split_and_a_dead_ones_share_is_picked_up(people: Path, tm
     assert len(list((tmp_path / "told" / "two").iterdir())) == 2
     assert _pictures(tmp_path / "two") == alone
     merged = ResultsInfo.load(tmp_path / "two")
-    assert merged.pairs == info.pairs and merged.figures == info.figures and len(merged.figures["warp_iou"]) == 9
+    assert (
+        merged.pairs == info.pairs and merged.figures == info.figures and len(merged.figures["warp_iou"]) == 9
+    )
     assert {p.name for p in (tmp_path / "two").iterdir()} == {"images", "results.json", ".lock"}
 
     codes = run_ranks(2, _tryon, people, tmp_path / "dead", tmp_path / "told" / "first", 2)

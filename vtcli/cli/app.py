@@ -64,6 +64,12 @@ def main() -> None:
     except VtcliError as problem:
         console.err.print(f"{name}: {problem}", markup=False, soft_wrap=True, style="red")
         sys.exit(problem.exit_code)
+    except OSError as problem:  # what no part of vtcli expected: the disk, the system
+        where = f"{problem.filename}: " if problem.filename else ""
+        console.err.print(
+            f"{name}: {where}{problem.strerror or problem}", markup=False, soft_wrap=True, style="red"
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         console.err.print("vtcli: interrupted", markup=False)
         sys.exit(130)

@@ -66,7 +66,7 @@ class Journal:
                     journal.header = value["options"]
                 else:
                     journal.records.append(_record(value))
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 break  # a line cut short by an interruption: what follows is made again
         return journal if journal.header else None
 

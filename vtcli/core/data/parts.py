@@ -132,7 +132,7 @@ class Parts:
     def _map(self, start: int, field: str) -> np.ndarray:
         try:
             array: np.ndarray = np.load(self._file(start, field), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as problem:
+        except Exception as problem:  # a header that lies makes NumPy stumble in many ways
             raise VtcliError(f"{self._file(start, field)}: cannot be read ({problem})") from problem
         return array
 
@@ -159,5 +159,5 @@ class Parts:
                 ):
                     return None
             return Part(found, str(value["parser"])) if len(found) == window.stop - window.start else None
-        except (VtcliError, KeyError, TypeError, ValueError):
+        except (VtcliError, KeyError, TypeError, ValueError, AttributeError):
             return None

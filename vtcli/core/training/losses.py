@@ -126,7 +126,9 @@ def _vgg_state(weights: Path | None) -> tuple[dict[str, Tensor], Path]:
         state = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises many kinds for a broken file
         raise VtcliError(f"{weights}: not readable as VGG19 weights ({type(problem).__name__})") from problem
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    ):
         raise VtcliError(f"{weights}: not a state dict of torchvision's vgg19")
     prefix = "features."
     return {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}, weights
