@@ -49,7 +49,11 @@ def sweep(folder: Path) -> None:
 
 def is_plain_name(name: object) -> bool:
     """Whether `name` can be a file's name and nothing else: no path, nor a way out of a folder."""
-    return isinstance(name, str) and name not in ("", ".", "..") and not any(c in name for c in "/\\\0\n\r")
+    return (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and not any(c in name for c in ("/", os.sep, "\0"))
+    )
 
 
 def write_json(path: Path, value: Any) -> None:
