@@ -379,6 +379,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder to work in (default: a temporary one)")
     parser.add_argument("--kills", type=int, default=30, help="kills of each command, SIGTERMs a third of it")
     parser.add_argument("--disks", type=int, default=10, help="small disks for each command")
+    parser.add_argument("--every", type=int, default=1, help="of the bad files' cases, every nth")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=["kills", "term", "disk", "corpus"])
     parser.add_argument("--commands", nargs="*", default=["prepare", "train", "tryon", "score"])
@@ -413,7 +414,7 @@ def main() -> None:
             else:
                 done(Tally("full disk, read-only folder", note="left out: no right to mount"))
         if "corpus" in options.only:
-            for tally in bad_files.walk(bench, Tally):
+            for tally in bad_files.walk(bench, Tally, options.every):
                 done(tally)
     if any(tally.lost for tally in tallies):
         sys.exit(1)

@@ -31,7 +31,9 @@ values = st.recursive(
 )
 # A name as a file may have it: no separator, nothing that a line ends with, no comment.
 names = st.text(
-    st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="/\\:\ufeff"), min_size=1, max_size=12
+    st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="/\\:,;\ufeff"),
+    min_size=1,
+    max_size=12,
 ).filter(lambda n: n.strip() == n and n not in (".", "..") and not n.startswith("#"))
 
 
@@ -91,7 +93,9 @@ def _pose(value: Any) -> Path:
 
 joints = st.lists(numbers, min_size=54, max_size=54) | st.lists(numbers, max_size=80)
 people = st.lists(
-    st.fixed_dictionaries({"pose_keypoints_2d": joints}) | st.fixed_dictionaries({"pose_keypoints": values}) | values,
+    st.fixed_dictionaries({"pose_keypoints_2d": joints})
+    | st.fixed_dictionaries({"pose_keypoints": values})
+    | values,
     max_size=3,
 )
 
