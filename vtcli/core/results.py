@@ -70,8 +70,9 @@ class ResultsInfo:
             fields["pairs"] = [ResultPair(**pair) for pair in fields["pairs"]]
             height, width = fields["size"]
             fields["size"] = (int(height), int(width))
-            if not all(is_plain_name(pair.name) for pair in fields["pairs"]):
-                raise ValueError("a picture's name is none of a file")
+            for pair in fields["pairs"]:
+                if not is_plain_name(pair.name):
+                    raise ValueError(f"{pair.name!r} is not a file name")
             for key, kind in (
                 ("options", dict),
                 ("figures", dict),
