@@ -17,9 +17,9 @@ import numpy as np
 
 from vtcli.core.data.layouts import Skip
 from vtcli.core.data.pairs import Pair
-from vtcli.core.data.store import FIELDS, field_dtype, field_shape
+from vtcli.core.data.store import FIELDS, field_dtype, field_shape, save_array
 from vtcli.core.errors import VtcliError
-from vtcli.core.files import read_json, sweep, write_atomically, write_json
+from vtcli.core.files import read_json, sweep, write_json
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,7 @@ class Parts:
         pairs = [pair for pair in found if isinstance(pair, Pair)]
         for field in FIELDS if pairs else ():
             array = np.ascontiguousarray(np.stack([p.arrays[field] for p in pairs]), field_dtype(field))
-            write_atomically(
-                self._file(start, field),
-                lambda stream, array=array: np.save(stream, array, allow_pickle=False),  # type: ignore[misc]
-            )
+            save_array(self._file(start, field), array)
         rows = [
             {"file": i.file, "reason": i.reason}
             if isinstance(i, Skip)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -141,10 +141,19 @@ def write_shard(root: Path, number: int, arrays: Mapping[str, np.ndarray]) -> No
     """Write one shard: `arrays` holds every field of FIELDS, stacked over the shard's pairs."""
     for name in FIELDS:
         array = np.ascontiguousarray(arrays[name], dtype=field_dtype(name))
-        write_atomically(
-            shard_file(root, name, number),
-            lambda stream, array=array: np.save(stream, array, allow_pickle=False),  # type: ignore[misc]
-        )
+        save_array(shard_file(root, name, number), array)
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write a `.npy` file, whole or not at all; VtcliError as of `write_atomically`."""
+    write_atomically(path, lambda stream: np.save(_Stream(stream), array, allow_pickle=False))
+
+
+class _Stream:
+    """A file that NumPy does not take for one: its own way of writing to files does not say why it failed."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.write = stream.write
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:

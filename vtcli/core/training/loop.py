@@ -205,6 +205,7 @@ def _train(
         tell("started", state["step"], begun)
         if 0 < state["step"] != state["validated"] and state["step"] % every == 0 and done() < 1.0:
             validate()  # the run was stopped before or in this one
+            stop_if_asked(state["seconds"])
         network.train()
         while done() < 1.0:
             step = state["step"]
