@@ -51,10 +51,15 @@ def spline_basis(points: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _basis(size: tuple[int, int], device: str, dtype: torch.dtype) -> Tensor:
+def _basis(size: tuple[int, int], device: str) -> tuple[Tensor, Tensor]:
+    """The control points' places (2, 25), and the grid's basis (25, H * W)."""
     y, x = np.meshgrid(np.linspace(-1, 1, size[0]), np.linspace(-1, 1, size[1]), indexing="ij")
     points = np.stack([x.ravel(), y.ravel()], axis=1)
-    return torch.from_numpy(spline_basis(points)).to(device=device, dtype=dtype)
+    basis = np.ascontiguousarray(spline_basis(points).T)
+    with torch.inference_mode(False):  # a cached inference tensor could not take part in training
+        return tuple(  # type: ignore[return-value]
+            torch.from_numpy(a).to(device, torch.float32) for a in (control_points().T.copy(), basis)
+        )
 
 
 def tps_grid(theta: Tensor, size: tuple[int, int]) -> Tensor:
@@ -64,13 +69,11 @@ def tps_grid(theta: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if len(theta) == 0:
         return theta.new_zeros((0, *size, 2))
-    with torch.inference_mode(False):  # a cached inference tensor could not take part in training
-        basis = _basis(size, str(theta.device), torch.float32)
-    base = torch.from_numpy(control_points().T.copy()).to(device=theta.device, dtype=torch.float32)
-    target = theta.float().view(-1, 2, POINTS) + base
-    # (HW, 25) @ (25, 2B) is one product for the whole batch.
-    flat = basis @ target.reshape(-1, POINTS).T
-    return flat.view(*size, -1, 2).permute(2, 0, 1, 3).contiguous()
+    points, basis = _basis(size, str(theta.device))
+    places = (theta.float().view(-1, 2, POINTS) + points).view(-1, POINTS)
+    # One product for the whole batch, (2B, 25) @ (25, HW); x and y stay apart in memory, which `sample` does not mind.
+    with torch.autocast(theta.device.type, enabled=False):
+        return (places @ basis).view(-1, 2, *size).permute(0, 2, 3, 1)
 
 
 def sample(image: Tensor, grid: Tensor, outside: float | None = None) -> Tensor:
