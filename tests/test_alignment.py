@@ -85,7 +85,7 @@ def test_alignment_of_each_does_not_depend_on_the_others_and_works_without_gradi
     with torch.inference_mode():
         together = alignment.align(theta, masks, targets)
         alone = alignment.align(theta[1:], masks[1:], targets[1:])
-    assert torch.allclose(together[1:], alone, atol=1e-4)
+    assert torch.allclose(together[1:], alone, atol=2e-3)  # a tenth of a pixel
     assert not torch.allclose(together, theta, atol=1e-3)
 
 

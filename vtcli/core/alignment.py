@@ -60,14 +60,13 @@ def _step(theta: Tensor, start: Tensor, picture: Tensor, wanted: Tensor) -> Tens
     basis = spline_weights(SIZE, theta.device)
     bending = second_difference_matrix(theta.device)
     warped = sample(picture, tps_grid(theta, SIZE), 0.0).flatten(2)
-    slopes = (
-        torch.cat([warped[:, 1, :, None] * basis, warped[:, 2, :, None] * basis], dim=2) / len(basis) ** 0.5
-    )
-    rest = (warped[:, 0] - wanted) / len(basis) ** 0.5
+    scale = wanted.shape[1] ** -0.5
+    slopes = torch.cat([warped[:, 1:2] * basis, warped[:, 2:3] * basis], dim=1) * scale
+    rest = (warped[:, 0] - wanted) * scale
     curvature = (
-        slopes.mT @ slopes + STIFFNESS * bending + DAMPING * torch.eye(2 * POINTS, device=theta.device)
+        slopes @ slopes.mT + STIFFNESS * bending + DAMPING * torch.eye(2 * POINTS, device=theta.device)
     )
-    slope = (slopes.mT @ rest[..., None])[..., 0] + STIFFNESS * (theta - start) @ bending
+    slope = (slopes @ rest[..., None])[..., 0] + STIFFNESS * (theta - start) @ bending
     return theta - torch.linalg.solve(curvature, slope)
 
 

@@ -50,17 +50,21 @@ def spline_basis(points: np.ndarray) -> np.ndarray:
     return basis
 
 
-def spline_weights(size: tuple[int, int], device: torch.device) -> Tensor:
-    """(h * w, 25): weights of the control points in the grid's points, row by row; made once per size."""
-    with torch.inference_mode(False):  # a cached inference tensor could not take part in training
-        return _spline_weights(size, str(device))
-
-
 @lru_cache(maxsize=16)
-def _spline_weights(size: tuple[int, int], device: str) -> Tensor:
+def _basis(size: tuple[int, int], device: str) -> tuple[Tensor, Tensor]:
+    """The control points' places (2, 25), and the grid's basis (25, H * W)."""
     y, x = np.meshgrid(np.linspace(-1, 1, size[0]), np.linspace(-1, 1, size[1]), indexing="ij")
     points = np.stack([x.ravel(), y.ravel()], axis=1)
-    return torch.from_numpy(spline_basis(points)).to(device=device, dtype=torch.float32)
+    basis = np.ascontiguousarray(spline_basis(points).T)
+    with torch.inference_mode(False):  # a cached inference tensor could not take part in training
+        return tuple(  # type: ignore[return-value]
+            torch.from_numpy(a).to(device, torch.float32) for a in (control_points().T.copy(), basis)
+        )
+
+
+def spline_weights(size: tuple[int, int], device: torch.device) -> Tensor:
+    """(25, h * w): weights of the control points in the grid's points, row by row; made once per size."""
+    return _basis(size, str(device))[1]
 
 
 def tps_grid(theta: Tensor, size: tuple[int, int]) -> Tensor:
@@ -70,12 +74,11 @@ def tps_grid(theta: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if len(theta) == 0:
         return theta.new_zeros((0, *size, 2))
-    basis = spline_weights(size, theta.device)
-    base = torch.from_numpy(control_points().T.copy()).to(device=theta.device, dtype=torch.float32)
-    target = theta.float().view(-1, 2, POINTS) + base
-    # (HW, 25) @ (25, 2B) is one product for the whole batch.
-    flat = basis @ target.reshape(-1, POINTS).T
-    return flat.view(*size, -1, 2).permute(2, 0, 1, 3).contiguous()
+    points, basis = _basis(size, str(theta.device))
+    places = (theta.float().view(-1, 2, POINTS) + points).view(-1, POINTS)
+    # One product for the whole batch, (2B, 25) @ (25, HW); x and y stay apart in memory, which `sample` does not mind.
+    with torch.autocast(theta.device.type, enabled=False):
+        return (places @ basis).view(-1, 2, *size).permute(0, 2, 3, 1)
 
 
 def sample(image: Tensor, grid: Tensor, outside: float | None = None) -> Tensor:
