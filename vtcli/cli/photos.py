@@ -75,16 +75,16 @@ def over_split(
     data: Path, split: str, out: Path, weights: Path | None, device: str, options: SplitOptions
 ) -> None:
     """Run a whole split with a progress bar, and say where the results are."""
-    from vtcli.core import runtime
+    from vtcli.core import distributed, runtime
     from vtcli.core.data.store import PreparedStore
     from vtcli.core.tryon.networks import Networks
     from vtcli.core.tryon.split import run_split
 
     runtime.keep_memory()
     store = PreparedStore.open(data, split)
-    networks = Networks.load(weights, runtime.choose_device(device), tom=options.kind == "tryon")
-    with console.progress(options.kind, None, "pairs") as advance:
-        done = total = 0
+    chosen = runtime.choose_device(distributed.local_device(device))
+    networks = Networks.load(weights, chosen, tom=options.kind == "tryon")
+    with distributed.joined(), console.progress(options.kind, None, "pairs") as advance:
         for done, total in run_split(networks, store, out, options):
             advance(done, f"of {total}")
-    console.say(f"{total} pictures in {out / 'images'}; score them with: vtcli score {out}")
+    console.say(f"the pictures are in {out / 'images'}; score them with: vtcli score {out}")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from vtcli.core.errors import VtcliError
-from vtcli.core.files import read_json, write_atomically, write_json
+from vtcli.core.files import is_plain_name, read_json, write_atomically, write_json
 
 FORMAT = "vtcli-prepared"
 VERSION = 1
@@ -114,6 +114,11 @@ class Manifest:
                 )
                 for e in value["entries"]
             ]  # fmt: skip
+            for entry in entries:
+                if not (is_plain_name(entry.name) and is_plain_name(entry.cloth)):
+                    raise ValueError(f"{entry.name!r}, {entry.cloth!r}: not the names of files")
+            if len({entry.name for entry in entries}) < len(entries):
+                raise ValueError("the same name twice")
             unpaired = [(str(person), str(cloth)) for person, cloth in value.get("unpaired", ())]
             if min(height, width, shard_size) < 1 or not entries:
                 raise ValueError("empty")
@@ -121,7 +126,7 @@ class Manifest:
                 str(value["split"]), (height, width), entries, unpaired, str(value.get("layout", "")),
                 {str(k): str(v) for k, v in value.get("derived_by", {}).items()}, shard_size,
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
             raise VtcliError(
                 f"{source}: broken manifest ({problem!r}); run `vtcli prepare` again"
             ) from problem
@@ -224,7 +229,7 @@ def _map(root: Path, name: str, number: int, count: int, size: tuple[int, int]) 
         array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise VtcliError(f"{path}: shard is missing; run `vtcli prepare` again") from None
-    except (OSError, ValueError, EOFError) as problem:
+    except Exception as problem:  # a header that lies makes NumPy stumble in many ways
         raise VtcliError(f"{path}: broken shard ({problem}); run `vtcli prepare --force`") from problem
     expected = (count, *field_shape(name, size))
     if array.shape != expected or array.dtype != field_dtype(name):
