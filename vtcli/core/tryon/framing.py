@@ -21,6 +21,8 @@ FACE = 45.0
 HEIGHT, WIDTH = 256, 192
 TORSO_OF_SHOULDERS = 1.5
 """Median of the torso's length (neck to hips) over the shoulders' width."""
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom), ends not included."""
 LEAST_PERSON = 0.004
 """Smallest share of the photo that counts as a person."""
 
@@ -66,6 +68,16 @@ class Frame:
             return array[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         return array[rows[:, None], columns[None, :]]
 
+    def paste(self, photo: np.ndarray, window: np.ndarray) -> None:
+        """Put a window (height, width, …) into the photo's array, in place; what lies beyond the photo is lost."""
+        height, width = photo.shape[:2]
+        top, left = min(max(self.top, 0), height), min(max(self.left, 0), width)
+        bottom, right = min(self.top + self.height, height), min(self.left + self.width, width)
+        if bottom > top and right > left:
+            photo[top:bottom, left:right] = window[
+                top - self.top : bottom - self.top, left - self.left : right - self.left
+            ]
+
     def photo(self, rgb: np.ndarray) -> np.ndarray:
         """The window at 256×192, antialiased: (256, 192, 3) uint8."""
         window = Image.fromarray(np.ascontiguousarray(self.cut(rgb)))
@@ -94,6 +106,12 @@ class Frame:
         moved[keypoints[:, 2] <= 0] = 0
         return moved
 
+    def box_out(self, box: Box, photo: tuple[int, int]) -> Box:
+        """A box in the 256×192 window → the box in photo pixels, within a photo of size (height, width)."""
+        left, right = (min(max(round(x * self.scale + self.left), 0), photo[1]) for x in box[::2])
+        top, bottom = (min(max(round(y * self.scale + self.top), 0), photo[0]) for y in box[1::2])
+        return left, top, right, bottom
+
 
 def whole(rgb: np.ndarray) -> Frame:
     """The smallest 3:4 window that holds the whole photo, centred."""
@@ -102,7 +120,7 @@ def whole(rgb: np.ndarray) -> Frame:
     return Frame((width - 3 * unit) // 2, (height - 4 * unit) // 2, unit)
 
 
-def people(parse: np.ndarray) -> list[tuple[int, int, int, int]]:
+def people(parse: np.ndarray) -> list[Box]:
     """Boxes (left, top, right, bottom) of the people in a parse map (H, W), the largest first.
 
     Parts that nearly touch belong together; a person must show a face, hair or skin, and be no speck.
@@ -124,7 +142,7 @@ def people(parse: np.ndarray) -> list[tuple[int, int, int, int]]:
     return [box for _, box in sorted(found, reverse=True)]
 
 
-def first_frame(parse: np.ndarray, box: tuple[int, int, int, int], coarse: Frame) -> Frame:
+def first_frame(parse: np.ndarray, box: Box, coarse: Frame) -> Frame:
     """A window around the upper body from the coarse parse of the whole photo (256×192).
 
     By the parse, not by the joints, which are unreliable on small figures. A person who ends above the photo's

@@ -24,7 +24,8 @@ from vtcli.core.models.tps import sample
 from vtcli.core.tryon import panel
 from vtcli.core.tryon.annotate import Annotator
 from vtcli.core.tryon.compose import Finished, finish, warp_full
-from vtcli.core.tryon.framing import Frame, NobodyFound, first_frame, people, viton_frame, whole
+from vtcli.core.tryon.finding import Person, find_people
+from vtcli.core.tryon.framing import Frame, NobodyFound, first_frame, viton_frame, whole
 from vtcli.core.tryon.garment import Garment, place
 from vtcli.core.tryon.networks import Composition, Networks, People
 from vtcli.core.warping import Warp
@@ -166,8 +167,8 @@ class TryOn:
             return TryOnResult(Image.fromarray(picture), finished.region, seen, garment, warp, made, finished)
         finished = finish(seen.window, seen.probabilities, seen.people, garment, warp, made)
         result, region = photo.copy(), np.zeros(photo.shape[:2], bool)
-        _paste(result, finished.picture, seen.frame)
-        _paste(region, finished.region, seen.frame)
+        seen.frame.paste(result, finished.picture)
+        seen.frame.paste(region, finished.region)
         return TryOnResult(Image.fromarray(result), region, seen, garment, warp, made, finished)
 
     def warp(
@@ -183,8 +184,12 @@ class TryOn:
         colours, alpha = warp_full(garment, warp.theta, seen.window.shape[:2])  # type: ignore[arg-type]
         warped = np.dstack([np.clip(colours + 0.5, 0, 255), alpha * 255.0 + 0.5]).astype(np.uint8)
         canvas = np.zeros((*photo.shape[:2], 4), np.uint8)
-        _paste(canvas, warped, seen.frame)
+        seen.frame.paste(canvas, warped)
         return WarpResult(Image.fromarray(canvas), seen, garment, warp, warped)
+
+    def people(self, photo: np.ndarray) -> list[Person]:
+        """Everybody in `photo` (H, W, 3) uint8, the largest first."""
+        return find_people(self.annotator, photo)
 
     def look(
         self,
@@ -239,13 +244,12 @@ class TryOn:
         full = whole(photo)
         if keypoints is not None and parse is not None:
             return viton_frame(_marked(full.points_in(keypoints)), full)
-        labels = self.annotator(self._tensor(full.photo(photo))).parse[0].cpu().numpy()
-        found = people(labels)
+        found = self.people(photo)
         if not found:
             if force:
                 return full
             raise NobodyFound("no person found in the photo; --force goes on with the whole picture")
-        rough = first_frame(labels, found[0], full)
+        rough = first_frame(found[0].parse, found[0].inside, found[0].look)
         joints = self.annotator(self._tensor(rough.photo(photo))).keypoints[0].cpu().numpy()
         if keypoints is not None:
             joints = _marked(rough.points_in(keypoints))
@@ -291,15 +295,6 @@ def _rgb(image: Image.Image) -> np.ndarray:
 
 def _has_alpha(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-
-
-def _paste(whole_array: np.ndarray, window: np.ndarray, frame: Frame) -> None:
-    height, width = whole_array.shape[:2]
-    top, left = max(frame.top, 0), max(frame.left, 0)
-    bottom, right = min(frame.top + frame.height, height), min(frame.left + frame.width, width)
-    whole_array[top:bottom, left:right] = window[
-        top - frame.top : bottom - frame.top, left - frame.left : right - frame.left
-    ]
 
 
 def _picture(x: Tensor) -> np.ndarray:
