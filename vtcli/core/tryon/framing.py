@@ -121,25 +121,53 @@ def whole(rgb: np.ndarray) -> Frame:
 
 
 def people(parse: np.ndarray) -> list[Box]:
-    """Boxes (left, top, right, bottom) of the people in a parse map (H, W), the largest first.
+    """Boxes of the people in a parse map (H, W), the largest first; one without a head counts for less.
 
-    Parts that nearly touch belong together; a person must show a face, hair or skin, and be no speck.
+    Parts that nearly touch belong together, and so do a head and the body right below it: VITON's maps call the
+    neck background. A person must show a face, hair or skin, and be no speck.
     """
     person = (parse > 0).astype(np.uint8)
     near = max(3, min(parse.shape) // 40) | 1
-    _, islands, stats, _ = cv2.connectedComponentsWithStats(
+    count, islands, stats, _ = cv2.connectedComponentsWithStats(
         cv2.dilate(person, np.ones((near, near), np.uint8))
     )
-    living = np.isin(parse, (*L.SKIN_LABELS, L.HAIR))
-    found = []
-    for island in range(1, len(stats)):
-        inside = (islands == island) & (person > 0)
-        area = int(inside.sum())
-        if area < LEAST_PERSON * parse.size or not (inside & living).any():
+    sizes = {
+        kind: np.bincount(islands[mask], minlength=count)
+        for kind, mask in (
+            ("all", person > 0),
+            ("head", np.isin(parse, L.HEAD_LABELS)),
+            ("living", np.isin(parse, (*L.SKIN_LABELS, L.HAIR))),
+        )
+    }
+    belongs = np.arange(count)
+    for head in range(1, count):
+        if sizes["head"][head] < 0.7 * sizes["all"][head] or sizes["all"][head] < 6:
             continue
+        bodies = [b for b in range(1, count) if b != head and _right_below(stats[head], stats[b])]
+        bodies = [b for b in bodies if sizes["head"][b] < 0.3 * sizes["head"][head]]
+        if bodies:
+            belongs[head] = max(bodies, key=lambda b: sizes["all"][b])
+    found = []
+    for island in range(1, count):
+        members = np.nonzero(belongs == island)[0]
+        area = int(sizes["all"][members].sum())
+        if belongs[island] != island or area < LEAST_PERSON * parse.size or not sizes["living"][members].sum():
+            continue
+        inside = np.isin(islands, members) & (person > 0)
         rows, columns = np.nonzero(inside.any(1))[0], np.nonzero(inside.any(0))[0]
-        found.append((area, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)))
+        headless = sizes["head"][members].sum() < 0.01 * area and rows[0] > 0.02 * len(parse)
+        box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+        found.append((area * (0.3 if headless else 1.0), box))
     return [box for _, box in sorted(found, reverse=True)]
+
+
+def _right_below(head: np.ndarray, body: np.ndarray) -> bool:
+    """Whether a body (OpenCV's statistics of a component) hangs below a head, a neck's length apart at most."""
+    x, y, wide, tall = (int(v) for v in head[:4])
+    left, top, across = (int(v) for v in body[:3])
+    gap = top - (y + tall)
+    middle = x + wide / 2
+    return -0.5 * tall <= gap <= 0.9 * tall and left - 0.3 * wide <= middle <= left + across + 0.3 * wide
 
 
 def first_frame(parse: np.ndarray, box: Box, coarse: Frame) -> Frame:

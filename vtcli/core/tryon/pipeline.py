@@ -22,7 +22,7 @@ from vtcli.core.errors import VtcliError
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.tps import sample
 from vtcli.core.tryon import panel
-from vtcli.core.tryon.annotate import Annotator
+from vtcli.core.tryon.annotate import Annotator, settle_neck
 from vtcli.core.tryon.compose import Finished, finish, warp_full
 from vtcli.core.tryon.finding import Person, find_people
 from vtcli.core.tryon.framing import Frame, NobodyFound, first_frame, viton_frame, whole
@@ -203,11 +203,13 @@ class TryOn:
         picture = self._tensor(frame.photo(photo))
         annotation = self.annotator(picture)
         probabilities, joints = annotation.probabilities, annotation.keypoints
+        if keypoints is not None:
+            joints = torch.from_numpy(frame.points_in(keypoints)).to(self.device)[None]
         if parse is not None:
             labels = torch.from_numpy(frame.labels(parse)).to(self.device)[None].long()
             probabilities = F.one_hot(labels, L.LABELS).permute(0, 3, 1, 2).float()
-        if keypoints is not None:
-            joints = torch.from_numpy(frame.points_in(keypoints)).to(self.device)[None]
+        else:
+            probabilities = settle_neck(probabilities, joints)
         seen = Seen(
             frame,
             frame.cut(photo),
