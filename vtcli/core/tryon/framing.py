@@ -151,7 +151,11 @@ def people(parse: np.ndarray) -> list[Box]:
     for island in range(1, count):
         members = np.nonzero(belongs == island)[0]
         area = int(sizes["all"][members].sum())
-        if belongs[island] != island or area < LEAST_PERSON * parse.size or not sizes["living"][members].sum():
+        if (
+            belongs[island] != island
+            or area < LEAST_PERSON * parse.size
+            or not sizes["living"][members].sum()
+        ):
             continue
         inside = np.isin(islands, members) & (person > 0)
         rows, columns = np.nonzero(inside.any(1))[0], np.nonzero(inside.any(0))[0]
