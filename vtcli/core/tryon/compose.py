@@ -196,8 +196,8 @@ def _lower_body(window: np.ndarray, people: People) -> np.ndarray | None:
     size = window.shape[:2]
     moved = cv2.resize(source - own, size[::-1], interpolation=cv2.INTER_LINEAR) * (size[0] / height)
     grid = (np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), -1) + moved).astype(np.float32)
-    out: np.ndarray = cv2.remap(window, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return out.astype(np.float32)
+    out = cv2.remap(window, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(out, np.float32)
 
 
 def _enlarge(plane: np.ndarray, size: tuple[int, int], how: int = cv2.INTER_LINEAR) -> np.ndarray:

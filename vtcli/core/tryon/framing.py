@@ -106,6 +106,16 @@ class Frame:
         moved[keypoints[:, 2] <= 0] = 0
         return moved
 
+    def box_in(self, box: Box) -> tuple[float, float, float, float]:
+        """A box in photo pixels → the box in pixels of the 256×192 window, which it may leave."""
+        left, right = ((x - self.left) / self.scale for x in box[::2])
+        top, bottom = ((y - self.top) / self.scale for y in box[1::2])
+        return left, top, right, bottom
+
+    def lowest_row(self, photo_height: int) -> int:
+        """The last row of the 256×192 window that shows the photo, and not the repetition of its lower edge."""
+        return min(HEIGHT - 1, max(0, int((photo_height - self.top) / self.scale - 1)))
+
     def box_out(self, box: Box, photo: tuple[int, int]) -> Box:
         """A box in the 256×192 window → the box in photo pixels, within a photo of size (height, width)."""
         left, right = (min(max(round(x * self.scale + self.left), 0), photo[1]) for x in box[::2])
@@ -118,6 +128,34 @@ def whole(rgb: np.ndarray) -> Frame:
     height, width = rgb.shape[:2]
     unit = max(-(-height // 4), -(-width // 3))
     return Frame((width - 3 * unit) // 2, (height - 4 * unit) // 2, unit)
+
+
+def frame_of_box(box: Box, share: float = 0.85) -> Frame:
+    """A 3:4 window around a box of photo pixels, which fills `share` of it."""
+    left, top, right, bottom = box
+    height = max(bottom - top, (right - left) * HEIGHT / WIDTH) / share
+    return Frame.around(
+        (left + right) / 2 - 0.5 * height * WIDTH / HEIGHT, (top + bottom) / 2 - 0.5 * height, height
+    )
+
+
+def others(parse: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """Where a parse map (H, W) shows other people than the one in `box` (its pixels), (H, W) bool: islands that lie
+    mostly outside of her box. Nobody is another where nothing lies in the box."""
+    person = (parse > 0).astype(np.uint8)
+    count, islands, stats, _ = cv2.connectedComponentsWithStats(person)
+    height, width = parse.shape
+    margin = 0.08 * (box[2] - box[0])
+    inside = np.zeros_like(person)
+    left, right = (int(np.clip(x, 0, width)) for x in (box[0] - margin, box[2] + margin))
+    top, bottom = (int(np.clip(y, 0, height)) for y in (box[1] - margin, box[3] + margin))
+    inside[top:bottom, left:right] = 1
+    own = np.bincount(islands[(inside & person) > 0], minlength=count)
+    foreign = own < 0.5 * stats[:, cv2.CC_STAT_AREA]
+    foreign[0] = False
+    if foreign[1:].all():
+        foreign[:] = False
+    return np.asarray(foreign[islands])
 
 
 def people(parse: np.ndarray) -> list[Box]:
