@@ -179,8 +179,8 @@ def _background(window: np.ndarray, people: People, size: tuple[int, int]) -> np
 def _lower_body(window: np.ndarray, people: People) -> np.ndarray | None:
     """The window with the lower body carried on beyond its edge, (h, w, 3) float32: each pixel takes the colour of
     its mirror image in the nearest edge. None where hardly any lower body is seen."""
-    below = np.isin(people.parse[0].cpu().numpy(), LOWER).astype(np.uint8)
-    below = cv2.erode(below, np.ones((5, 5), np.uint8))
+    seen = np.isin(people.parse[0].cpu().numpy(), LOWER).astype(np.uint8)
+    below = np.asarray(cv2.erode(seen, np.ones((5, 5), np.uint8)))
     if below.sum() < 150:
         return None
     height, width = below.shape
