@@ -30,6 +30,8 @@ SHARPNESS = 20.0
 """Steepness of what is taken for clothes around a probability of one half."""
 STIFFNESS = 0.005
 """Weight of the change's bending beside the mean squared difference of the masks."""
+LEAST_WEIGHT = 0.2
+"""Where hair is expected the garment may go on behind it."""
 DAMPING = 1e-4
 UNFOLDED = 0.02
 """The least determinant of the grid's Jacobian inside the garment."""
@@ -45,23 +47,25 @@ def align(theta: Tensor, mask: Tensor, expected_parse: Tensor) -> Tensor:
         clothes = expected_parse.float()[:, list(L.TOP_LABELS)].sum(1, keepdim=True)
         clothes = F.interpolate(clothes, size=SIZE, mode="area")
         target = torch.sigmoid((clothes - 0.5) * SHARPNESS)
+        hair = F.interpolate(expected_parse.float()[:, L.HAIR, None], size=SIZE, mode="area")
+        weight = (1.0 - hair).clamp_min(LEAST_WEIGHT).flatten(1)
         moved = start
         for radius, steps in LEVELS:
             picture, wanted = _with_gradient(_blur(garment, radius)), _blur(target, radius).flatten(1)
             for _ in range(steps):
-                moved = _step(moved, start, picture, wanted)
+                moved = _step(moved, start, picture, wanted, weight)
         # The probabilities of a garment that is not there give no direction.
         seen = clothes.sum((1, 2, 3)) > 0.01 * clothes[0].numel()
         return _unfolded(start, torch.where(seen[:, None], moved, start), garment)
 
 
-def _step(theta: Tensor, start: Tensor, picture: Tensor, wanted: Tensor) -> Tensor:
-    """One Gauss-Newton step on the squared difference of warped mask and `wanted` (B, h * w)."""
+def _step(theta: Tensor, start: Tensor, picture: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """One Gauss-Newton step on the squared difference of warped mask and `wanted`, `weight`ed (B, h * w)."""
     basis = spline_weights(SIZE, theta.device)
     bending = second_difference_matrix(theta.device)
     warped = sample(picture, tps_grid(theta, SIZE), 0.0).flatten(2)
-    scale = wanted.shape[1] ** -0.5
-    slopes = torch.cat([warped[:, 1:2] * basis, warped[:, 2:3] * basis], dim=1) * scale
+    scale = weight * wanted.shape[1] ** -0.5
+    slopes = torch.cat([warped[:, 1:2] * basis, warped[:, 2:3] * basis], dim=1) * scale[:, None]
     rest = (warped[:, 0] - wanted) * scale
     curvature = (
         slopes @ slopes.mT + STIFFNESS * bending + DAMPING * torch.eye(2 * POINTS, device=theta.device)
