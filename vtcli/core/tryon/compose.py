@@ -7,6 +7,7 @@ the region follows from the photo's parse and from M_exp:
 - a top is expected: the try-on, I_warp where M_cm says so and I_rp elsewhere; but background gives way only to the
   warped garment itself, not to a drawing of it;
 - a dress before, lower body expected: the photo stays, as the skirt below the new top;
+- the inside of the garment's back collar shows nothing on a person: the photo stays there, or skin is drawn;
 - a top before, none expected: background is filled in from the photo around the person, lower body from the lower
   body that is seen, skin from I_rp, matched to the photo's own.
 
@@ -35,6 +36,8 @@ FEATHER = 2.0
 """Width of the region's soft edge, inside of it, in pixels at 256×192."""
 FRINGE = 2.0
 """How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
+UP = 12
+"""Half of how far above the back collar's inside the throat may reach, in pixels at 256×192."""
 REACH = 3.0
 """How far the warped garment may be stretched to where a top is expected, in pixels at 256×192."""
 
@@ -88,9 +91,12 @@ def finish(
     scene = _steep(by_photo(before[L.BACKGROUND] * behind), scale)
     has = _steep(by_garment(after[list(CLOTHES)].sum(0)), scale)
 
+    inside = _steep(_enlarge(_opening(garment, warp), size), scale)
+
     near = _grown(alpha, REACH * scale)
     has = has * (1.0 - scene * (1.0 - alpha))
     has = np.maximum(has, np.minimum(had, near) * _grown((has > 0.5).astype(np.float32), REACH * scale))
+    has = has * (1.0 - inside)
     gone = _grown(had * (1.0 - has), FRINGE * scale) * (1.0 - has)
     changes = np.maximum(has, gone)
 
@@ -108,6 +114,10 @@ def finish(
             below = _lower_body(window, people)
             if below is not None:
                 _lay(picture, below, to_lower)
+        to_throat = gone * inside
+        throat = _throat(people, before, size) if to_throat.max() > 0.05 else None
+        if throat is not None:
+            _lay(picture, throat, to_throat)
     shown = _enlarge(_plane(made.composition_mask), size, cv2.INTER_CUBIC) * np.minimum(near, has)
     _lay(picture, _solid(colours, alpha, scale), np.clip(shown, 0, 1))
     weight = (soft * changes)[..., None]
@@ -174,6 +184,40 @@ def _background(window: np.ndarray, people: People, size: tuple[int, int]) -> np
         return cv2.resize(small, (size[1], size[0])).astype(np.float32)
     filled = cv2.inpaint(small, hole, 5, cv2.INPAINT_TELEA)
     return cv2.resize(filled, (size[1], size[0]), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+
+
+def _opening(garment: Garment, warp: Warp) -> np.ndarray:
+    """Where the garment's neckline is open, (256, 192) in [0, 1]: the inside of the back collar, and what lies
+    right above it and is not covered by the garment."""
+    collar = _plane(sample(garment.inside, warp.grid.cpu(), 0.0))
+    if collar.max() < 0.5:
+        return np.zeros_like(collar)
+    above = cv2.dilate(collar, np.ones((2 * UP + 1, 1), np.uint8), anchor=(0, 0))
+    out: np.ndarray = np.maximum(collar, above * (1.0 - _plane(warp.mask)))
+    return out
+
+
+def _throat(people: People, before: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+    """Skin of the photo's colour everywhere, (h, w, 3) float32: the neck's where enough of it is seen, else the lower
+    face's, else the arms'; None without any."""
+    photo = (people.image[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
+    neck = neck_region(people.parse, people.keypoints)[0].cpu().numpy() & (before[L.BACKGROUND] > 0.5)
+    face = before[L.FACE] > 0.8
+    rows = np.nonzero(face.any(1))[0]
+    if len(rows):
+        face[: (rows[0] + rows[-1]) // 2] = False
+    arms = before[list(L.ARM_LABELS)].sum(0) > 0.8
+    masks = [
+        cv2.erode(m.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
+        for m in (neck, face, arms)
+    ]
+    skin = next((m for m in masks if m.sum() >= 40), None)
+    if skin is None:
+        return None
+    weight = cv2.GaussianBlur(skin, (0, 0), 8.0)[..., None]
+    mean = (photo * skin[..., None]).sum((0, 1)) / skin.sum()
+    near = (cv2.GaussianBlur(photo * skin[..., None], (0, 0), 8.0) + 1e-3 * mean) / (weight + 1e-3)
+    return _enlarge(near, size)
 
 
 def _lower_body(window: np.ndarray, people: People) -> np.ndarray | None:
