@@ -142,7 +142,7 @@ def test_samples_do_not_depend_on_the_ranks(
 
 def test_torchrun_speaks_once_and_writes_once(store: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "-m", "vtcli",
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "vtcli",
         "train", "gmm", "--data", store, "--out", tmp_path, "--steps", 2, "--batch-size", 4, "--val", 2,
         "--device", "cpu",
     ]  # fmt: skip

@@ -22,6 +22,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vtcli.core.errors import UsageProblem, VtcliError
 
+MEETING = timedelta(minutes=10)
+"""How long a rank waits at the start where the launcher says that they meet."""
 PATIENCE = timedelta(hours=24)
 """How long a rank waits for the others: one may have a far slower share. A dead one is noticed at once."""
 
@@ -47,7 +49,8 @@ def joined() -> Iterator[None]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
-        dist.init_process_group(backend, rank=number, world_size=count, timeout=PATIENCE)
+        store, number, count = next(dist.rendezvous("env://", timeout=MEETING))
+        dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=PATIENCE)
         yield
     except (dist.DistError, RuntimeError) as problem:
         if isinstance(problem, dist.DistError) or _is_of_the_group(problem):

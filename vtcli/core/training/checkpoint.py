@@ -88,5 +88,5 @@ def _check_state(state: Any) -> None:
         value = state.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
             raise ValueError(f"its state's {key} is {value!r}")
-    if not isinstance(state["step"], int) or not isinstance(state["skipped"], int):
+    if not all(isinstance(state.get(key, 0), int) for key in ("step", "skipped", "validated")):
         raise ValueError("its state's counts are not whole numbers")

@@ -111,7 +111,8 @@ def _train(
     state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": None, "skipped": 0, "validated": 0}
     last = folder / "last.safetensors"
     if resume:
-        state.update(load_checkpoint(last, modules, optimizers)["state"])
+        loaded = load_checkpoint(last, modules, optimizers)["state"]
+        state.update({"validated": loaded["step"], **loaded})
     elif last.exists():
         raise VtcliError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
     joint = distributed.data_parallel(network, device)
@@ -122,7 +123,7 @@ def _train(
     first = distributed.is_first()
     if first:
         sweep(folder)
-    log = _Log(folder, state["step"]) if first else None
+    log = _Log(folder, state["step"], state["validated"]) if first else None
     clock = time.monotonic() - state["seconds"]
     saved_at = time.monotonic()
     running: dict[str, float] = {}
@@ -336,11 +337,11 @@ def _stop_signals() -> Iterator[threading.Event]:
 
 class _Log:
     """`log.jsonl`, and TensorBoard beside it where it is installed. Of a run that goes on from `step`, lines of
-    later steps, and one cut short, are taken out: those steps are made again."""
+    later steps and validations, and one cut short, are taken out: they are made again."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, validated: int) -> None:
         self._path = folder / "log.jsonl"
-        self._keep(step)
+        self._keep(step, validated)
         try:
             self._file = self._path.open("a", encoding="utf-8")
         except OSError as problem:
@@ -351,11 +352,15 @@ class _Log:
 
             self._board = SummaryWriter(str(folder), max_queue=100, purge_step=step or None)  # type: ignore[no-untyped-call]
 
-    def _keep(self, step: int) -> None:
+    def _keep(self, step: int, validated: int) -> None:
         if not self._path.is_file():
             return
         lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
-        kept = [line for line in lines if _step_of(line) <= step]
+        kept = []
+        for line in lines:
+            group, made = _group_and_step(line)
+            if made <= (validated if group == "validation" else step):
+                kept.append(line)
         if kept != lines:
             text = "".join(f"{line}\n" for line in kept)
             write_atomically(self._path, lambda stream: stream.write(text.encode()))
@@ -387,8 +392,9 @@ class _Log:
                 self._board.close()
 
 
-def _step_of(line: str) -> float:
+def _group_and_step(line: str) -> tuple[str, float]:
     try:
-        return float(json.loads(line)["step"])
+        value = json.loads(line)
+        return str(value["group"]), float(value["step"])
     except (ValueError, TypeError, KeyError):
-        return math.inf
+        return "", math.inf
