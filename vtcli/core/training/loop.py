@@ -138,7 +138,7 @@ def _train(
         return {
             **stage.facts(), "steps": state["step"], "samples": state["step"] * stage.batch_size,
             "seconds": round(state["seconds"]), "device": str(device), "seed": options.seed,
-            "options": options.to_json(),
+            "options": options.to_json(names_only=True),
         }  # fmt: skip
 
     def save() -> None:

@@ -13,6 +13,7 @@ from vtcli.core import distributed
 from vtcli.core.data import labels as L
 from vtcli.core.errors import VtcliError
 from vtcli.core.models.lite0 import Lite0Features
+from vtcli.core.models.tps import jacobian
 
 
 def label_weights(skin: float, background: float) -> Tensor:
@@ -32,6 +33,18 @@ def expected_parse_loss(logits: Tensor, parse: Tensor, weights: Tensor) -> tuple
     total = F.cross_entropy(logits.float(), target, weights, ignore_index=L.IGNORE, reduction="sum")
     weight = distributed.mean_tensor((weights[torch.where(known, target, 0)] * known).sum())
     return total / weight, (logits.argmax(1) == target).float().mean()
+
+
+def soft_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of soft masks (B, 1, h, w) in [0, 1], per sample (B,)."""
+    both = (a * b).sum((1, 2, 3))
+    return both / (a.sum((1, 2, 3)) + b.sum((1, 2, 3)) - both).clamp_min(1.0)
+
+
+def folding(grid: Tensor, mask: Tensor, least: float) -> Tensor:
+    """How far the determinant of the grid's Jacobian falls below `least` inside `mask` (B, 1, h, w), per sample
+    (B,): near zero a fold is about to happen."""
+    return (F.relu(least - jacobian(grid)) * mask[:, 0, 1:, 1:].detach()).mean((1, 2))
 
 
 def structure(a: Tensor, b: Tensor, window: int = 7) -> Tensor:

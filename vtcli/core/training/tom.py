@@ -35,7 +35,7 @@ from vtcli.core.weights import stage_file
 
 MASK_WEIGHT = 0.3
 SQUARED_WEIGHT = 0.5
-STRUCTURE_WEIGHT = 0.2
+STRUCTURE_WEIGHT = 0.35
 """Weights of squared differences and of one minus SSIM, which CP-VTON's recipe (`paper`) does without."""
 ADVERSARY_FROM = 0.7
 """The share of the run after which the discriminator takes part."""
