@@ -406,7 +406,8 @@ class Walk:
         entries = PreparedStore.open(self.bench.store, "test").manifest.entries
         corpus = pair_lists(entries[0].name, entries[0].cloth, entries[1].name)
         files = _write(self.folder / "lists", corpus)
-        for command in ("tryon", "warp", "prepare"):
+        folders = SAMPLES / "test" / "image", SAMPLES / "test" / "cloth"
+        for command in ("tryon", "tryon of photos", "warp", "prepare"):
             tally = self.tally(f"bad files, pairs lists, {command}")
             for name, path in files.items():
                 if command == "prepare":
@@ -419,6 +420,12 @@ class Walk:
                         "prepare", data, "--out", self.out / "store", "--jobs", 1, "--size", "64x48",
                     ]  # fmt: skip
                     result = self.out / "store" / "test" / "manifest.json"
+                elif command == "tryon of photos":
+                    arguments = [
+                        "tryon", "--pairs", path, "--people", folders[0], "--cloths", folders[1], "-o", self.out / "results",
+                        "--weights", self.bench.weights, "--device", "cpu",
+                    ]  # fmt: skip
+                    result = self.out / "results" / "sheet.jpg"
                 else:
                     arguments = [
                         command, "--data", self.bench.store, "--pairs", path, "-o", self.out / "results", "--weights",

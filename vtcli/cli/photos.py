@@ -97,15 +97,15 @@ def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:
 def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, chosen: dict[str, Any]) -> None:
     """Several try-ons with the weights loaded once: a picture each, and a contact sheet. VtcliError at the end when
     some could not be made."""
+    from vtcli.core.locks import hold
     from vtcli.core.tryon.many import Sheet, run_many
     from vtcli.core.tryon.pipeline import TryOn
 
     engine = TryOn.load(weights, device)
     if out.exists() and not out.is_dir():
         raise UsageProblem(f"{out}: is a file; name a folder")
-    out.mkdir(parents=True, exist_ok=True)
     sheet, pages, failed = Sheet(), 0, 0
-    with console.progress("tryon", len(jobs), "pictures") as advance:
+    with hold(out, "vtcli tryon"), console.progress("tryon", len(jobs), "pictures") as advance:
         for number, done in enumerate(run_many(engine, jobs, **chosen), 1):
             file = out / f"{done.job.name}.png"
             if done.result is None:

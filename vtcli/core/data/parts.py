@@ -128,7 +128,7 @@ class Parts:
 
     def _map(self, start: int, field: str) -> np.ndarray:
         try:
-            array: np.ndarray = np.load(self._file(start, field), mmap_mode="r", allow_pickle=False)
+            array: np.ndarray = np.lib.format.open_memmap(self._file(start, field), mode="r")
         except Exception as problem:  # a header that lies makes NumPy stumble in many ways
             raise VtcliError(f"{self._file(start, field)}: cannot be read ({problem})") from problem
         return array

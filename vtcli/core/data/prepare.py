@@ -453,7 +453,7 @@ class _SplitMaker:
     def _whole(self, field: str, number: int, count: int) -> bool:
         try:
             path = shard_file(self.folder, field, number)
-            array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: np.ndarray = np.lib.format.open_memmap(path, mode="r")
         except Exception:  # a header that lies makes NumPy stumble in many ways
             return False
         expected = (count, *field_shape(field, self.options.size))

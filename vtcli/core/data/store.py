@@ -235,7 +235,7 @@ class PreparedStore:
 def _map(root: Path, name: str, number: int, count: int, size: tuple[int, int]) -> np.ndarray:
     path = shard_file(root, name, number)
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.ndarray = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise VtcliError(f"{path}: shard is missing; run `vtcli prepare` again") from None
     except Exception as problem:  # a header that lies makes NumPy stumble in many ways
