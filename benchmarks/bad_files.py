@@ -204,7 +204,7 @@ def lying_safetensors(whole: bytes) -> Corpus:
         text = json.dumps(copy).encode()
         return struct.pack("<Q", len(text)) + text + body
 
-    first = next(k for k in header if k != "__metadata__")
+    first = next(k for k, v in header.items() if v.get("dtype") == "F16")
 
     def put(**what: Any) -> Callable[[dict[str, Any]], object]:
         return lambda h: h[first].update(what)
