@@ -1,4 +1,4 @@
-"""The scripts that kill, fill and corrupt, in short: every command once or twice, and some of the bad files."""
+"""The scripts that kill, fill and corrupt, in short: a kill, a small disk, and some of the bad files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "hold_up.py"
 
 def test_killed_filled_and_corrupted_it_loses_nothing(tmp_path: Path) -> None:
     told = tmp_path / "held.json"
+    short = ["--kills", "1", "--disks", "1", "--every", "30", "--commands", "prepare", "train", "tryon"]
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--work", tmp_path, "--kills", "2", "--disks", "1", "--every", "20", "--json", told],
+        [sys.executable, SCRIPT, "--work", tmp_path, "--json", told, *short],
         capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     tallies = {tally["what"]: tally for tally in json.loads(told.read_text())}
     assert not any(tally["lost"] for tally in tallies.values())
-    for command in ("prepare", "train", "tryon", "score"):
-        assert tallies[f"kill -9, {command}"]["tried"] == 2
-    assert tallies["SIGTERM, train"]["tried"] >= 1
-    assert (
-        sum(t["tried"] for what, t in tallies.items() if what.startswith(("bad", "planted", "lying"))) >= 15
-    )
+    for command in ("prepare", "train", "tryon"):
+        assert tallies[f"kill -9, {command}"]["tried"] == 1
+    bad = [tally for what, tally in tallies.items() if what.startswith(("bad", "planted", "lying"))]
+    assert sum(tally["tried"] for tally in bad) >= 10
