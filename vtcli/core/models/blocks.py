@@ -22,7 +22,11 @@ class InstanceNorm(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or not x.is_contiguous(memory_format=torch.channels_last) or x.shape[1] < 16:
+        if (
+            x.device.type != "cpu"
+            or not x.is_contiguous(memory_format=torch.channels_last)
+            or x.shape[1] < 16
+        ):
             return F.instance_norm(x)
         parts = [F.batch_norm(picture, None, None, training=True) for picture in x.split(1)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)

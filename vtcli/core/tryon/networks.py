@@ -116,7 +116,9 @@ class Networks:
             raise RuntimeError("loaded for warps only")
         made: Representation = represent(people.image, people.parse, people.keypoints, keep, people.size)
         with runtime.autocast(self.device, self.amp):
-            out = self.tom(channels_last(made.channels), warp.cloth, warp.mask, parse=parse or keep == "outside")
+            out = self.tom(
+                channels_last(made.channels), warp.cloth, warp.mask, parse=parse or keep == "outside"
+            )
         expected = None
         if out.expected_parse is not None:
             logits = F.interpolate(out.expected_parse, size=people.size, mode="bilinear", align_corners=False)
