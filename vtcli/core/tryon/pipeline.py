@@ -197,7 +197,7 @@ class TryOn:
         if keep == "head":
             size = seen.window.shape[:2]
             picture = _picture(F.interpolate(made.result, size=size, mode="bicubic", align_corners=False))
-            finished = Finished(picture, np.ones(size, bool), _rgba(garment, warp, size))
+            finished = Finished(picture, np.ones(size, bool))
             return TryOnResult(Image.fromarray(picture), finished.region, seen, garment, warp, made, finished)
         finished = finish(seen.window, seen.probabilities, seen.people, garment, warp, made)
         result, region = seen.photo.copy(), np.zeros(seen.photo.shape[:2], bool)
