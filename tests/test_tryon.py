@@ -189,7 +189,12 @@ def test_warp_command_writes_alpha(vtcli: Run, tmp_path: Path) -> None:
         (("person.jpg", "cloth.jpg", "-o", "o.png", "--keep", "feet"), "feet"),
         (("person.jpg", "cloth.jpg", "-o", "o.png", "--device", "cuda:9"), "present: cpu"),
         (("person.jpg", "cloth.jpg", "-o", "o.png", "--weights", "nowhere"), "nowhere"),
-        (("person.jpg", "cloth.jpg", "-o", "o.png", "--parse", "test/image-parse/{first}.png"), "size"),
+        (("cloth.jpg", "cloth.jpg", "-o", "o.png", "--parse", "test/image-parse/{first}.png"), "proportions"),
+        (("person.jpg", "cloth.jpg", "-o", "o.png", "--box", "1,2,3"), "four whole numbers"),
+        (("person.jpg", "cloth.jpg", "-o", "o.png", "--box", "0,0,9000,10"), "within the photo"),
+        (("person.jpg", "cloth.jpg", "cloth.jpg", "-o", "o.png"), "need a folder"),
+        (("person.jpg", "cloth.jpg", "-o", "o.png", "--person", "2"), "1 found"),
+        (("--people", "test/image", "-o", "o.png"), "go together"),
     ],
 )
 def test_one_line_for_a_bad_call(

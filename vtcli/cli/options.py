@@ -19,6 +19,15 @@ class Labels(StrEnum):
 
 Person = Annotated[Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")]
 Cloth = Annotated[Path | None, typer.Argument(help="Shop photo of a top on a plain background.")]
+Cloths = Annotated[
+    list[Path] | None, typer.Argument(help="Shop photos of tops on a plain background.", metavar="CLOTH...")
+]
+Which = Annotated[
+    int, typer.Option("--person", min=1, help="Which of several people, counted from the largest.")
+]
+Box = Annotated[
+    str | None, typer.Option(metavar="X,Y,W,H", help="Where the person is, in pixels of the photo.")
+]
 ClothMask = Annotated[Path | None, typer.Option(help="Mask of the garment (white on black).")]
 Parse = Annotated[Path | None, typer.Option(help="Parse map of the person's photo (PNG of labels).")]
 Pose = Annotated[Path | None, typer.Option(help="OpenPose JSON of the person's photo.")]

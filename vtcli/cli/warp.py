@@ -9,6 +9,7 @@ import typer
 
 from vtcli.cli import console, photos
 from vtcli.cli.options import (
+    Box,
     Cloth,
     ClothMask,
     Device,
@@ -22,6 +23,7 @@ from vtcli.cli.options import (
     Quiet,
     Split,
     Weights,
+    Which,
 )
 
 
@@ -43,6 +45,8 @@ def warp(
         Path | None,
         typer.Option(help="Also save the contact sheet: the warp on a grid, the cloth pasted on the person."),
     ] = None,
+    which: Which = 1,
+    box: Box = None,
     force: Force = False,
     data: Annotated[Path | None, typer.Option(help="A prepared store: warp a whole split.")] = None,
     split: Split = "test",
@@ -78,8 +82,9 @@ def warp(
     assert person is not None and cloth is not None
     photo, garment = open_rgb(person), open_rgba(cloth)
     given = photos.read_annotations(cloth_mask, parse, pose, labels.value)
-    photos.check_size(given["parse"], photo, parse)
-    result = TryOn.load(weights, device, tom=False).warp(photo, garment, force=force, **given)
+    given["parse"] = photos.fit_parse(given["parse"], photo, parse)
+    choice = photos.choose(which, box)
+    result = TryOn.load(weights, device, tom=False).warp(photo, garment, force=force, choice=choice, **given)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")
     if panel is not None:

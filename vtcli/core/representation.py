@@ -73,6 +73,12 @@ def represent(
     return Representation(channels, part)
 
 
+def mirror_representation(channels: Tensor) -> Tensor:
+    """I_p (B, 22, h, w) of the mirrored person."""
+    shape, kept, pose = channels.flip(3).split([1, 3, L.JOINTS], dim=1)
+    return torch.cat([shape, kept, pose[:, L.FLIP_JOINTS.tolist()]], dim=1)
+
+
 def body_shape(parse: Tensor, size: tuple[int, int]) -> Tensor:
     """The person's silhouette, blurred by way of a 16 times smaller grid: (B, 1, *size) in [-1, 1]."""
     person = (parse > 0)[:, None].float()

@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from vtcli.core.errors import VtcliError
-from vtcli.core.files import read_json, write_atomically, write_json
+from vtcli.core.files import is_plain_name, read_json, write_atomically, write_json
 
 FORMAT = "vtcli-prepared"
 VERSION = 1
@@ -117,6 +117,11 @@ class Manifest:
                 )
                 for e in value["entries"]
             ]  # fmt: skip
+            for entry in entries:
+                if not (is_plain_name(entry.name) and is_plain_name(entry.cloth)):
+                    raise ValueError(f"{entry.name!r}, {entry.cloth!r}: not the names of files")
+            if len({entry.name for entry in entries}) < len(entries):
+                raise ValueError("the same name twice")
             unpaired = [(str(person), str(cloth)) for person, cloth in value.get("unpaired", ())]
             if min(height, width, shard_size) < 1 or not entries:
                 raise ValueError("empty")
@@ -124,7 +129,7 @@ class Manifest:
                 str(value["split"]), (height, width), entries, unpaired, str(value.get("layout", "")),
                 {str(k): str(v) for k, v in value.get("derived_by", {}).items()}, shard_size,
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
             raise VtcliError(
                 f"{source}: broken manifest ({problem!r}); run `vtcli prepare` again"
             ) from problem
@@ -139,10 +144,19 @@ def write_shard(root: Path, number: int, arrays: Mapping[str, np.ndarray]) -> No
     """Write one shard: `arrays` holds every field of FIELDS, stacked over the shard's pairs."""
     for name in FIELDS:
         array = np.ascontiguousarray(arrays[name], dtype=field_dtype(name))
-        write_atomically(
-            shard_file(root, name, number),
-            lambda stream, array=array: np.save(stream, array, allow_pickle=False),  # type: ignore[misc]
-        )
+        save_array(shard_file(root, name, number), array)
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write a `.npy` file, whole or not at all; VtcliError as of `write_atomically`."""
+    write_atomically(path, lambda stream: np.save(_Stream(stream), array, allow_pickle=False))
+
+
+class _Stream:
+    """A file that NumPy does not take for one: its own way of writing to files does not say why it failed."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.write = stream.write
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
@@ -257,10 +271,10 @@ def _fill(file: FileIO, shard: _Shard, row: int, out: np.ndarray) -> None:
 def _check(root: Path, name: str, number: int, count: int, size: tuple[int, int]) -> _Shard:
     path = shard_file(root, name, number)
     try:
-        array: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise VtcliError(f"{path}: shard is missing; run `vtcli prepare` again") from None
-    except (OSError, ValueError, EOFError) as problem:
+    except Exception as problem:  # a header that lies makes NumPy stumble in many ways
         raise VtcliError(f"{path}: broken shard ({problem}); run `vtcli prepare --force`") from problem
     expected = (count, *field_shape(name, size))
     if array.shape != expected or array.dtype != field_dtype(name) or not array.flags.c_contiguous:

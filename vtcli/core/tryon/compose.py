@@ -1,10 +1,18 @@
 """From the networks' 256×192 to the photo's own resolution, touching nothing that a change of top does not.
 
-θ knows no resolution: the garment is sampled from its own photo at the window's size. Masks are enlarged with
-the photo as a guide (He et al., "Guided Image Filtering", ECCV 2010), so that they end where the photo's edges
-are. M_exp decides what becomes of each pixel of the region: where photo and M_exp agree on skin, background or
-lower body the photo stays; where the old garment gave way to background, the background is filled in from the
-photo; all else is the try-on.
+θ knows no resolution: the garment is sampled from its own photo at the window's size. What becomes of a pixel of
+the region follows from the photo's parse and from M_exp:
+
+- no top before, none expected: the photo stays. Arms, trousers and background are where they were;
+- a top is expected: the try-on, I_warp where M_cm says so and I_rp elsewhere; but background gives way only to the
+  warped garment itself, not to a drawing of it;
+- a dress before, lower body expected: the photo stays, as the skirt below the new top;
+- the inside of the garment's back collar shows nothing on a person: the photo stays there, or skin is drawn;
+- a top before, none expected: background is filled in from the photo around the person, lower body from the lower
+  body that is seen, skin from I_rp, matched to the photo's own.
+
+Edges of the old garment are looked for in the photo, edges of the new one in the warped garment (guided filter: He
+and Sun, "Fast Guided Filter", 2015).
 """
 
 from __future__ import annotations
@@ -20,38 +28,63 @@ from vtcli.core.data import labels as L
 from vtcli.core.models.tps import sample, tps_grid
 from vtcli.core.representation import neck_region
 from vtcli.core.tryon.garment import Garment
-from vtcli.core.tryon.networks import Composition, People
+from vtcli.core.tryon.networks import CLOTHES, Composition, People
 from vtcli.core.warping import Warp
 
-_CLOTHES = (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF)
-_KEEPABLE = [i for i in range(L.LABELS) if i not in _CLOTHES]
+LOWER = (L.PANTS, L.SKIRT, L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE)
 FEATHER = 2.0
 """Width of the region's soft edge, inside of it, in pixels at 256×192."""
+FRINGE = 2.0
+"""How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
+UP = 12
+"""Half of how far above the back collar's inside the throat may reach, in pixels at 256×192."""
+WORK, BAND = 1400, 512
+"""Rows at which masks are made at most; rows of the full-size picture that are made at a time."""
+REACH = 3.0
+"""How far the warped garment may be stretched to where a top is expected, in pixels at 256×192."""
 
 
 @dataclass
 class Finished:
     """`picture` (h, w, 3) uint8, the window at the photo's resolution; `region` (h, w) bool: outside of it the
-    picture is the photo, bit for bit; `warped` (h, w, 4) uint8: the warped garment with alpha."""
+    picture is the photo, bit for bit."""
 
     picture: np.ndarray
     region: np.ndarray
-    warped: np.ndarray
+
+
+class FullWarp:
+    """The garment warped at `size`, in bands of rows, so that large photos need little memory.
+
+    The spline is smooth: its grid is found at 257×193 and enlarged. The canvas is first reduced, antialiased, to
+    about the output's resolution.
+    """
+
+    def __init__(self, garment: Garment, theta: Tensor, size: tuple[int, int]) -> None:
+        self.size = size
+        height = garment.canvas.shape[2]
+        target = size if size[0] < height else (height, garment.canvas.shape[3])
+        canvas, mask = garment.at(target)
+        rgba = torch.cat([(canvas[0] + 1.0) * 127.5, mask[0] * 255.0]).clamp(0, 255) + 0.5
+        self.canvas = np.ascontiguousarray(rgba.permute(1, 2, 0).to(torch.uint8).numpy())
+        grid = tps_grid(theta.detach().cpu(), (257, 193))[0].numpy()
+        self.grid = (grid + 1.0) * 0.5 * np.array([target[1] - 1, target[0] - 1], np.float32)
+
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Colours on white (n, w, 3) float32 in [0, 255] and alpha (n, w) in [0, 1] of the rows from `start`."""
+        down = np.arange(start, stop) * (256.0 / max(1, self.size[0] - 1))
+        across = np.arange(self.size[1]) * (192.0 / max(1, self.size[1] - 1))
+        grid = _between(_between(self.grid, down, 0), across, 1)
+        rgba = cv2.remap(
+            self.canvas, grid[..., 0], grid[..., 1], cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_CONSTANT, borderValue=(255, 255, 255, 0),
+        )  # fmt: skip
+        return rgba[..., :3].astype(np.float32), rgba[..., 3].astype(np.float32) / 255.0
 
 
 def warp_full(garment: Garment, theta: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The garment warped at `size`: colours (h, w, 3) float32 in [0, 255] and alpha (h, w) in [0, 1].
-
-    The canvas is first reduced, antialiased, to about the output's resolution.
-    """
-    height = garment.canvas.shape[2]
-    target = size if size[0] < height else (height, garment.canvas.shape[3])
-    canvas, mask = garment.at(target)
-    with torch.inference_mode():
-        grid = tps_grid(theta.cpu(), size)
-        colours = sample(canvas, grid, 1.0)[0].permute(1, 2, 0).numpy()
-        alpha = sample(mask, grid, 0.0)[0, 0].numpy()
-    return (colours + 1.0) * 127.5, alpha
+    """The garment warped at `size`: colours on white (h, w, 3) float32 in [0, 255] and alpha (h, w) in [0, 1]."""
+    return FullWarp(garment, theta, size).rows(0, size[0])
 
 
 def finish(
@@ -59,66 +92,153 @@ def finish(
 ) -> Finished:
     """Compose the window (h, w, 3) uint8 at its own resolution.
 
-    `probabilities` (1, 20, 256, 192): the photo's parse; the others are of one person at 256×192.
+    `probabilities` (1, 20, 256, 192): the photo's parse; the others are of one person at 256×192. Masks and fillings
+    are made at `WORK` rows at most; photo and garment meet at full size, band by band.
     """
-    size = window.shape[:2]
-    photo = window.astype(np.float32)
-    colours, alpha = warp_full(garment, warp.theta, size)  # type: ignore[arg-type]
-    expected = made.expected_parse if made.expected_parse is not None else probabilities
-    neck = neck_region(expected.argmax(1), people.keypoints) | neck_region(people.parse, people.keypoints)
-    stays, empties = _fates(probabilities.cpu(), expected.cpu(), neck.cpu())
-    guide = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
+    full = (window.shape[0], window.shape[1])
+    work = full if full[0] <= WORK else (WORK, round(WORK * full[1] / full[0]))
+    small = window if work == full else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
+    layers = _layers(small, probabilities, people, garment, warp, made)
+    region = _enlarge(_plane(made.region), full) > 0.5
+    picture = window.copy()
+    sharp = FullWarp(garment, warp.theta, full)
+    for start in range(0, full[0], BAND):
+        band = slice(start, min(start + BAND, full[0]))
+        if not region[band].any():
+            continue
+        drawn, solid, shown, weight = (_rows(plane, full, band) for plane in layers)
+        colours, alpha = sharp.rows(band.start, band.stop)
+        own = np.where((alpha > 0.6)[..., None], _own(colours, alpha), solid)
+        tryon = drawn + shown[..., None] * (own - drawn)
+        photo = window[band].astype(np.float32)
+        mixed = np.clip(photo + weight[..., None] * (tryon - photo) + 0.5, 0, 255).astype(np.uint8)
+        picture[band][region[band]] = mixed[region[band]]
+    return Finished(picture, region)
+
+
+def _layers(
+    window: np.ndarray, probabilities: Tensor, people: People, garment: Garment, warp: Warp, made: Composition
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What lies under the garment (h, w, 3), the garment's colours carried beyond its edge (h, w, 3), where the
+    garment shows (h, w), and where the photo gives way (h, w): float32, of the window's size."""
+    size = (window.shape[0], window.shape[1])
     scale = size[0] / made.region.shape[2]
-    stays, empties = (np.clip(_guided(guide, _enlarge(x, size), scale), 0, 1) for x in (stays, empties))
-    mask = np.clip(_enlarge(_plane(made.composition_mask), size, cv2.INTER_CUBIC), 0, 1) * np.clip(
-        alpha * 1.2, 0, 1
-    )
+    colours, alpha = warp_full(garment, warp.theta, size)
+    expected = made.expected_parse if made.expected_parse is not None else probabilities
+    before, after = probabilities[0].cpu().numpy(), expected[0].cpu().numpy()
+    necks = (neck_region(x, people.keypoints) for x in (expected.argmax(1), people.parse))
+    neck = torch.stack(list(necks)).any(0)[0].cpu().numpy()
+    behind = (~neck).astype(np.float32)  # background that is no neck
+
+    guide = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
+    by_photo, by_garment = _Guide(guide, scale), _Guide(alpha, scale)
+    worn = before[list(CLOTHES)].sum(0) - before[L.DRESS] * after[list(LOWER)].sum(0)
+    had = _steep(by_photo(worn), scale)
+    scene = _steep(by_photo(before[L.BACKGROUND] * behind), scale)
+    has = _steep(by_garment(after[list(CLOTHES)].sum(0)), scale)
+    inside = _steep(_enlarge(_opening(garment, warp), size), scale)
+
+    near = _grown(alpha, REACH * scale)
+    has = has * (1.0 - scene * (1.0 - alpha))
+    has = np.maximum(has, np.minimum(had, near) * _grown((has > 0.5).astype(np.float32), REACH * scale))
+    has = has * (1.0 - inside)
+    gone = _grown(had * (1.0 - has), FRINGE * scale) * (1.0 - has)
+    changes = np.maximum(has, gone)
+
     rendered = (made.rendered_person[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
-    rendered = _match_skin(rendered, people, probabilities, expected)
-    rendered = np.clip(_enlarge(rendered, size, cv2.INTER_CUBIC), 0, 255)
-    tryon = mask[..., None] * colours + (1.0 - mask[..., None]) * rendered
-    region, soft = _region(_plane(made.region), size)
-    if float((empties * region).max()) > 0.05:
-        filled = _background(window, people, size)
-        tryon = empties[..., None] * filled + (1.0 - empties[..., None]) * tryon
-    weight = (soft * (1.0 - stays))[..., None]
-    picture = np.clip(weight * tryon + (1.0 - weight) * photo + 0.5, 0, 255).astype(np.uint8)
-    picture[~region] = window[~region]
-    rgba = np.dstack([np.clip(colours + 0.5, 0, 255), alpha * 255.0 + 0.5]).astype(np.uint8)
-    return Finished(picture, region, rgba)
+    rendered = _match_skin(rendered, people, before, after, neck)
+    drawn = np.clip(_enlarge(rendered, size, cv2.INTER_CUBIC), 0, 255)
+    soft = _soft_region(_plane(made.region), size)
+    gone = gone * soft
+    if gone.max() > 0.05:
+        to_scene = gone * _steep(_enlarge(after[L.BACKGROUND] * behind, size), scale)
+        if to_scene.max() > 0.05:
+            _lay(drawn, _background(window, people, size), to_scene)
+        to_lower = gone * _steep(_enlarge(after[list(LOWER)].sum(0), size), scale)
+        below = _lower_body(window, people) if to_lower.max() > 0.05 else None
+        if below is not None:
+            _lay(drawn, below, to_lower)
+        to_throat = gone * inside
+        throat = _throat(people, before, size) if to_throat.max() > 0.05 else None
+        if throat is not None:
+            _lay(drawn, throat, to_throat)
+    shown = _enlarge(_plane(made.composition_mask), size, cv2.INTER_CUBIC) * np.minimum(near, has)
+    return drawn, _solid(colours, alpha, scale), np.clip(shown, 0, 1), soft * changes
 
 
-def _fates(before: Tensor, after: Tensor, neck: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Where the photo stays, and where the old garment or arm gives way to background: (256, 192) in [0, 1]."""
-    agree = (before[0, _KEEPABLE] * after[0, _KEEPABLE]).sum(0)
-    stays = ((agree - 0.35) / 0.4).clamp(0, 1)
-    gone = after[0, L.BACKGROUND] * (1.0 - before[0, L.BACKGROUND]) * (~neck[0]).float()
-    empties = ((gone - 0.35) / 0.4).clamp(0, 1)
-    return stays.numpy(), empties.numpy()
+def _lay(picture: np.ndarray, over: np.ndarray, share: np.ndarray) -> None:
+    """Mix `over` into `picture`, both (h, w, 3) float32, in place."""
+    picture += share[..., None] * (over - picture)
 
 
-def _region(low: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The region at full size (bool), and its soft version: 0 at its edge, 1 `FEATHER` pixels inside."""
-    region = _enlarge(low, size) > 0.5
+def _own(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The warped garment's own colours, freed of the white it lay on."""
+    out: np.ndarray = np.clip(
+        (colours - 255.0 * (1.0 - alpha[..., None])) / np.maximum(alpha, 0.3)[..., None], 0, 255
+    )
+    return out
+
+
+def _solid(colours: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
+    """The garment's own colours, carried a little beyond its edge."""
+    side = 2 * max(1, round(REACH * scale)) + 1
+    own = _own(colours, alpha)
+    sure = (alpha > 0.6).astype(np.float32)
+    weight = cv2.blur(sure, (side, side))
+    beyond = cv2.blur(own * sure[..., None], (side, side)) / np.maximum(weight, 1e-3)[..., None]
+    out: np.ndarray = np.where(sure[..., None] > 0, own, beyond)
+    return out
+
+
+def _soft_region(low: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The region's soft version at `size`: 0 at its edge, 1 `FEATHER` pixels inside."""
+    region = (_enlarge(low, size) > 0.5).astype(np.uint8)
     depth = FEATHER * size[0] / low.shape[0]
-    padded = np.pad(
-        region.astype(np.uint8), 1, mode="edge"
-    )  # the window's own border is no edge of the region
+    padded = np.pad(region, 1, mode="edge")  # the window's own border is no edge of the region
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return region, np.clip(inside / max(depth, 1.0), 0, 1)
+    out: np.ndarray = np.clip(inside / max(depth, 1.0), 0, 1)
+    return out
 
 
-def _match_skin(rendered: np.ndarray, people: People, before: Tensor, after: Tensor) -> np.ndarray:
-    """Bring rendered arms to the colour of the photo's arms where both show skin."""
-    arms = list(L.ARM_LABELS)
-    had, has = before[0, arms].sum(0).cpu().numpy(), after[0, arms].sum(0).cpu().numpy()
-    both = (had > 0.7) & (has > 0.7)
-    if both.sum() < 60:
-        return rendered
+def _between(array: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+    """`array` at fractional positions along `axis`, linearly."""
+    first = np.clip(np.floor(at).astype(int), 0, array.shape[axis] - 2)
+    shape = [1] * array.ndim
+    shape[axis] = len(at)
+    share = np.clip(at - first, 0, 1).astype(np.float32).reshape(shape)
+    low, high = array.take(first, axis), array.take(first + 1, axis)
+    high -= low
+    high *= share
+    high += low
+    return high
+
+
+def _rows(plane: np.ndarray, size: tuple[int, int], band: slice) -> np.ndarray:
+    """The rows `band` of a plane enlarged to `size`, bilinearly."""
+    if plane.shape[:2] == size:
+        return plane[band]
+    at = (np.arange(band.start, band.stop) + 0.5) * (plane.shape[0] / size[0]) - 0.5
+    rows = _between(plane, np.clip(at, 0, plane.shape[0] - 1), 0)
+    out: np.ndarray = cv2.resize(rows, (size[1], rows.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return out
+
+
+def _match_skin(
+    rendered: np.ndarray, people: People, before: np.ndarray, after: np.ndarray, neck: np.ndarray
+) -> np.ndarray:
+    """Bring rendered skin to the colour of the photo's where both show it: arms by arms, the neck by the neck."""
     photo = (people.image[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
-    gain = np.clip((photo[both].mean(0) + 4) / (rendered[both].mean(0) + 4), 0.75, 1.33)
-    share = np.clip(has, 0, 1)[..., None]
-    out: np.ndarray = rendered * (1.0 + share * (gain - 1.0))
+    arms = list(L.ARM_LABELS)
+    had, has = before[arms].sum(0), after[arms].sum(0)
+    out = rendered
+    for was, becomes in (
+        (had, has),
+        (before[L.BACKGROUND] * neck, after[L.BACKGROUND] * neck),
+    ):
+        both = (was > 0.7) & (becomes > 0.7)
+        if both.sum() >= 40:
+            gain = np.clip((photo[both].mean(0) + 4) / (rendered[both].mean(0) + 4), 0.7, 1.43)
+            out = out * (1.0 + np.clip(becomes, 0, 1)[..., None] * (gain - 1.0))
     return out
 
 
@@ -135,6 +255,64 @@ def _background(window: np.ndarray, people: People, size: tuple[int, int]) -> np
     return cv2.resize(filled, (size[1], size[0]), interpolation=cv2.INTER_CUBIC).astype(np.float32)
 
 
+def _opening(garment: Garment, warp: Warp) -> np.ndarray:
+    """Where the garment's neckline is open, (256, 192) in [0, 1]: the inside of the back collar, and what lies
+    right above it and is not covered by the garment."""
+    collar = _plane(sample(garment.inside, warp.grid.cpu(), 0.0))
+    if collar.max() < 0.5:
+        return np.zeros_like(collar)
+    above = cv2.dilate(collar, np.ones((2 * UP + 1, 1), np.uint8), anchor=(0, 0))
+    out: np.ndarray = np.maximum(collar, above * (1.0 - _plane(warp.mask)))
+    return out
+
+
+def _throat(people: People, before: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+    """Skin of the photo's colour everywhere, (h, w, 3) float32: the neck's where enough of it is seen, else the lower
+    face's, else the arms'; None without any."""
+    photo = (people.image[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
+    neck = neck_region(people.parse, people.keypoints)[0].cpu().numpy() & (before[L.BACKGROUND] > 0.5)
+    face = before[L.FACE] > 0.8
+    rows = np.nonzero(face.any(1))[0]
+    if len(rows):
+        face[: (rows[0] + rows[-1]) // 2] = False
+    arms = before[list(L.ARM_LABELS)].sum(0) > 0.8
+    masks = [
+        cv2.erode(m.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
+        for m in (neck, face, arms)
+    ]
+    skin = next((m for m in masks if m.sum() >= 40), None)
+    if skin is None:
+        return None
+    weight = cv2.GaussianBlur(skin, (0, 0), 8.0)[..., None]
+    mean = (photo * skin[..., None]).sum((0, 1)) / skin.sum()
+    near = (cv2.GaussianBlur(photo * skin[..., None], (0, 0), 8.0) + 1e-3 * mean) / (weight + 1e-3)
+    return _enlarge(near, size)
+
+
+def _lower_body(window: np.ndarray, people: People) -> np.ndarray | None:
+    """The window with the lower body carried on beyond its edge, (h, w, 3) float32: each pixel takes the colour of
+    its mirror image in the nearest edge. None where hardly any lower body is seen."""
+    seen = np.isin(people.parse[0].cpu().numpy(), LOWER).astype(np.uint8)
+    below = np.asarray(cv2.erode(seen, np.ones((5, 5), np.uint8)))
+    if below.sum() < 150:
+        return None
+    height, width = below.shape
+    _, nearest = cv2.distanceTransformWithLabels(1 - below, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    at = np.zeros((nearest.max() + 1, 2), np.float32)
+    rows, columns = np.nonzero(below)
+    at[nearest[rows, columns]] = np.stack([columns, rows], 1)
+    own = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    edge = at[nearest]
+    mirrored = np.clip(2 * edge - own, 0, (width - 1, height - 1))
+    inside = below[mirrored[..., 1].astype(int), mirrored[..., 0].astype(int)] > 0
+    source = np.where(inside[..., None], mirrored, edge)
+    size = window.shape[:2]
+    moved = cv2.resize(source - own, size[::-1], interpolation=cv2.INTER_LINEAR) * (size[0] / height)
+    grid = (np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), -1) + moved).astype(np.float32)
+    out = cv2.remap(window, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(out, np.float32)
+
+
 def _enlarge(plane: np.ndarray, size: tuple[int, int], how: int = cv2.INTER_LINEAR) -> np.ndarray:
     if plane.shape[:2] == tuple(size):
         return plane.astype(np.float32)
@@ -148,18 +326,46 @@ def _plane(x: Tensor) -> np.ndarray:
     return out
 
 
-def _guided(guide: np.ndarray, plane: np.ndarray, scale: float, epsilon: float = 1e-3) -> np.ndarray:
-    """Guided filter of `plane` by `guide`, both (h, w) float32 in [0, 1], radius about 3 low-resolution pixels."""
-    side = 2 * max(1, round(3 * scale)) + 1
+class _Guide:
+    """Guided filter: a plane at 256×192 → (h, w) in [0, 1] with its edges where `guide` (h, w) float32 in [0, 1]
+    has them, within about three pixels at 256×192."""
 
-    def mean(x: np.ndarray) -> np.ndarray:
-        return cv2.boxFilter(x, -1, (side, side))
+    LARGEST = 768  # rows at which the coefficients are found
 
-    mean_guide, mean_plane = mean(guide), mean(plane)
-    slope = (mean(guide * plane) - mean_guide * mean_plane) / (mean(guide * guide) - mean_guide**2 + epsilon)
-    offset = mean_plane - slope * mean_guide
-    out: np.ndarray = mean(slope) * guide + mean(offset)
-    return out
+    def __init__(self, guide: np.ndarray, scale: float, epsilon: float = 1e-3) -> None:
+        self.guide = guide
+        height, width = guide.shape
+        factor = min(1.0, self.LARGEST / height)
+        self.size = (max(1, round(height * factor)), max(1, round(width * factor)))
+        self.small = _enlarge(guide, self.size, cv2.INTER_AREA)
+        side = 2 * max(1, round(3 * scale * factor)) + 1
+        self.window = (side, side)
+        self.mean = cv2.boxFilter(self.small, -1, self.window)
+        self.spread = cv2.boxFilter(self.small * self.small, -1, self.window) - self.mean**2 + epsilon
+
+    def __call__(self, plane: np.ndarray) -> np.ndarray:
+        plane = _enlarge(plane, self.size)
+        mean = cv2.boxFilter(plane, -1, self.window)
+        slope = (cv2.boxFilter(self.small * plane, -1, self.window) - self.mean * mean) / self.spread
+        offset = mean - slope * self.mean
+        slope, offset = (
+            _enlarge(cv2.boxFilter(x, -1, self.window), self.guide.shape) for x in (slope, offset)
+        )
+        return np.clip(slope * self.guide + offset, 0, 1)
 
 
-__all__ = ["Finished", "finish", "warp_full"]
+def _steep(share: np.ndarray, scale: float) -> np.ndarray:
+    """Probabilities enlarged by `scale` are as blurred: steepen them around one half, to an edge of a few pixels."""
+    return np.clip((share - 0.5) * max(1.6, scale) + 0.5, 0, 1)
+
+
+def _grown(share: np.ndarray, radius: float) -> np.ndarray:
+    """Soft maximum over a disc: found at a quarter of the size where the disc is large."""
+    if radius > 8:
+        small = cv2.resize(share, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+        return cv2.resize(_grown(small, radius / 4), share.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    side = 2 * max(1, round(radius)) + 1
+    return cv2.dilate(share, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+
+
+__all__ = ["Finished", "FullWarp", "finish", "warp_full"]

@@ -21,6 +21,8 @@ FACE = 45.0
 HEIGHT, WIDTH = 256, 192
 TORSO_OF_SHOULDERS = 1.5
 """Median of the torso's length (neck to hips) over the shoulders' width."""
+Box = tuple[int, int, int, int]
+"""(left, top, right, bottom), ends not included."""
 LEAST_PERSON = 0.004
 """Smallest share of the photo that counts as a person."""
 
@@ -60,11 +62,28 @@ class Frame:
     def cut(self, array: np.ndarray) -> np.ndarray:
         """The window of a photo's array (H, W, …), its edge repeated where the window reaches beyond it."""
         height, width = array.shape[:2]
-        rows = np.clip(np.arange(self.top, self.top + self.height), 0, height - 1)
-        columns = np.clip(np.arange(self.left, self.left + self.width), 0, width - 1)
-        if rows[0] + self.height - 1 == rows[-1] and columns[0] + self.width - 1 == columns[-1]:
-            return array[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        return array[rows[:, None], columns[None, :]]
+        top, left = min(max(self.top, 0), height - 1), min(max(self.left, 0), width - 1)
+        bottom = max(min(self.top + self.height, height), top + 1)
+        right = max(min(self.left + self.width, width), left + 1)
+        inner = array[top:bottom, left:right]
+        if inner.shape[:2] == (self.height, self.width):
+            return inner
+        above = min(max(top - self.top, 0), self.height - (bottom - top))
+        before = min(max(left - self.left, 0), self.width - (right - left))
+        return cv2.copyMakeBorder(
+            inner, above, self.height - (bottom - top) - above, before, self.width - (right - left) - before,
+            cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+
+    def paste(self, photo: np.ndarray, window: np.ndarray) -> None:
+        """Put a window (height, width, …) into the photo's array, in place; what lies beyond the photo is lost."""
+        height, width = photo.shape[:2]
+        top, left = min(max(self.top, 0), height), min(max(self.left, 0), width)
+        bottom, right = min(self.top + self.height, height), min(self.left + self.width, width)
+        if bottom > top and right > left:
+            photo[top:bottom, left:right] = window[
+                top - self.top : bottom - self.top, left - self.left : right - self.left
+            ]
 
     def photo(self, rgb: np.ndarray) -> np.ndarray:
         """The window at 256×192, antialiased: (256, 192, 3) uint8."""
@@ -94,6 +113,22 @@ class Frame:
         moved[keypoints[:, 2] <= 0] = 0
         return moved
 
+    def box_in(self, box: Box) -> tuple[float, float, float, float]:
+        """A box in photo pixels → the box in pixels of the 256×192 window, which it may leave."""
+        left, right = ((x - self.left) / self.scale for x in box[::2])
+        top, bottom = ((y - self.top) / self.scale for y in box[1::2])
+        return left, top, right, bottom
+
+    def lowest_row(self, photo_height: int) -> int:
+        """The last row of the 256×192 window that shows the photo, and not the repetition of its lower edge."""
+        return min(HEIGHT - 1, max(0, int((photo_height - self.top) / self.scale - 1)))
+
+    def box_out(self, box: Box, photo: tuple[int, int]) -> Box:
+        """A box in the 256×192 window → the box in photo pixels, within a photo of size (height, width)."""
+        left, right = (min(max(round(x * self.scale + self.left), 0), photo[1]) for x in box[::2])
+        top, bottom = (min(max(round(y * self.scale + self.top), 0), photo[0]) for y in box[1::2])
+        return left, top, right, bottom
+
 
 def whole(rgb: np.ndarray) -> Frame:
     """The smallest 3:4 window that holds the whole photo, centred."""
@@ -102,29 +137,89 @@ def whole(rgb: np.ndarray) -> Frame:
     return Frame((width - 3 * unit) // 2, (height - 4 * unit) // 2, unit)
 
 
-def people(parse: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """Boxes (left, top, right, bottom) of the people in a parse map (H, W), the largest first.
+def frame_of_box(box: Box, share: float = 0.85) -> Frame:
+    """A 3:4 window around a box of photo pixels, which fills `share` of it."""
+    left, top, right, bottom = box
+    height = max(bottom - top, (right - left) * HEIGHT / WIDTH) / share
+    return Frame.around(
+        (left + right) / 2 - 0.5 * height * WIDTH / HEIGHT, (top + bottom) / 2 - 0.5 * height, height
+    )
 
-    Parts that nearly touch belong together; a person must show a face, hair or skin, and be no speck.
+
+def others(parse: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """Where a parse map (H, W) shows other people than the one in `box` (its pixels), (H, W) bool: islands that lie
+    mostly outside of her box. Nobody is another where nothing lies in the box."""
+    person = (parse > 0).astype(np.uint8)
+    count, islands, stats, _ = cv2.connectedComponentsWithStats(person)
+    height, width = parse.shape
+    margin = 0.08 * (box[2] - box[0])
+    inside = np.zeros_like(person)
+    left, right = (int(np.clip(x, 0, width)) for x in (box[0] - margin, box[2] + margin))
+    top, bottom = (int(np.clip(y, 0, height)) for y in (box[1] - margin, box[3] + margin))
+    inside[top:bottom, left:right] = 1
+    own = np.bincount(islands[(inside & person) > 0], minlength=count)
+    foreign = own < 0.5 * stats[:, cv2.CC_STAT_AREA]
+    foreign[0] = False
+    if foreign[1:].all():
+        foreign[:] = False
+    return np.asarray(foreign[islands])
+
+
+def people(parse: np.ndarray) -> list[Box]:
+    """Boxes of the people in a parse map (H, W), the largest first; one without a head counts for less.
+
+    Parts that nearly touch belong together, and so do a head and the body right below it: VITON's maps call the
+    neck background. A person must show a face, hair or skin, and be no speck.
     """
     person = (parse > 0).astype(np.uint8)
     near = max(3, min(parse.shape) // 40) | 1
-    _, islands, stats, _ = cv2.connectedComponentsWithStats(
+    count, islands, stats, _ = cv2.connectedComponentsWithStats(
         cv2.dilate(person, np.ones((near, near), np.uint8))
     )
-    living = np.isin(parse, (*L.SKIN_LABELS, L.HAIR))
-    found = []
-    for island in range(1, len(stats)):
-        inside = (islands == island) & (person > 0)
-        area = int(inside.sum())
-        if area < LEAST_PERSON * parse.size or not (inside & living).any():
+    sizes = {
+        kind: np.bincount(islands[mask], minlength=count)
+        for kind, mask in (
+            ("all", person > 0),
+            ("head", np.isin(parse, L.HEAD_LABELS)),
+            ("living", np.isin(parse, (*L.SKIN_LABELS, L.HAIR))),
+        )
+    }
+    belongs = np.arange(count)
+    for head in range(1, count):
+        if sizes["head"][head] < 0.7 * sizes["all"][head] or sizes["all"][head] < 6:
             continue
+        bodies = [b for b in range(1, count) if b != head and _right_below(stats[head], stats[b])]
+        bodies = [b for b in bodies if sizes["head"][b] < 0.3 * sizes["head"][head]]
+        if bodies:
+            belongs[head] = max(bodies, key=lambda b: sizes["all"][b])
+    found = []
+    for island in range(1, count):
+        members = np.nonzero(belongs == island)[0]
+        area = int(sizes["all"][members].sum())
+        if (
+            belongs[island] != island
+            or area < LEAST_PERSON * parse.size
+            or not sizes["living"][members].sum()
+        ):
+            continue
+        inside = np.isin(islands, members) & (person > 0)
         rows, columns = np.nonzero(inside.any(1))[0], np.nonzero(inside.any(0))[0]
-        found.append((area, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)))
+        headless = sizes["head"][members].sum() < 0.01 * area and rows[0] > 0.02 * len(parse)
+        box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+        found.append((area * (0.3 if headless else 1.0), box))
     return [box for _, box in sorted(found, reverse=True)]
 
 
-def first_frame(parse: np.ndarray, box: tuple[int, int, int, int], coarse: Frame) -> Frame:
+def _right_below(head: np.ndarray, body: np.ndarray) -> bool:
+    """Whether a body (OpenCV's statistics of a component) hangs below a head, a neck's length apart at most."""
+    x, y, wide, tall = (int(v) for v in head[:4])
+    left, top, across = (int(v) for v in body[:3])
+    gap = top - (y + tall)
+    middle = x + wide / 2
+    return -0.5 * tall <= gap <= 0.9 * tall and left - 0.3 * wide <= middle <= left + across + 0.3 * wide
+
+
+def first_frame(parse: np.ndarray, box: Box, coarse: Frame) -> Frame:
     """A window around the upper body from the coarse parse of the whole photo (256×192).
 
     By the parse, not by the joints, which are unreliable on small figures. A person who ends above the photo's

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.errors import VtcliError
+from vtcli.core.tryon.collar import inner_collar
 
 BOX = (240.0, 180.0)
 HEIGHT, WIDTH = 256, 192
@@ -22,10 +24,11 @@ HEIGHT, WIDTH = 256, 192
 @dataclass
 class Garment:
     """`canvas` (1, 3, H, W) in [-1, 1], the garment on white, 3:4 and as sharp as the shop photo; `mask`
-    (1, 1, H, W) in [0, 1]."""
+    (1, 1, H, W) in [0, 1]; `inside` (1, 1, 256, 192) in [0, 1]: where the inside of the back collar shows."""
 
     canvas: Tensor
     mask: Tensor
+    inside: Tensor
 
     def at(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Canvas and mask at `size`, antialiased."""
@@ -59,4 +62,11 @@ def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
     y, x = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
     whole[y : y + inner[0], x : x + inner[1]] = alpha
     canvas[y : y + inner[0], x : x + inner[1]] = colours * alpha[..., None] + (1.0 - alpha[..., None])
-    return Garment(torch.from_numpy(canvas).permute(2, 0, 1)[None], torch.from_numpy(whole)[None, None])
+    small = cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    outline = cv2.resize(whole, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) > 0.5
+    inside = inner_collar(((small + 1.0) * 127.5).clip(0, 255).astype(np.uint8), outline)
+    return Garment(
+        torch.from_numpy(canvas).permute(2, 0, 1)[None],
+        torch.from_numpy(whole)[None, None],
+        torch.from_numpy(inside.astype(np.float32))[None, None],
+    )

@@ -1,0 +1,279 @@
+"""Photos as people have them: small in the frame, several people, cut off; garments on any background; many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from conftest import Ended
+from PIL import Image
+
+from vtcli import TryOn
+from vtcli.core.data import labels as L
+from vtcli.core.data.annotations import read_mask, read_parse
+from vtcli.core.errors import UsageProblem
+from vtcli.core.tryon import pipeline
+from vtcli.core.tryon.annotate import settle_neck
+from vtcli.core.tryon.collar import inner_collar
+from vtcli.core.tryon.finding import Choice
+from vtcli.core.tryon.framing import NobodyFound, others, people
+from vtcli.core.tryon.pipeline import UnfitPhoto
+
+SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
+PEOPLE = sorted((SAMPLES / "test" / "image").glob("*.jpg"))
+CLOTHS = sorted((SAMPLES / "test" / "cloth").glob("*.jpg"))
+Run = Callable[..., Ended]
+Box = tuple[int, int, int, int]
+
+
+@pytest.fixture(scope="module")
+def engine() -> TryOn:
+    return TryOn.load(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def cloth() -> Image.Image:
+    return Image.open(SAMPLES / "cloth.jpg")
+
+
+def cut_out(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """A drawn person, and where she is."""
+    file = PEOPLE[number]
+    parse = read_parse(SAMPLES / "test" / "image-parse" / f"{file.stem}.png")
+    person = np.zeros(parse.shape, np.uint8)
+    person[parse > 0] = 1
+    # VITON's maps leave the neck out.
+    rows = np.nonzero(np.isin(parse, (L.FACE,)).any(1))[0]
+    columns = np.nonzero((parse == L.FACE).any(0))[0]
+    middle, half = (columns[0] + columns[-1]) // 2, max(3, len(columns) // 4)
+    person[rows[-1] : rows[-1] + 14, middle - half : middle + half] = 1
+    return np.asarray(Image.open(file).convert("RGB")), person > 0
+
+
+def scene(size: tuple[int, int], *placed: tuple[int, float, int]) -> tuple[np.ndarray, list[Box]]:
+    """Drawn people (number, height as a share of the picture's, left edge) on the lower edge of a plain scene."""
+    rows = np.linspace(0, 1, size[0])[:, None, None]
+    picture = np.broadcast_to(np.array([205, 215, 225]) - 35 * rows, (*size, 3)).astype(np.uint8).copy()
+    boxes = []
+    for number, share, left in placed:
+        image, mask = cut_out(number)
+        rows_, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+        image = image[rows_[0] : rows_[-1] + 1, columns[0] : columns[-1] + 1]
+        mask = mask[rows_[0] : rows_[-1] + 1, columns[0] : columns[-1] + 1]
+        tall = round(share * size[0])
+        wide = round(tall * image.shape[1] / image.shape[0])
+        small = np.asarray(Image.fromarray(image).resize((wide, tall), Image.Resampling.LANCZOS))
+        shown = np.asarray(Image.fromarray(mask).resize((wide, tall), Image.Resampling.NEAREST))
+        place = picture[size[0] - tall :, left : left + wide]
+        place[shown] = small[shown]
+        boxes.append((left, size[0] - tall, left + wide, size[0]))
+    return picture, boxes
+
+
+def iou(a: Box, b: Box) -> float:
+    both = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = [(x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)]
+    return both / (sum(areas) - both)
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "left"),
+    [((400, 300), 0.95, 40), ((500, 500), 0.5, 300), ((420, 800), 0.4, 30), ((900, 420), 0.3, 200)],
+)
+def test_any_framing(
+    engine: TryOn, cloth: Image.Image, size: tuple[int, int], share: float, left: int
+) -> None:
+    """Small or large, off-centre, in any format: she is found, dressed, and all else is the photo, bit for bit."""
+    photo, (truth,) = scene(size, (0, share, left))
+    assert iou(engine.people(photo)[0].box, truth) > 0.7
+    result = engine.run(Image.fromarray(photo), cloth)
+    picture = np.asarray(result.image)
+    assert picture.shape == photo.shape
+    assert np.array_equal(picture[~result.region], photo[~result.region])
+    margin = 0.2 * share * size[0]
+    rows, columns = np.nonzero((picture != photo).any(2))
+    assert truth[1] < rows.min() and truth[0] - margin < columns.min() < columns.max() < truth[2] + margin
+    assert (picture != photo).any(2)[truth[1] : truth[3], truth[0] : truth[2]].mean() > 0.08
+
+
+def test_one_of_several(engine: TryOn, cloth: Image.Image) -> None:
+    """The largest by default; --person and --box choose another, and the neighbours stay as they are."""
+    photo, boxes = scene((600, 900), (0, 0.85, 60), (1, 0.6, 620))
+    found = engine.people(photo)
+    assert len(found) == 2 and iou(found[0].box, boxes[0]) > 0.7 and iou(found[1].box, boxes[1]) > 0.7
+    left, top, right, bottom = boxes[1]
+    for choice, chosen, other in (
+        (Choice(1), boxes[0], boxes[1]),
+        (Choice(2), boxes[1], boxes[0]),
+        (Choice(box=(left - 10, top - 10, right + 10, bottom)), boxes[1], boxes[0]),
+    ):
+        changed = (np.asarray(engine.run(Image.fromarray(photo), cloth, choice=choice).image) != photo).any(2)
+        assert changed[chosen[1] : chosen[3], chosen[0] : chosen[2]].mean() > 0.08
+        assert not changed[other[1] : other[3], other[0] : other[2]].any()
+    with pytest.raises(NobodyFound, match="2 found"):
+        engine.run(Image.fromarray(photo), cloth, choice=Choice(3))
+    with pytest.raises(NobodyFound, match="--box"):
+        engine.run(Image.fromarray(photo), cloth, choice=Choice(box=(0, 0, 50, 50)))
+    with pytest.raises(UsageProblem, match="within the photo"):
+        engine.run(Image.fromarray(photo), cloth, choice=Choice(box=(800, 0, 950, 50)))
+
+
+def test_small_in_a_panorama(engine: TryOn) -> None:
+    """Too small for a look at the whole picture: its parts are looked at."""
+    photo, (truth,) = scene((420, 2400), (0, 0.5, 1500))
+    found = engine.people(photo)
+    assert found and iou(found[0].box, truth) > 0.6
+
+
+def test_a_head_and_its_body_are_one_person() -> None:
+    """VITON's maps call the neck background, so that head and body do not touch."""
+    parse = np.zeros((256, 192), np.uint8)
+    parse[20:50, 80:110], parse[25:52, 85:105] = L.HAIR, L.FACE
+    parse[66:200, 60:130] = L.UPPER_CLOTHES
+    parse[100:180, 160:185] = L.UPPER_CLOTHES  # a coat on a stand: no skin, no hair
+    assert people(parse) == [(60, 20, 130, 200)]
+    assert others(parse, (60, 20, 130, 200))[120, 170] and not others(parse, (60, 20, 130, 200))[30, 90]
+
+
+def test_throats_are_no_faces() -> None:
+    probabilities = torch.zeros(1, L.LABELS, 256, 192)
+    probabilities[:, L.FACE, 20:80, 80:110] = 1.0
+    probabilities[:, L.BACKGROUND] = 1.0 - probabilities[:, L.FACE]
+    keypoints = torch.zeros(1, L.JOINTS, 3)
+    keypoints[0, L.NOSE], keypoints[0, L.NECK] = torch.tensor([95.0, 42, 1]), torch.tensor([95.0, 84, 1])
+    parse = settle_neck(probabilities, keypoints).argmax(1)[0]
+    assert (parse[20:56, 90:100] == L.FACE).all() and (parse[66:80, 80:110] == L.BACKGROUND).all()
+    keypoints[0, L.NECK] = 0
+    assert torch.equal(settle_neck(probabilities, keypoints), probabilities)
+
+
+def test_cut_off_at_the_chest(engine: TryOn, cloth: Image.Image) -> None:
+    """Where the window reaches below the photo, the person goes on: the garment is not squeezed into what shows."""
+    photo, (truth,) = scene((500, 400), (0, 0.95, 60))
+    cut = photo[: truth[1] + (truth[3] - truth[1]) * 55 // 100]
+    seen = engine.look(cut)
+    lowest = seen.frame.lowest_row(len(cut))
+    assert lowest < 230, "the window reaches below the photo"
+    below = np.isin(seen.people.parse[0, lowest + 2 :].numpy(), L.TOP_LABELS)
+    assert below.any(1).all() and below.mean() > 0.15
+
+
+def drawn_collar(inside: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    rows, columns = np.mgrid[:256, :192]
+    mask = (rows > 20) & (rows < 236) & (abs(columns - 96) < 80)
+    bowl = mask & (((columns - 96) / 28.0) ** 2 + ((rows - 20) / 26.0) ** 2 < 1)
+    rgb = np.full((256, 192, 3), 255, np.uint8)
+    rgb[mask], rgb[bowl] = (190, 40, 50), inside
+    return rgb, bowl
+
+
+def test_the_inside_of_the_back_collar() -> None:
+    rgb, bowl = drawn_collar((90, 20, 25))
+    mask = (rgb != 255).any(2)
+    found = inner_collar(rgb, mask)
+    assert (found & bowl).sum() / (found | bowl).sum() > 0.75
+    plain, _ = drawn_collar((190, 40, 50))
+    assert not inner_collar(plain, mask).any()
+    turtleneck, tall = plain.copy(), mask.copy()
+    tall[4:60, :70] = tall[4:60, 122:] = False
+    tall[4:40, 70:122] = True
+    turtleneck[4:40, 70:122] = (60, 20, 120)
+    turtleneck[~tall] = 255
+    assert not inner_collar(turtleneck, tall).any(), "a collar of another colour is worn"
+
+
+@pytest.mark.parametrize("backdrop", [(255, 255, 255), (128, 128, 130), (40, 90, 160), None])
+def test_garments_on_any_background(engine: TryOn, backdrop: tuple[int, int, int] | None) -> None:
+    """White, grey, coloured, transparent; small and off-centre: the same garment comes out."""
+    file = CLOTHS[1]
+    rgb = np.asarray(Image.open(file).convert("RGB"))
+    mask = read_mask(SAMPLES / "test" / "cloth-mask" / f"{file.stem}.png")
+    canvas = np.zeros((500, 700, 4), np.uint8)
+    canvas[..., :3], canvas[..., 3] = backdrop or 0, 255 if backdrop else 0
+    place = canvas[150 : 150 + rgb.shape[0], 60 : 60 + rgb.shape[1]]
+    place[mask, :3], place[mask, 3] = rgb[mask], 255
+    expected = engine.cut_out(Image.fromarray(rgb), mask).at((256, 192))[1] > 0.5
+    found = engine.cut_out(Image.fromarray(canvas)).at((256, 192))[1] > 0.5
+    assert float((found & expected).sum() / (found | expected).sum()) > 0.93
+
+
+@pytest.mark.parametrize("name", ["coffee", "text", "coins"])
+def test_refuses_what_is_no_top(engine: TryOn, name: str) -> None:
+    picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+    with pytest.raises(UnfitPhoto, match="--force"):
+        engine.cut_out(picture)
+    engine.cut_out(picture, force=True)
+
+
+def test_from_behind_is_refused(engine: TryOn, cloth: Image.Image) -> None:
+    """Hair where the face should be, and no joint of a face."""
+    image, _ = cut_out(0)
+    photo = np.asarray(Image.fromarray(image).resize((480, 640)))
+    parse = np.asarray(
+        Image.fromarray(read_parse(SAMPLES / "test" / "image-parse" / f"{PEOPLE[0].stem}.png")).resize(
+            (480, 640), Image.Resampling.NEAREST
+        )
+    )
+    behind = np.where(parse == L.FACE, L.HAIR, parse).astype(np.uint8)
+    joints = engine.look(photo).people.keypoints[0].numpy()
+    joints = engine.look(photo).frame.points_out(joints)
+    joints[[L.NOSE, L.R_EYE, L.L_EYE, L.R_EAR, L.L_EAR]] = 0
+    with pytest.raises(UnfitPhoto, match="behind"):
+        engine.run(Image.fromarray(photo), cloth, parse=behind, keypoints=joints)
+    engine.run(Image.fromarray(photo), cloth, parse=behind, keypoints=joints, force=True)
+
+
+def test_several_garments_and_a_sheet(vtcli: Run, tmp_path: Path) -> None:
+    """One that cannot be tried on does not stop the others, and is told."""
+    out = tmp_path / "pictures"
+    Image.fromarray(skimage.data.coffee()).save(tmp_path / "coffee.png")
+    ended = vtcli("tryon", SAMPLES / "person.jpg", CLOTHS[0], tmp_path / "coffee.png", CLOTHS[1], "-o", out)
+    assert ended.code == 1 and "coffee.png" in ended.err and "1 of 3" in ended.err
+    names = {f"person__{file.stem}.png" for file in CLOTHS[:2]}
+    made = {file.name for file in out.iterdir()}
+    assert names | {"sheet.jpg"} <= made and "person__coffee.png" not in made
+    alone = tmp_path / "alone.png"
+    assert vtcli("tryon", SAMPLES / "person.jpg", CLOTHS[1], "-o", alone).code == 0
+    with Image.open(alone) as a, Image.open(out / f"person__{CLOTHS[1].stem}.png") as b:
+        assert a.tobytes() == b.tobytes()
+
+
+def test_folders_and_lists(vtcli: Run, tmp_path: Path) -> None:
+    people_, cloths = tmp_path / "people", tmp_path / "cloths"
+    for folder, files in ((people_, PEOPLE[:2]), (cloths, CLOTHS[:2])):
+        folder.mkdir()
+        for file in files:
+            (folder / file.name).write_bytes(file.read_bytes())
+    out = tmp_path / "all"
+    assert vtcli("tryon", "--people", people_, "--cloths", cloths, "-o", out).code == 0
+    made = {f.stem for f in out.glob("*.png")}
+    assert made == {f"{p.stem}__{c.stem}" for p in PEOPLE[:2] for c in CLOTHS[:2]}
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"person,cloth\n{PEOPLE[0].name}, {CLOTHS[1].stem}\n")
+    out = tmp_path / "one"
+    ended = vtcli("tryon", "--people", people_, "--cloths", cloths, "--pairs", pairs, "-o", out)
+    assert ended.code == 0, ended.err
+    assert {f.stem for f in out.glob("*.png")} == {f"{PEOPLE[0].stem}__{CLOTHS[1].stem}"}
+    pairs.write_text(f"{PEOPLE[0].name},missing.jpg\n")
+    ended = vtcli("tryon", "--people", people_, "--cloths", cloths, "--pairs", pairs, "-o", out)
+    assert ended.code == 2 and "line 1" in ended.err and "missing.jpg" in ended.err
+    (people_ / f"{PEOPLE[0].stem}.png").write_bytes(PEOPLE[0].read_bytes())
+    ended = vtcli("tryon", "--people", people_, "--cloths", cloths, "-o", out)
+    assert ended.code == 2 and "rename" in ended.err
+
+
+def test_unsure_results_come_with_a_panel(
+    vtcli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.png"
+    call = ("tryon", SAMPLES / "person.jpg", SAMPLES / "cloth.jpg", "-o", out)
+    ended = vtcli(*call)
+    assert ended.code == 0 and "confidence" not in ended.err and not (tmp_path / "out-panel.jpg").exists()
+    monkeypatch.setattr(pipeline, "LOW_CONFIDENCE", 1.1)
+    ended = vtcli(*call)
+    assert ended.code == 0 and "confidence" in ended.err and "out-panel.jpg" in ended.err
+    assert (tmp_path / "out-panel.jpg").exists()

@@ -1,0 +1,72 @@
+"""The inside of the back collar, which a shop photo shows behind the neckline and nobody sees on a person."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+_DEEPEST, _WIDEST = 0.22, 0.55  # of the garment's height and width
+_LEAST = 0.0015  # of the garment's area
+_EDGE = 14.0  # levels of 255 between the inside and the front around it
+
+
+def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Where the garment (`mask`, bool (H, W), upright, on `rgb` (H, W, 3) uint8) shows the inside of its back:
+    bool (H, W), all False where none is seen.
+
+    It lies at the top in the middle, has the garment's front on its left, its right and below, and ends there in an
+    edge: a watershed from its upper rim against the front finds it, and what is no such bowl is not taken for one (a
+    turtleneck's sides border on the background).
+    """
+    found = np.zeros(mask.shape, bool)
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    if len(rows) < 64 or len(columns) < 48:
+        return found
+    top, tall = int(rows[0]), len(rows)
+    left, wide = int(columns[0]), len(columns)
+    middle = left + wide // 2
+    # The rim in the middle may lie lower than the shoulders of the shop photo's neckline.
+    centre = mask[:, middle - wide // 24 : middle + wide // 24 + 1].all(1)
+    starts = np.nonzero(centre)[0]
+    if not len(starts) or starts[0] > top + 0.12 * tall:
+        return found
+    rim = int(starts[0])
+    markers = np.zeros(mask.shape, np.int32)
+    band = slice(middle - wide // 16, middle + wide // 16 + 1)
+    depth = max(2, tall // 64)
+    markers[rim + 1 : rim + 1 + depth, band][mask[rim + 1 : rim + 1 + depth, band]] = 1
+    solid = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    front = solid.copy()
+    front[: rim + round(_DEEPEST * tall)] = False
+    sides = np.ones(mask.shape, bool)
+    sides[:, round(middle - _WIDEST / 2 * wide) : round(middle + _WIDEST / 2 * wide)] = False
+    markers[front | (solid & sides)] = 2
+    markers[~mask] = 3
+    smooth = cv2.bilateralFilter(rgb, 5, 30, 3)
+    cv2.watershed(np.ascontiguousarray(smooth), markers)
+    inside = (markers == 1) & mask
+    inside = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    if inside.sum() < _LEAST * mask.sum() or inside[rim + round(0.9 * _DEEPEST * tall) :].any():
+        return found
+    where = np.nonzero(inside.any(0))[0]
+    if len(where) < 0.1 * wide or abs((where[0] + where[-1]) / 2 - middle) > 0.08 * wide:
+        return found
+    # A bowl: to its left and right lies the front, row by row; it is widest at its top half.
+    enclosed = counted = 0
+    for row in np.nonzero(inside.any(1))[0]:
+        across = np.nonzero(inside[row])[0]
+        reach = max(4, wide // 24)
+        a, b = max(0, across[0] - reach), min(mask.shape[1] - 1, across[-1] + reach)
+        counted += 1
+        enclosed += bool(mask[row, a] and mask[row, b])
+    if enclosed < 0.6 * counted:
+        return found
+    ring = cv2.dilate(inside.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    ring &= mask & ~cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    if not ring.any():
+        return found
+    inner = inside & cv2.dilate(ring.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
+    lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB).astype(np.float32)
+    if not inner.any() or np.abs(np.median(lab[inner], 0) - np.median(lab[ring], 0)).max() < _EDGE:
+        return found
+    return inside

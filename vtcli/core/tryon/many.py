@@ -1,0 +1,194 @@
+"""Several people, several garments: each photo is looked at once, each garment cut out once, and a contact sheet
+shows all."""
+
+from __future__ import annotations
+
+import csv
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vtcli.core.data.images import IMAGE_SUFFIXES, open_rgb, open_rgba
+from vtcli.core.errors import UsageProblem, VtcliError
+from vtcli.core.tryon.finding import Choice
+from vtcli.core.tryon.garment import Garment
+from vtcli.core.tryon.pipeline import LARGEST, Seen, TryOn, TryOnResult
+
+CUT_OUT = 8
+"""Garments kept at full size; others are cut out again when their turn comes."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One try-on of several; `name` is the stem of its files."""
+
+    person: Path
+    cloth: Path
+    name: str
+
+
+@dataclass
+class Done:
+    """What became of a job: a result, or the problem in one line."""
+
+    job: Job
+    result: TryOnResult | None
+    problem: str = ""
+
+
+def one_person(person: Path, cloths: list[Path]) -> list[Job]:
+    """One person, several garments."""
+    return _named([(person, cloth) for cloth in cloths])
+
+
+def everybody_everything(people: Path, cloths: Path) -> list[Job]:
+    """Each person of a folder with each garment of another."""
+    return _named([(person, cloth) for person in _pictures(people) for cloth in _pictures(cloths)])
+
+
+def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) -> list[Job]:
+    """The pairs of a file: a person and a garment a line, apart by a comma; `#` starts a comment. Names are files of
+    `people` and `cloths` (default: the list's own folder), with or without their endings. UsageProblem names a line
+    that does not fit."""
+    if not pairs.is_file():
+        raise UsageProblem(f"--pairs {pairs}: no such file")
+    chosen = []
+    try:
+        rows = list(csv.reader(pairs.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise UsageProblem(f"{pairs}: not a list of names in UTF-8 ({problem})") from problem
+    for number, row in enumerate(rows, 1):
+        cells = [cell.strip() for cell in row]
+        if not any(cells) or cells[0].startswith("#"):
+            continue
+        if len(cells) != 2 or not all(cells):
+            raise UsageProblem(f"{pairs}: line {number} should name a person and a garment, apart by a comma")
+        if number == 1 and [cell.lower() for cell in cells] in (["person", "cloth"], ["people", "cloths"]):
+            continue
+        folders = (people or pairs.parent, cloths or pairs.parent)
+        files = [_file(folder, cell) for folder, cell in zip(folders, cells, strict=True)]
+        for cell, file, folder in zip(cells, files, folders, strict=True):
+            if file is None:
+                raise UsageProblem(f"{pairs}: line {number}: no picture {cell} in {folder}")
+        chosen.append((files[0], files[1]))
+    if not chosen:
+        raise UsageProblem(f"{pairs}: names no pair")
+    return _named(chosen)  # type: ignore[arg-type]
+
+
+def run_many(
+    engine: TryOn, jobs: list[Job], keep: str = "outside", force: bool = False, choice: Choice = LARGEST,
+    parse: np.ndarray | None = None, keypoints: np.ndarray | None = None, cloth_mask: np.ndarray | None = None,
+) -> Iterator[Done]:  # fmt: skip
+    """Try-ons in the jobs' order; one that fails does not stop the others. Options: `TryOn.run`'s."""
+
+    @lru_cache(maxsize=1)
+    def look(person: Path) -> Seen | str:
+        try:
+            return engine.look(np.asarray(open_rgb(person)), parse, keypoints, force, choice)
+        except VtcliError as problem:
+            return _about(person, problem)
+
+    @lru_cache(maxsize=CUT_OUT)
+    def cut_out(cloth: Path) -> Garment | str:
+        try:
+            return engine.cut_out(open_rgba(cloth), cloth_mask, force)
+        except VtcliError as problem:
+            return _about(cloth, problem)
+
+    for job in jobs:
+        seen, garment = look(job.person), cut_out(job.cloth)
+        problem = next((x for x in (seen, garment) if isinstance(x, str)), "")
+        if isinstance(seen, str) or isinstance(garment, str):
+            yield Done(job, None, problem)
+        else:
+            yield Done(job, engine.dress(seen, garment, keep))
+
+
+class Sheet:
+    """A contact sheet that grows job by job: person, garment and result, `across` of them a row."""
+
+    HEIGHT, CAPTION, GAP = 300, 18, 6
+
+    def __init__(self, across: int = 3) -> None:
+        self.across = across
+        self.cells: list[Image.Image] = []
+        self.font = ImageFont.load_default(12)
+
+    def add(self, done: Done) -> None:
+        """Take thumbnails of a job, or its problem."""
+        shown: list[Image.Image] = []
+        for file in (done.job.person, done.job.cloth):
+            try:
+                shown.append(open_rgb(file))
+            except VtcliError:
+                shown.append(Image.new("RGB", (225, 300), (225, 225, 225)))
+        if done.result is not None:
+            shown.append(done.result.image)
+        width = round(0.75 * self.HEIGHT)
+        cell = Image.new("RGB", (3 * (width + self.GAP), self.HEIGHT + self.CAPTION + self.GAP), "white")
+        draw = ImageDraw.Draw(cell)
+        draw.text((2, 2), done.job.name[:90], fill=(40, 40, 40), font=self.font)
+        for i, picture in enumerate(shown):
+            small = picture.copy()
+            small.thumbnail((width, self.HEIGHT), Image.Resampling.LANCZOS, reducing_gap=3.0)
+            cell.paste(small, (i * (width + self.GAP), self.CAPTION))
+        if done.result is None:
+            draw.multiline_text(
+                (2 * (width + self.GAP), self.CAPTION + 20), _wrapped(done.problem, 34), fill=(170, 30, 30), font=self.font
+            )  # fmt: skip
+        self.cells.append(cell)
+
+    def picture(self) -> Image.Image:
+        """The sheet as it is."""
+        across = min(self.across, max(1, len(self.cells)))
+        rows = max(1, -(-len(self.cells) // across))
+        wide, tall = self.cells[0].size if self.cells else (1, 1)
+        sheet = Image.new("RGB", (across * wide + self.GAP, rows * tall + self.GAP), "white")
+        for i, cell in enumerate(self.cells):
+            sheet.paste(cell, (self.GAP + (i % across) * wide, self.GAP + (i // across) * tall))
+        return sheet
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, width)[:14])
+
+
+def _about(file: Path, problem: VtcliError) -> str:
+    told = str(problem)
+    return told if str(file) in told else f"{file}: {told}"
+
+
+def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UsageProblem(f"{folder}: no such folder")
+    files = sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
+    if not files:
+        raise UsageProblem(f"{folder}: no pictures in it")
+    return files
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    candidates = (folder / f"{name}{suffix}" for suffix in ("", *IMAGE_SUFFIXES))
+    try:
+        return next((file for file in candidates if file.is_file()), None)
+    except OSError:  # no file can have such a name
+        return None
+
+
+def _named(pairs: list[tuple[Path, Path]]) -> list[Job]:
+    jobs = [Job(person, cloth, f"{person.stem}__{cloth.stem}") for person, cloth in pairs]
+    files: dict[str, Job] = {}
+    for job in jobs:
+        other = files.setdefault(job.name.casefold(), job)
+        if other is not job:
+            raise UsageProblem(
+                f"{job.person} with {job.cloth} and {other.person} with {other.cloth} would both be named "
+                f"{job.name}; rename one or leave it out"
+            )
+    return jobs
