@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -47,13 +48,28 @@ def _options(
     _print_version(version, verbose)
 
 
+def _ranks() -> tuple[int, int]:
+    """(number, count) of torchrun's processes; torch itself takes seconds to import, and --help must not wait."""
+    number, count = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    return (int(number), int(count)) if number.isdigit() and count.isdigit() else (0, 1)
+
+
 def main() -> None:
     """Run the command line; VtcliError becomes one line on standard error and its exit code."""
+    rank, ranks = _ranks()
+    console.set_mute(rank > 0)
+    name = f"vtcli (process {rank} of {ranks})" if ranks > 1 else "vtcli"
     try:
         app()
     except VtcliError as problem:
-        console.err.print(f"vtcli: {problem}", markup=False, soft_wrap=True, style="red")
+        console.err.print(f"{name}: {problem}", markup=False, soft_wrap=True, style="red")
         sys.exit(problem.exit_code)
+    except OSError as problem:  # what no part of vtcli expected: the disk, the system
+        where = f"{problem.filename}: " if problem.filename else ""
+        console.err.print(
+            f"{name}: {where}{problem.strerror or problem}", markup=False, soft_wrap=True, style="red"
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         console.err.print("vtcli: interrupted", markup=False)
         sys.exit(130)

@@ -23,12 +23,25 @@ from rich.table import Table
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 _quiet = False
+_mute = False
 
 
 def set_quiet(quiet: bool) -> None:
     """With `quiet`, only errors (and what was asked for on standard output) are printed."""
     global _quiet
-    _quiet = quiet
+    _quiet = quiet or _mute
+
+
+def set_mute(mute: bool) -> None:
+    """With `mute`, only errors: of several processes that work on one run, one speaks."""
+    global _mute, _quiet
+    _mute = mute
+    _quiet = _quiet or mute
+
+
+def is_mute() -> bool:
+    """Whether another process speaks for this one."""
+    return _mute
 
 
 def is_quiet() -> bool:
@@ -50,7 +63,8 @@ def warn(message: str) -> None:
 
 def show(table: Table) -> None:
     """A table of results on standard output, shown even with --quiet."""
-    out.print(table)
+    if not _mute:
+        out.print(table)
 
 
 class Advance(Protocol):

@@ -97,15 +97,15 @@ def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:
 def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, chosen: dict[str, Any]) -> None:
     """Several try-ons with the weights loaded once: a picture each, and a contact sheet. VtcliError at the end when
     some could not be made."""
+    from vtcli.core.locks import hold
     from vtcli.core.tryon.many import Sheet, run_many
     from vtcli.core.tryon.pipeline import TryOn
 
     engine = TryOn.load(weights, device)
     if out.exists() and not out.is_dir():
         raise UsageProblem(f"{out}: is a file; name a folder")
-    out.mkdir(parents=True, exist_ok=True)
     sheet, pages, failed = Sheet(), 0, 0
-    with console.progress("tryon", len(jobs), "pictures") as advance:
+    with hold(out, "vtcli tryon"), console.progress("tryon", len(jobs), "pictures") as advance:
         for number, done in enumerate(run_many(engine, jobs, **chosen), 1):
             file = out / f"{done.job.name}.png"
             if done.result is None:
@@ -158,16 +158,16 @@ def over_split(
     data: Path, split: str, out: Path, weights: Path | None, device: str, options: SplitOptions
 ) -> None:
     """Run a whole split with a progress bar, and say where the results are."""
-    from vtcli.core import runtime
+    from vtcli.core import distributed, runtime
     from vtcli.core.data.store import PreparedStore
     from vtcli.core.tryon.networks import Networks
     from vtcli.core.tryon.split import run_split
 
     runtime.keep_memory()
     store = PreparedStore.open(data, split)
-    networks = Networks.load(weights, runtime.choose_device(device), tom=options.kind == "tryon")
-    with console.progress(options.kind, None, "pairs") as advance:
-        done = total = 0
+    chosen = runtime.choose_device(distributed.local_device(device))
+    networks = Networks.load(weights, chosen, tom=options.kind == "tryon")
+    with distributed.joined(), console.progress(options.kind, None, "pairs") as advance:
         for done, total in run_split(networks, store, out, options):
             advance(done, f"of {total}")
-    console.say(f"{total} pictures in {out / 'images'}; score them with: vtcli score {out}")
+    console.say(f"the pictures are in {out / 'images'}; score them with: vtcli score {out}")

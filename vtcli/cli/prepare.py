@@ -66,6 +66,7 @@ def prepare(
 
     Then: vtcli train gmm --data prepared
     """
+    from vtcli.core import distributed
     from vtcli.core.data.prepare import PrepareOptions
     from vtcli.core.data.prepare import prepare as run
 
@@ -83,10 +84,11 @@ def prepare(
         from vtcli.core.tryon.annotate import load_annotator
 
         console.say("parse maps or joints are missing: making them with the parser")
-        annotate, sha256 = load_annotator(weights, device)
+        annotate, sha256 = load_annotator(weights, distributed.local_device(device))
         return annotate, sha256
 
-    done = _follow(run(data_dir, out, options, load))
+    with distributed.joined():
+        done = _follow(run(data_dir, out, options, load))
     console.show(_table(done))
     for report in done:
         _summarise(report)

@@ -124,6 +124,12 @@ def train(
     validate_every: Annotated[
         int | None, typer.Option("--validate-every", min=1, help="Steps between validations; default: 500.")
     ] = None,
+    checkpoint_minutes: Annotated[
+        float,
+        typer.Option(
+            "--checkpoint-minutes", min=0.0, help="Minutes between checkpoints: what a crash costs."
+        ),
+    ] = 5.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from OUT/STAGE/last.safetensors.")] = False,
     init: Annotated[
         Path | None,
@@ -213,9 +219,13 @@ def train(
     """Train a network on a prepared store.
 
     Writes OUT/STAGE/best.safetensors and final.safetensors (weights to use), last.safetensors (to resume
-    from; every five minutes and on Ctrl-C), log.jsonl, and TensorBoard's events where it is installed.
+    from; every five minutes, on Ctrl-C and on SIGTERM), log.jsonl, and TensorBoard's events where it is installed.
+
+    Several GPUs or machines: start it with torchrun. --batch-size is that of all processes together.
 
     Example: vtcli train gmm --data prepared --minutes 60
+
+    Four GPUs: torchrun --nproc-per-node=4 -m vtcli train gmm --data prepared --minutes 60
 
     Then: vtcli train tom --data prepared --minutes 60
     """
@@ -236,7 +246,7 @@ def train(
     options = TrainOptions(
         stage=stage.value, data=data, out=out, preset=preset.value, aux=aux, keep=keep.value, steps=steps,
         epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr, seed=seed, val=val,
-        validate_every=validate_every, init=init,
+        validate_every=validate_every, checkpoint_minutes=checkpoint_minutes, init=init,
         gmm=own_gmm if gmm is None and stage is Stage.TOM and own_gmm.is_file() else gmm,
         photos=list(photos or ()), extra=extra, extra_share=extra_share, perceptual=perceptual.value,
         vgg_weights=vgg_weights,
@@ -246,6 +256,8 @@ def train(
     )  # fmt: skip
     with Report(stage.value) as report:
         folder = run(options, device, report, resume)
+    if console.is_mute():
+        return
     console.show(_table(folder, report.figures))
     for line in _advice(stage.value, folder, out, data):
         console.say(line)

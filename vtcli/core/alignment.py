@@ -1,8 +1,9 @@
-"""The auxiliary output put to use on the warp: θ is nudged until the warped garment covers what M_exp calls clothes.
+"""The auxiliary output put to use on the warp: θ is moved until the warped garment covers what M_exp calls clothes.
 
 The GMM predicts M_exp and θ side by side (Ayush et al., figure 1); a map of labels is the easier of the two to
-predict, a spline's 50 numbers the harder. A few steps of descent on the overlap of the two, held back by bending
-and folding, make them agree. Nothing is learned here, and a GMM without the auxiliary decoder does without.
+predict, a spline's 50 numbers the harder. The grid is linear in θ, so agreement of the two is a small problem of
+least squares: a few Gauss-Newton steps, held back by the bending of the change. Nothing is learned here, and a
+GMM without the auxiliary decoder does without.
 """
 
 from __future__ import annotations
@@ -12,48 +13,95 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
-from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
+from vtcli.core.models.tps import (
+    POINTS,
+    affine_part,
+    jacobian,
+    sample,
+    second_difference_matrix,
+    spline_weights,
+    tps_grid,
+)
 
 SIZE = (64, 48)
-STEPS = 20
-RATE = 0.015
-STIFFNESS = 0.25
-"""Weight of the bending of the change, beside one minus the soft IoU."""
-UNFOLDED = 0.2
-FOLDING = 4.0
-
-
-def soft_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of soft masks (B, 1, h, w) in [0, 1], per sample (B,)."""
-    both = (a * b).sum((1, 2, 3))
-    return both / (a.sum((1, 2, 3)) + b.sum((1, 2, 3)) - both).clamp_min(1.0)
-
-
-def folding(grid: Tensor, mask: Tensor, least: float) -> Tensor:
-    """How far the determinant of the grid's Jacobian falls below `least` inside `mask` (B, 1, h, w), per sample
-    (B,): near zero a fold is about to happen."""
-    return (F.relu(least - jacobian(grid)) * mask[:, 0, 1:, 1:].detach()).mean((1, 2))
+LEVELS = ((1, 3), (0, 5))
+"""(radius of the blur, steps): from coarse to fine."""
+SHARPNESS = 20.0
+"""Steepness of what is taken for clothes around a probability of one half."""
+STIFFNESS = 0.005
+"""Weight of the change's bending beside the mean squared difference of the masks."""
+LEAST_WEIGHT = 0.2
+"""Where hair is expected the garment may go on behind it."""
+DAMPING = 1e-4
+UNFOLDED = 0.02
+"""The least determinant of the grid's Jacobian inside the garment."""
 
 
 def align(theta: Tensor, mask: Tensor, expected_parse: Tensor) -> Tensor:
     """θ (B, 50) moved so that the garment's `mask` (B, 1, H, W) in [0, 1] covers the clothes of `expected_parse`
-    (B, 20, h, w: logits). Per sample; the order and company of samples do not matter."""
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(theta.device.type, enabled=False):
-        start = theta.detach().clone().float()
-        garment = F.interpolate(mask.detach().clone().float(), size=SIZE, mode="area")
-        probability = expected_parse.detach().clone().float().softmax(1)[:, list(L.TOP_LABELS)]
-        target = F.interpolate(probability.sum(1, keepdim=True), size=SIZE, mode="area")
-        moved = start.clone().requires_grad_()
-        optimizer = torch.optim.Adam([moved], lr=RATE)
-        for _ in range(STEPS):
-            grid = tps_grid(moved, SIZE)
-            warped = sample(garment, grid, 0.0)
-            loss = (1.0 - soft_iou(warped, target)).sum()
-            loss = loss + STIFFNESS * len(theta) * second_differences(moved - start)
-            loss = loss + FOLDING * folding(grid, warped, UNFOLDED).sum()
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+    (B, 20, h, w: probabilities). Per sample; the order and company of samples do not matter. Where the garment
+    would fold, less of the bending is left."""
+    with torch.autocast(theta.device.type, enabled=False):
+        start = theta.float()
+        garment = F.interpolate(mask.float(), size=SIZE, mode="area")
+        clothes = expected_parse.float()[:, list(L.TOP_LABELS)].sum(1, keepdim=True)
+        clothes = F.interpolate(clothes, size=SIZE, mode="area")
+        target = torch.sigmoid((clothes - 0.5) * SHARPNESS)
+        hair = F.interpolate(expected_parse.float()[:, L.HAIR, None], size=SIZE, mode="area")
+        weight = (1.0 - hair).clamp_min(LEAST_WEIGHT).flatten(1)
+        moved = start
+        for radius, steps in LEVELS:
+            picture, wanted = _with_gradient(_blur(garment, radius)), _blur(target, radius).flatten(1)
+            for _ in range(steps):
+                moved = _step(moved, start, picture, wanted, weight)
         # The probabilities of a garment that is not there give no direction.
-        seen = target.sum((1, 2, 3)) > 0.01 * target[0].numel()
-        return torch.where(seen[:, None], moved.detach(), start)
+        seen = clothes.sum((1, 2, 3)) > 0.01 * clothes[0].numel()
+        return _unfolded(start, torch.where(seen[:, None], moved, start), garment)
+
+
+def _step(theta: Tensor, start: Tensor, picture: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """One Gauss-Newton step on the squared difference of warped mask and `wanted`, `weight`ed (B, h * w)."""
+    basis = spline_weights(SIZE, theta.device)
+    bending = second_difference_matrix(theta.device)
+    warped = sample(picture, tps_grid(theta, SIZE), 0.0).flatten(2)
+    scale = weight * wanted.shape[1] ** -0.5
+    slopes = torch.cat([warped[:, 1:2] * basis, warped[:, 2:3] * basis], dim=1) * scale[:, None]
+    rest = (warped[:, 0] - wanted) * scale
+    curvature = (
+        slopes @ slopes.mT + STIFFNESS * bending + DAMPING * torch.eye(2 * POINTS, device=theta.device)
+    )
+    slope = (slopes @ rest[..., None])[..., 0] + STIFFNESS * (theta - start) @ bending
+    return theta - torch.linalg.solve(curvature, slope)
+
+
+def _unfolded(start: Tensor, moved: Tensor, garment: Tensor) -> Tensor:
+    """The longest part of the way from `start` to `moved` that does not fold the garment; where `start` folds it
+    already, `start` with as much of its bending taken away as it takes."""
+    flat = (start.view(-1, 2, POINTS) @ affine_part(start.device)).flatten(1)
+    candidates = [start + share * (moved - start) for share in (1.0, 0.75, 0.5, 0.25, 0.0)]
+    candidates += [flat + share * (start - flat) for share in (0.8, 0.6, 0.4, 0.2)]
+    out, found = flat, torch.zeros(len(start), dtype=torch.bool, device=start.device)
+    for candidate in candidates:
+        grid = tps_grid(candidate, SIZE)
+        inside = sample(garment, grid, 0.0)[:, 0, 1:, 1:] > 0.3
+        good = ~((jacobian(grid) < UNFOLDED) & inside).flatten(1).any(1) & ~found
+        out = torch.where(good[:, None], candidate, out)
+        found |= good
+        if bool(found.all()):
+            break
+    return out
+
+
+def _blur(mask: Tensor, radius: int) -> Tensor:
+    for _ in range(2 if radius else 0):
+        mask = F.avg_pool2d(mask, 2 * radius + 1, 1, radius, count_include_pad=False)
+    return mask
+
+
+def _with_gradient(mask: Tensor) -> Tensor:
+    """(B, 1, h, w) → the mask and its derivatives by x and y, which run from -1 to 1: (B, 3, h, w)."""
+    height, width = mask.shape[2:]
+    padded = F.pad(mask, (1, 1, 1, 1), mode="replicate")
+    by_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) * ((width - 1) / 4)
+    by_y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) * ((height - 1) / 4)
+    return torch.cat([mask, by_x, by_y], dim=1)

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,6 +40,22 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that a killed process has left in `folder`. Only for whoever holds it."""
+    with suppress(OSError):
+        for path in Path(folder).glob(".*.part"):
+            path.unlink(missing_ok=True)
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether `name` can be a file's name and nothing else: no path, nor a way out of a folder."""
+    return (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and not any(c in name for c in ("/", os.sep, "\0"))
+    )
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
@@ -51,5 +68,5 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError as problem:
         raise VtcliError(f"{path}: no such file") from problem
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise VtcliError(f"{path}: not a readable JSON file ({problem})") from problem

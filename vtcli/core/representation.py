@@ -11,6 +11,7 @@ network takes. What is kept depends on `keep`:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -60,16 +61,22 @@ def represent(
         kept = ~region
     else:
         raise ValueError(f"keep must be 'head' or 'outside', not {keep!r}")
-    alpha = kept[:, None].float()
-    pixels = image * alpha - (1.0 - alpha)
+    pixels = torch.where(kept[:, None], image, -1.0)
+    part = region[:, None].float() if keep == "outside" else image.new_ones((len(image), 1, *size))
     if factor > 1:
         pixels = F.avg_pool2d(pixels, factor)
-        region_small = F.avg_pool2d(region[:, None].float(), factor)
-    else:
-        region_small = region[:, None].float()
-    shape = body_shape(parse, size)
-    pose = pose_squares(keypoints, size, factor)
-    return Representation(torch.cat([shape, pixels, pose], dim=1), region_small)
+        part = F.avg_pool2d(part, factor) if keep == "outside" else part
+    channels = image.new_empty((len(image), CHANNELS, *size))
+    channels[:, :1] = body_shape(parse, size)
+    channels[:, 1:4] = pixels
+    pose_squares(keypoints, size, factor, out=channels[:, 4:])
+    return Representation(channels, part)
+
+
+def mirror_representation(channels: Tensor) -> Tensor:
+    """I_p (B, 22, h, w) of the mirrored person."""
+    shape, kept, pose = channels.flip(3).split([1, 3, L.JOINTS], dim=1)
+    return torch.cat([shape, kept, pose[:, L.FLIP_JOINTS.tolist()]], dim=1)
 
 
 def body_shape(parse: Tensor, size: tuple[int, int]) -> Tensor:
@@ -80,8 +87,10 @@ def body_shape(parse: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(blurred, size=size, mode="bilinear", align_corners=False) * 2.0 - 1.0
 
 
-def pose_squares(keypoints: Tensor, size: tuple[int, int], factor: int = 1) -> Tensor:
-    """One channel per joint, (B, 18, *size): 1 in a square around it, -1 elsewhere.
+def pose_squares(
+    keypoints: Tensor, size: tuple[int, int], factor: int = 1, out: Tensor | None = None
+) -> Tensor:
+    """One channel per joint, (B, 18, *size), written to `out` if given: 1 in a square around it, -1 elsewhere.
 
     A joint is present when x > 1 and y > 1. Squares reach from -5 to +5 pixels at full size, ends included and
     truncated to whole pixels as Pillow's rectangles are.
@@ -93,8 +102,8 @@ def pose_squares(keypoints: Tensor, size: tuple[int, int], factor: int = 1) -> T
     rows = torch.arange(size[0], device=keypoints.device)
     in_x = (columns >= torch.trunc(x - half)[..., None]) & (columns <= torch.trunc(x + half)[..., None])
     in_y = (rows >= torch.trunc(y - half)[..., None]) & (rows <= torch.trunc(y + half)[..., None])
-    inside = in_y[..., :, None] & in_x[..., None, :] & there[..., None, None]
-    return inside.float() * 2.0 - 1.0
+    tall = 2.0 * (in_y & there[..., None])[..., :, None]
+    return torch.mul(tall, in_x[..., None, :].float(), out=out).sub_(1.0)
 
 
 def outside_region(parse: Tensor, keypoints: Tensor, growth: int = GROWTH) -> Tensor:
@@ -107,8 +116,7 @@ def outside_region(parse: Tensor, keypoints: Tensor, growth: int = GROWTH) -> Te
     garment = has_label(parse, (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF))
     arms = has_label(parse, L.ARM_LABELS)
     core = garment | ((arms | neck_region(parse, keypoints) | torso(parse.shape[1:], keypoints)) & ~hands)  # type: ignore[arg-type]
-    grown = _dilate(core[:, None].float(), growth)
-    rounded = _box_blur(_box_blur(grown, growth), growth)[:, 0] > 0.4
+    rounded = _blurred(_near(core, growth), growth) > 0.4
     head = has_label(parse, L.HEAD_LABELS)
     return (rounded | core) & ~head & ~hands
 
@@ -200,11 +208,30 @@ def _wide(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1)
 
 
-def _dilate(mask: Tensor, radius: int) -> Tensor:
-    mask = F.max_pool2d(mask, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
-    return F.max_pool2d(mask, (1, 2 * radius + 1), stride=1, padding=(0, radius))
+@lru_cache(maxsize=64)
+def _band(length: int, radius: int, device: str, blurs: int) -> Tensor:
+    """(length, length), 1 where two positions are at most `radius` apart; with `blurs`, rows that sum to 1, to that
+    power: the mean over neighbours, so many times in a row."""
+    place = torch.arange(length)
+    band = ((place[:, None] - place).abs() <= radius).double()
+    if blurs:
+        band = torch.linalg.matrix_power(band / band.sum(1, keepdim=True), blurs)
+    return band.float().to(device)
 
 
-def _box_blur(mask: Tensor, radius: int) -> Tensor:
-    mask = F.avg_pool2d(mask, (2 * radius + 1, 1), stride=1, padding=(radius, 0), count_include_pad=False)
-    return F.avg_pool2d(mask, (1, 2 * radius + 1), stride=1, padding=(0, radius), count_include_pad=False)
+def _spread(mask: Tensor, radius: int, blurs: int) -> Tensor:
+    # A separable filter of 0s and 1s this wide is quicker as two matrix products than as two filters.
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(mask.device.type, enabled=False):
+        tall, wide = (_band(n, radius, str(mask.device), blurs) for n in mask.shape[1:])
+        spread: Tensor = tall @ mask.float() @ wide.T
+    return spread
+
+
+def _near(mask: Tensor, radius: int) -> Tensor:
+    """Where `mask` (B, H, W) holds within a square of `radius` pixels."""
+    return _spread(mask, radius, 0) > 0.5
+
+
+def _blurred(mask: Tensor, radius: int) -> Tensor:
+    """`mask` (B, H, W) after two box blurs, borders left out of the mean."""
+    return _spread(mask, radius, 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vtcli.core.errors import VtcliError
-from vtcli.core.files import read_json, write_json
+from vtcli.core.files import is_plain_name, read_json, write_json
 
 FORMAT = "vtcli-results"
 VERSION = 1
@@ -70,8 +70,19 @@ class ResultsInfo:
             fields["pairs"] = [ResultPair(**pair) for pair in fields["pairs"]]
             height, width = fields["size"]
             fields["size"] = (int(height), int(width))
+            for pair in fields["pairs"]:
+                if not is_plain_name(pair.name):
+                    raise ValueError(f"{pair.name!r} is not a file name")
+            for key, kind in (
+                ("options", dict),
+                ("figures", dict),
+                ("weights", dict),
+                ("seconds", (int, float)),
+            ):
+                if not isinstance(fields.get(key, kind() if isinstance(kind, type) else 0), kind):
+                    raise TypeError(key)
             return cls(**fields)
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise VtcliError(f"{path}: broken results file ({problem!r})") from problem
 
 

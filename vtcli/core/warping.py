@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from vtcli.core import alignment
+from vtcli.core.data import labels as L
+from vtcli.core.models import tps
 from vtcli.core.models.gmm import GMM, garment_input
 from vtcli.core.models.tps import sample, tps_grid
-from vtcli.core.representation import represent
+from vtcli.core.representation import mirror_representation, represent
 
 
 @dataclass
 class Warp:
     """`theta` (B, 50); `grid` (B, H, W, 2); `cloth` I_warp on white (B, 3, H, W) in [-1, 1]; `mask` (B, 1, H, W)
-    in [0, 1]; `expected_parse`: logits of the GMM's M_exp, or None."""
+    in [0, 1]; `expected_parse`: probabilities of the GMM's M_exp (B, 20, h, w), or None."""
 
     theta: Tensor
     grid: Tensor
@@ -37,19 +39,32 @@ def warp_garments(
     """
     size, full = gmm.preset.size, (int(parse.shape[1]), int(parse.shape[2]))
     person = represent(image, parse, keypoints, "head", size).channels
-    out = gmm(channels_last(person), channels_last(garment_input(cloth, mask, size)))
-    theta = out.theta
-    if align and out.expected_parse is not None and not gmm.preset.classic:
-        theta = alignment.align(theta, mask, out.expected_parse)
+    predict = predictions if gmm.preset.classic else mean_predictions
+    theta, expected = predict(gmm, person, garment_input(cloth, mask, size))
+    if align and expected is not None and not gmm.preset.classic:
+        theta = alignment.align(theta, mask, expected)
     grid = tps_grid(theta, full)
     garment = garment_input(cloth, mask, full)
-    return Warp(
-        theta,
-        grid,
-        sample(garment[:, :3], grid, 1.0),
-        sample(garment[:, 3:], grid, 0.0),
-        out.expected_parse,
+    return Warp(theta, grid, sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0), expected)
+
+
+def predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:
+    """θ, and M_exp's probabilities where there is a decoder."""
+    out = gmm(channels_last(person), channels_last(garment))
+    return out.theta, out.expected_parse.float().softmax(1) if out.expected_parse is not None else None
+
+
+def mean_predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Means of what the GMM says of the pictures and of the mirrored pictures: both are less noisy so."""
+    theta, expected = predictions(
+        gmm, torch.cat([person, mirror_representation(person)]), torch.cat([garment, garment.flip(3)])
     )
+    straight, mirrored = theta.chunk(2)
+    theta = (straight + tps.mirror(mirrored)) / 2
+    if expected is not None:
+        straight, mirrored = expected.chunk(2)
+        expected = (straight + mirrored.flip(3)[:, L.FLIP_LABELS.tolist()]) / 2
+    return theta, expected
 
 
 def channels_last(x: Tensor) -> Tensor:

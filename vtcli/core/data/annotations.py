@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +25,8 @@ LABEL_SETS: tuple[LabelSet, ...] = ("lip", "atr", "cihp")
 
 _TO_LIP = {"lip": np.arange(LABELS, dtype=np.uint8), "atr": ATR_TO_LIP, "cihp": CIHP_TO_LIP}
 _BODY_25 = 25
+_FAR = 1e9
+"""Coordinates beyond this are no pixels; numbers that float32 cannot hold are among them."""
 
 
 def read_parse(path: Path, labels: LabelSet = "lip") -> np.ndarray:
@@ -118,7 +119,7 @@ def _one_person(path: Path, person: Any) -> np.ndarray:
         raw = person.get("pose_keypoints_2d", person.get("pose_keypoints"))
     if not isinstance(raw, list):
         raise VtcliError(f"{path}: a person without pose_keypoints or pose_keypoints_2d")
-    if not all(isinstance(v, int | float) and math.isfinite(v) for v in raw):
+    if not all(isinstance(v, int | float) and abs(v) < _FAR for v in raw):  # not true of NaN either
         raise VtcliError(f"{path}: joints hold something other than finite numbers")
     if len(raw) == 0:
         return np.zeros((JOINTS, 3), np.float32)

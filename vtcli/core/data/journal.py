@@ -66,7 +66,7 @@ class Journal:
                     journal.header = value["options"]
                 else:
                     journal.records.append(_record(value))
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 break  # a line cut short by an interruption: what follows is made again
         return journal if journal.header else None
 
@@ -76,9 +76,11 @@ class Journal:
         lines = [first, *(_line(record) for record in self.records)]
         write_atomically(self.path, lambda stream: stream.write("".join(f"{x}\n" for x in lines).encode()))
 
-    def add(self, record: ShardRecord) -> None:
-        """Add the record of a shard that lies on disk."""
+    def add(self, record: ShardRecord, write: bool = True) -> None:
+        """Add the record of a shard that lies on disk; without `write` another process writes it."""
         self.records.append(record)
+        if not write:
+            return
         try:
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(_line(record) + "\n")

@@ -302,7 +302,7 @@ def _cuts(line: str) -> list[tuple[str, str]]:
         first, second = line[: match.start("gap")], line[match.end("gap") :]
         if second:
             cuts.append((first, second))
-    if not cuts and len(words := re.split(r"\s*[,;]\s*|\s+", line)) == 2:
+    if not cuts and len(words := re.split(r"\s*[,;]\s*|\s+", line)) == 2 and all(words):
         cuts.append((words[0], words[1]))
     return cuts
 

@@ -83,14 +83,28 @@ class LabelledPhotos:
         if names_file is None or not files:
             raise VtcliError(f"{folder}: expected photos/*.jpg, labels/*.png and labels.json")
         table = np.full(256, L.IGNORE, np.uint8)
-        for value, name in enumerate(read_json(names_file)):
+        names = read_json(names_file)
+        if not isinstance(names, list) or len(names) > 256 or not all(isinstance(n, str) for n in names):
+            raise VtcliError(f"{names_file}: expected a list of at most 256 labels' names")
+        for value, name in enumerate(names):
             if name in NAMED:
                 table[value] = GROUPS.index(NAMED[name])
         photos, groups, boxes = [], [], []
         for file in files:
-            photo = cv2.imread(str(file), cv2.IMREAD_COLOR)
-            label = cv2.imread(str(folder / "labels" / f"{file.stem}.png"), cv2.IMREAD_UNCHANGED)
-            if photo is None or label is None or label.ndim != 2 or photo.shape[:2] != label.shape:
+            try:
+                photo = cv2.imread(str(file), cv2.IMREAD_COLOR)
+                label = cv2.imread(str(folder / "labels" / f"{file.stem}.png"), cv2.IMREAD_UNCHANGED)
+            except cv2.error as problem:  # too many pixels
+                raise VtcliError(
+                    f"{file}: the photo or its labels cannot be read ({problem.err})"
+                ) from problem
+            if (
+                photo is None
+                or label is None
+                or label.ndim != 2
+                or photo.shape[:2] != label.shape
+                or label.dtype != np.uint8
+            ):
                 raise VtcliError(f"{file}: the photo or its labels cannot be read, or their sizes differ")
             rows, columns = np.nonzero(label)
             if not len(rows):

@@ -2,26 +2,32 @@
 
 One pass over the inputs, shard by shard, with a journal (`vtcli.core.data.journal`): stopped at any moment, a
 later call goes on after the last whole shard; where nothing has changed it does nothing.
+
+Under torchrun the inputs are cut into parts of a shard's length (`vtcli.core.data.parts`) that are dealt out to the
+ranks; from the parts the ranks then write, as one process would have, the same shards and the same journal.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from vtcli import __version__
+from vtcli.core import distributed
 from vtcli.core.data.annotations import LabelSet
 from vtcli.core.data.garment import VERSION as GARMENT_VERSION
 from vtcli.core.data.journal import Journal, ShardRecord, input_chain
 from vtcli.core.data.labels import JOINTS, LABELS
 from vtcli.core.data.layouts import Layout, Skip, SplitFiles, SplitName, find_layout, relative_name
 from vtcli.core.data.pairs import Pair, PairReader
+from vtcli.core.data.parts import Part, Parts, Row
 from vtcli.core.data.store import (
     FIELDS,
     SHARD_SIZE,
@@ -35,7 +41,8 @@ from vtcli.core.data.store import (
 )
 from vtcli.core.data.workers import default_jobs, ordered_map
 from vtcli.core.errors import VtcliError
-from vtcli.core.files import read_json, write_atomically
+from vtcli.core.files import read_json, sweep, write_atomically
+from vtcli.core.locks import hold
 
 Annotate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(n, H, W, 3) uint8 photos → LIP labels (n, H, W) uint8 and COCO-18 joints (n, 18, 3) float32."""
@@ -130,15 +137,29 @@ def prepare(
     cannot be used are left out and listed in `skipped.csv` of the split's folder.
 
     VtcliError when the folder has no known layout, a list cannot be read, nothing can be written, the parser
-    is needed but not given, or `out` holds another folder's store and not `options.force`. A split of which
-    nothing is left gets no manifest; its `SplitDone` says `written=0`.
+    is needed but not given, `out` holds another folder's store and not `options.force`, or another run is at
+    work there. A split of which nothing is left gets no manifest; its `SplitDone` says `written=0`.
+
+    Under torchrun each rank calls this with the same arguments; `SplitDone` comes from rank 0 alone.
     """
     data_dir, out = Path(data_dir), Path(out)
     layout = find_layout(data_dir, options.split)
     wanted = [s for s in layout.splits if options.split in (None, s)]
     labels = options.labels or layout.labels
     yield LayoutFound(layout.title, labels, {s: layout.splits[s].listed for s in wanted})
-    annotator = _Annotator(load_annotator)
+    with hold(out, "vtcli prepare") if distributed.is_first() else nullcontext():
+        yield from _prepare(layout, wanted, out, options, labels, _Annotator(load_annotator))
+    distributed.barrier()
+
+
+def _prepare(
+    layout: Layout,
+    wanted: list[SplitName],
+    out: Path,
+    options: PrepareOptions,
+    labels: LabelSet,
+    annotator: _Annotator,
+) -> Iterator[Event]:
     makers: dict[str, _SplitMaker] = {}
     for split in wanted:
         makers[split] = _SplitMaker(layout, layout.splits[split], out, options, labels, annotator)
@@ -149,7 +170,20 @@ def prepare(
                 layout, layout.splits["train"], out, options, labels, annotator
             )
             seen = yield from train.photo_hashes()
-        yield makers[split].finish(seen)
+        if distributed.is_first():
+            yield makers[split].finish(seen)
+
+
+Item = TypeVar("Item", Pair, Row)
+
+
+@dataclass
+class _Shard(Generic[Item]):
+    """What goes into a shard, and its record."""
+
+    number: int
+    record: ShardRecord
+    items: list[Item]
 
 
 class _Annotator:
@@ -206,7 +240,7 @@ class _SplitMaker:
         self.folder = out / files.split
         self.options = options
         self.annotator = annotator
-        self.jobs = options.jobs if options.jobs > 0 else default_jobs()
+        self.jobs = options.jobs if options.jobs > 0 else max(1, default_jobs() // distributed.local_world())
         self.drop_duplicates = self.split == "train" and not options.keep_duplicates
         height, width = options.size
         self.shard_size = options.shard_size or max(1, min(SHARD_SIZE, _SHARD_PIXELS // (height * width)))
@@ -239,13 +273,25 @@ class _SplitMaker:
         yield SplitStarted(self.split, total, read, kept)
         if self.unchanged:
             return
-        # From here on the folder is no whole store: first of all it must stop saying that it is.
-        try:
-            (self.folder / "manifest.json").unlink(missing_ok=True)
-        except OSError as problem:
-            raise VtcliError(f"{self.folder}: cannot be written ({problem.strerror or problem})") from problem
-        self.journal.restart()
-        yield from self._write_rest()
+        distributed.barrier()  # every rank has seen what was there
+        if distributed.is_first():
+            # From here on the folder is no whole store: first of all it must stop saying that it is.
+            try:
+                (self.folder / "manifest.json").unlink(missing_ok=True)
+            except OSError as problem:
+                raise VtcliError(
+                    f"{self.folder}: cannot be written ({problem.strerror or problem})"
+                ) from problem
+            sweep(self.folder)
+            self.journal.restart()
+        parts = Parts(self.folder, self.header, self.chain, read, self.shard_size)
+        if self.options.force and distributed.is_first():
+            parts.remove()
+        if distributed.gather(parts.begun)[0] or distributed.world() > 1:
+            yield from self._write_parts(parts)
+            yield from self._join_parts(parts)
+        else:
+            yield from self._write_rest()
 
     def photo_hashes(self) -> Generator[Event, None, set[str]]:
         """Hashes of the photos that this split's store holds, or would hold; a generator's return value."""
@@ -253,12 +299,12 @@ class _SplitMaker:
         if records and records[-1].last and records[-1].chain == self.chain[-1]:
             return {photo for record in records for photo in record.photos}
         hashes: set[str] = set()
-        total = len(self.files.pairs)
-        found = ordered_map(self.reader.photo_hash, self.files.pairs, self.jobs, self._chunk())
+        mine = self.files.pairs[distributed.rank() :: distributed.world()]
+        found = ordered_map(self.reader.photo_hash, mine, self.jobs, self._chunk())
         for done, photo in enumerate(found, start=1):
             hashes.add(photo)
-            yield Advanced(self.split, "compare", done, total)
-        return hashes - {""}
+            yield Advanced(self.split, "compare", done, len(mine))
+        return set().union(*distributed.gather(sorted(hashes))) - {""}
 
     def finish(self, train_photos: set[str] | None) -> SplitDone:
         """Write manifest and skipped.csv, if they are not there as they should be, and take stock."""
@@ -280,6 +326,7 @@ class _SplitMaker:
             if not self._has(manifest):
                 self.unchanged = False
                 write_manifest(self.folder, manifest)
+        Parts(self.folder, self.header, self.chain, 0, self.shard_size).remove()
         return SplitDone(
             split=self.split,
             folder=self.folder,
@@ -296,15 +343,24 @@ class _SplitMaker:
         )
 
     def _write_rest(self) -> Iterator[Event]:
+        start = self.journal.records[-1].upto if self.journal.records else 0
+        results = ordered_map(self.reader, self.files.pairs[start:], self.jobs, self._chunk())
+        for item in self._shards(results):
+            if isinstance(item, _Shard):
+                self._write_one(item.number, item.record, item.items)
+            else:
+                yield item
+
+    def _shards(self, results: Iterable[Item | Skip]) -> Iterator[Advanced | _Shard[Item]]:
+        """Sort what has become of the pairs that no shard holds yet into shards. Duplicates go by content."""
         records = self.journal.records
         start = records[-1].upto if records else 0
         number = len(records)
         known = {e.hash for r in records for e in r.entries}
         skips, repeats = sum(len(r.skipped) for r in records), sum(r.duplicates for r in records)
-        pairs, total = self.files.pairs, len(self.files.pairs)
-        waiting: list[Pair] = []
+        total = len(self.files.pairs)
+        waiting: list[Item] = []
         record = ShardRecord(start, self.chain[start])
-        results = ordered_map(self.reader, pairs[start:], self.jobs, self._chunk())
         for done, result in enumerate(results, start=start + 1):
             if isinstance(result, Skip):
                 record.skipped.append(result)
@@ -318,19 +374,55 @@ class _SplitMaker:
             yield Advanced(self.split, "prepare", done, total, skips, repeats)
             if len(waiting) == self.shard_size or done == total:
                 record.upto, record.chain, record.last = done, self.chain[done], done == total
-                self._write_one(number, record, waiting)
+                yield _Shard(number, record, waiting)
                 number += 1
                 waiting, record = [], ShardRecord(done, self.chain[done])
-        if not self.journal.complete:  # no pairs at all
-            self.journal.add(ShardRecord(total, self.chain[total], last=True))
+        if start == total:  # no pairs at all
+            yield _Shard(number, ShardRecord(total, self.chain[total], last=True), [])
 
     def _write_one(self, number: int, record: ShardRecord, pairs: list[Pair]) -> None:
         if pairs:
             record.parser = self.annotator.fill(pairs)
-            record.entries = [Entry(p.name, p.cloth, p.pair_hash, False, p.derived) for p in pairs]
-            record.photos = [p.photo_hash for p in pairs]
+            _enter(record, pairs)
             write_shard(self.folder, number, {f: np.stack([p.arrays[f] for p in pairs]) for f in FIELDS})
         self.journal.add(record)
+
+    def _write_parts(self, parts: Parts) -> Iterator[Event]:
+        """Read this rank's share of the parts that are not there yet."""
+        left = distributed.gather(parts.missing() if distributed.is_first() else [])[0]
+        mine: list[int] = left[distributed.rank() :: distributed.world()]
+        pairs = [pair for start in mine for pair in self.files.pairs[parts.range_of(start)]]
+        results = ordered_map(self.reader, pairs, self.jobs, self._chunk())
+        done = 0
+        for start in mine:
+            found: list[Pair | Skip] = []
+            for _ in self.files.pairs[parts.range_of(start)]:
+                found.append(next(results))
+                done += 1
+                yield Advanced(self.split, "prepare", done, len(pairs))
+            parser = self.annotator.fill([pair for pair in found if isinstance(pair, Pair)])
+            parts.write(start, found, parser)
+        distributed.barrier()
+
+    def _join_parts(self, parts: Parts) -> Iterator[Event]:
+        """Write this rank's share of the shards from the parts; rank 0 then writes the journal."""
+        read: dict[int, Part] = {}
+        made: list[ShardRecord] = []
+        for item in self._shards(parts.rows(read)):
+            if not isinstance(item, _Shard):
+                continue
+            if item.items:
+                _enter(item.record, item.items)
+                item.record.parser = next(
+                    (read[row.part].parser for row in item.items if row.needs_parser), ""
+                )
+                if item.number % distributed.world() == distributed.rank():
+                    write_shard(self.folder, item.number, parts.arrays(item.items))
+            made.append(item.record)
+        yield Advanced(self.split, "prepare", len(self.files.pairs), len(self.files.pairs))
+        distributed.barrier()
+        for record in made:
+            self.journal.add(record, write=distributed.is_first())
 
     def _recorded(self) -> list[ShardRecord]:
         """What the folder's journal says, if it was made with the same options."""
@@ -361,8 +453,8 @@ class _SplitMaker:
     def _whole(self, field: str, number: int, count: int) -> bool:
         try:
             path = shard_file(self.folder, field, number)
-            array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            array: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+        except Exception:  # a header that lies makes NumPy stumble in many ways
             return False
         expected = (count, *field_shape(field, self.options.size))
         return array.shape == expected and array.dtype == field_dtype(field)
@@ -407,6 +499,11 @@ class _SplitMaker:
         height, width = self.options.size
         share = -(-len(self.files.pairs) // (4 * self.jobs))  # small sets too are spread over the processes
         return max(1, min(32, share, _CHUNK_BYTES // (height * width * 8)))
+
+
+def _enter(record: ShardRecord, items: Sequence[Pair | Row]) -> None:
+    record.entries = [Entry(i.name, i.cloth, i.pair_hash, False, i.derived) for i in items]
+    record.photos = [i.photo_hash for i in items]
 
 
 def _write_skipped(folder: Path, skipped: list[Skip]) -> None:

@@ -14,6 +14,24 @@ def conv_block(channels: int, width: int, kernel: int = 3, stride: int = 1) -> l
     ]  # fmt: skip
 
 
+class InstanceNorm(nn.Module):
+    """InstanceNorm without affine or statistics.
+
+    torch's own leaves channels-last on the CPU; BatchNorm over one picture is the same thing and does not, which
+    makes it 4 to 7 times as fast where there are many channels.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if (
+            x.device.type != "cpu"
+            or not x.is_contiguous(memory_format=torch.channels_last)
+            or x.shape[1] < 16
+        ):
+            return F.instance_norm(x)
+        parts = [F.batch_norm(picture, None, None, training=True) for picture in x.split(1)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 class UpDecoder(nn.Module):
     """Encoder features, finest first → a map of `widths[0]` channels at the finest level's size."""
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data.labels import LABELS
-from vtcli.core.models.blocks import UpDecoder, conv_block
+from vtcli.core.models.blocks import InstanceNorm, UpDecoder, conv_block
 from vtcli.core.representation import CHANNELS
 
 
@@ -60,12 +60,12 @@ class ClassicLevel(nn.Module):
         outermost = channels_in is not None
         down: list[nn.Module] = [] if outermost else [nn.LeakyReLU(0.2)]
         down += [nn.Conv2d(channels_in or outer, inner, 4, 2, 1)]
-        down += [nn.InstanceNorm2d(inner)] if below is not None and not outermost else []
+        down += [InstanceNorm()] if below is not None and not outermost else []
         self.down = nn.Sequential(*down)
         self.below = below
         self.up = nn.Sequential(
             nn.ReLU(), nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False),
-            nn.Conv2d(inner * (2 if below is not None else 1), outer, 3, 1, 1), nn.InstanceNorm2d(outer),
+            nn.Conv2d(inner * (2 if below is not None else 1), outer, 3, 1, 1), InstanceNorm(),
         )  # fmt: skip
         self.outermost = outermost
 

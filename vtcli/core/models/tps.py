@@ -51,10 +51,20 @@ def spline_basis(points: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _basis(size: tuple[int, int], device: str, dtype: torch.dtype) -> Tensor:
+def _basis(size: tuple[int, int], device: str) -> tuple[Tensor, Tensor]:
+    """The control points' places (2, 25), and the grid's basis (25, H * W)."""
     y, x = np.meshgrid(np.linspace(-1, 1, size[0]), np.linspace(-1, 1, size[1]), indexing="ij")
     points = np.stack([x.ravel(), y.ravel()], axis=1)
-    return torch.from_numpy(spline_basis(points)).to(device=device, dtype=dtype)
+    basis = np.ascontiguousarray(spline_basis(points).T)
+    with torch.inference_mode(False):  # a cached inference tensor could not take part in training
+        return tuple(  # type: ignore[return-value]
+            torch.from_numpy(a).to(device, torch.float32) for a in (control_points().T.copy(), basis)
+        )
+
+
+def spline_weights(size: tuple[int, int], device: torch.device) -> Tensor:
+    """(25, h * w): weights of the control points in the grid's points, row by row; made once per size."""
+    return _basis(size, str(device))[1]
 
 
 def tps_grid(theta: Tensor, size: tuple[int, int]) -> Tensor:
@@ -64,13 +74,11 @@ def tps_grid(theta: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if len(theta) == 0:
         return theta.new_zeros((0, *size, 2))
-    with torch.inference_mode(False):  # a cached inference tensor could not take part in training
-        basis = _basis(size, str(theta.device), torch.float32)
-    base = torch.from_numpy(control_points().T.copy()).to(device=theta.device, dtype=torch.float32)
-    target = theta.float().view(-1, 2, POINTS) + base
-    # (HW, 25) @ (25, 2B) is one product for the whole batch.
-    flat = basis @ target.reshape(-1, POINTS).T
-    return flat.view(*size, -1, 2).permute(2, 0, 1, 3).contiguous()
+    points, basis = _basis(size, str(theta.device))
+    places = (theta.float().view(-1, 2, POINTS) + points).view(-1, POINTS)
+    # One product for the whole batch, (2B, 25) @ (25, HW); x and y stay apart in memory, which `sample` does not mind.
+    with torch.autocast(theta.device.type, enabled=False):
+        return (places @ basis).view(-1, 2, *size).permute(0, 2, 3, 1)
 
 
 def sample(image: Tensor, grid: Tensor, outside: float | None = None) -> Tensor:
@@ -86,11 +94,52 @@ def sample(image: Tensor, grid: Tensor, outside: float | None = None) -> Tensor:
 
 def second_differences(theta: Tensor) -> Tensor:
     """Mean squared second difference of neighbouring control points' offsets, () — 0 for affine θ."""
-    points = theta.float().view(-1, 2, GRID, GRID)
+    rows, columns, cross = _second_differences(theta.float())
+    return rows.square().mean() + columns.square().mean() + 2 * cross.square().mean()
+
+
+def _second_differences(theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    points = theta.view(-1, 2, GRID, GRID)
     rows = points[:, :, 2:] - 2 * points[:, :, 1:-1] + points[:, :, :-2]
     columns = points[..., 2:] - 2 * points[..., 1:-1] + points[..., :-2]
     cross = points[:, :, 1:, 1:] - points[:, :, 1:, :-1] - points[:, :, :-1, 1:] + points[:, :, :-1, :-1]
-    return rows.square().mean() + columns.square().mean() + 2 * cross.square().mean()
+    return rows, columns, cross
+
+
+@lru_cache(maxsize=4)
+def _second_difference_matrix(device: str) -> Tensor:
+    rows, columns, cross = (part.flatten(1) for part in _second_differences(torch.eye(2 * POINTS)))
+    scaled = [
+        rows / rows.shape[1] ** 0.5,
+        columns / columns.shape[1] ** 0.5,
+        cross * (2 / cross.shape[1]) ** 0.5,
+    ]
+    joined = torch.cat(scaled, dim=1)
+    return (joined @ joined.T).to(device)
+
+
+def second_difference_matrix(device: torch.device) -> Tensor:
+    """(50, 50): `second_differences` of one θ is θ M θᵀ."""
+    with torch.inference_mode(False):
+        return _second_difference_matrix(str(device))
+
+
+@lru_cache(maxsize=4)
+def _affine_part(device: str) -> Tensor:
+    points = np.concatenate([np.ones((POINTS, 1)), control_points()], axis=1)
+    return torch.from_numpy(points @ np.linalg.pinv(points)).to(device=device, dtype=torch.float32)
+
+
+def affine_part(device: torch.device) -> Tensor:
+    """(25, 25): takes offsets (…, 25) to the nearest that bend nothing."""
+    with torch.inference_mode(False):
+        return _affine_part(str(device))
+
+
+def mirror(theta: Tensor) -> Tensor:
+    """θ (B, 50) of the mirrored pictures."""
+    points = theta.view(-1, 2, GRID, GRID).flip(2)  # x runs slowest
+    return torch.stack([-points[:, 0], points[:, 1]], dim=1).flatten(1)
 
 
 def jacobian(grid: Tensor) -> Tensor:

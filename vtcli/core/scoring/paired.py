@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vtcli.core.data.labels import (
     BACKGROUND,
@@ -105,7 +105,9 @@ def read_parse(path: Path) -> np.ndarray:
                     f"{path}: not a map of labels (mode {image.mode}; one 8-bit channel is needed)"
                 )
             return np.array(image)
-    except (OSError, ValueError, UnidentifiedImageError) as problem:
+    except VtcliError:
+        raise
+    except Exception as problem:  # decoders meet broken files with whatever they stumble on
         raise VtcliError(f"{path}: not a readable map of labels ({problem})") from problem
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vtcli.core.data.labels import TOP_LABELS
 from vtcli.core.data.store import PreparedStore
@@ -31,7 +31,7 @@ class FilePicture:
         try:
             with Image.open(self.path) as image:
                 return np.array(image.convert("RGB"))
-        except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as problem:
+        except Exception as problem:  # decoders meet broken files with whatever they stumble on
             raise VtcliError(f"{self.path}: not a readable picture ({problem})") from problem
 
     def size(self) -> tuple[int, int]:
@@ -39,7 +39,7 @@ class FilePicture:
         try:
             with Image.open(self.path) as image:
                 return image.height, image.width
-        except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as problem:
+        except Exception as problem:
             raise VtcliError(f"{self.path}: not a readable picture ({problem})") from problem
 
 

@@ -122,8 +122,6 @@ def _check_pictures(folder: Path, info: ResultsInfo) -> None:
     for name, count in Counter(names).items():
         if count > 1:
             raise VtcliError(f"{folder}/results.json: lists {name!r} {count} times")
-        if Path(name).name != name:
-            raise VtcliError(f"{folder}/results.json: {name!r} is not a file name")
     found = {
         path.stem if path.suffix == ".png" else path.name
         for path in (folder / "images").glob("*")

@@ -46,9 +46,13 @@ def load_checkpoint(
     try:
         with safe_open(str(path), framework="pt") as file:
             facts: dict[str, Any] = json.loads(file.metadata()["facts"])
+            _check_state(facts["state"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as problem:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as problem:
         raise VtcliError(f"{path}: not a readable checkpoint ({problem})") from problem
+    for key, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise VtcliError(f"{path}: {key} holds values that are not finite")
     for name, module in modules.items():
         prefix = f"module.{name}."
         own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -62,7 +66,9 @@ def load_checkpoint(
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith(prefix):
-                index, field = key.removeprefix(prefix).split(".", 1)
+                index, _, field = key.removeprefix(prefix).partition(".")
+                if not index.isdigit() or int(index) >= len(parameters):
+                    raise VtcliError(f"{path}: made by another preset or other options (optimizer of {name})")
                 like = parameters[int(index)]
                 if value.shape == like.shape and value.ndim:
                     # Fused AdamW walks moments and parameter in one order of memory and does not look at strides.
@@ -72,3 +78,15 @@ def load_checkpoint(
         whole["state"] = state
         optimizer.load_state_dict(whole)
     return facts
+
+
+def _check_state(state: Any) -> None:
+    """ValueError unless a run's state has the numbers that the loop counts with."""
+    if not isinstance(state, dict):
+        raise ValueError("its state is not an object")
+    for key in ("step", "seconds", "skipped"):
+        value = state.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
+            raise ValueError(f"its state's {key} is {value!r}")
+    if not all(isinstance(state.get(key, 0), int) for key in ("step", "skipped", "validated")):
+        raise ValueError("its state's counts are not whole numbers")

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vtcli.core.alignment import folding, soft_iou
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.gmm import GMM, GMM_PRESETS, GMMOutput, garment_input
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
 from vtcli.core.representation import has_label, represent
 from vtcli.core.training.figures import LabelCounts, mask_iou
-from vtcli.core.training.losses import expected_parse_loss, label_weights
+from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
@@ -94,8 +93,8 @@ class GMMStage(Stage):
             l1s.append((warp.cloth - target[:, :3]).abs().mean((1, 2, 3)))
             folds.append(((jacobian(warp.grid) <= 0) & mask[:, 1:, 1:]).flatten(1).any(1))
             if warp.expected_parse is not None:
-                logits = F.interpolate(warp.expected_parse, size=full, mode="bilinear", align_corners=False)
-                counts.add(logits.argmax(1), pairs.parse)
+                expected = F.interpolate(warp.expected_parse, size=full, mode="bilinear", align_corners=False)
+                counts.add(expected.argmax(1), pairs.parse)
         figures = {
             "warp_iou": float(torch.cat(ious).mean()), "l1": float(torch.cat(l1s).mean()),
             "folded": float(torch.cat(folds).double().mean()),

@@ -2,6 +2,10 @@
 
 A run lives in `out/<stage>/`: `last.safetensors` (everything that resuming needs), `best.safetensors` and
 `final.safetensors` (weights to use), `log.jsonl`, and TensorBoard's events where tensorboard is installed.
+
+Under torchrun each rank makes its share of every batch, the gradients are averaged (`vtcli.core.distributed`), and
+rank 0 alone validates and writes. Batch size, learning rate and the samples of a step are those of the joint
+batch: they do not depend on the number of ranks, which may change when a run is resumed.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +26,10 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from vtcli.core import runtime
+from vtcli.core import distributed, runtime
 from vtcli.core.errors import VtcliError
+from vtcli.core.files import sweep, write_atomically
+from vtcli.core.locks import hold
 from vtcli.core.training.checkpoint import load_checkpoint, save_checkpoint
 from vtcli.core.training.ema import Average
 from vtcli.core.training.options import TrainOptions
@@ -32,6 +38,7 @@ from vtcli.core.weights import save_weights
 
 LOG_EVERY = 20
 SKIPS_ALLOWED = 50
+"""Steps of a run that may be lost to a loss that is not finite."""
 
 
 @dataclass
@@ -52,6 +59,10 @@ class Interrupted(VtcliError):
     exit_code = 130
 
 
+class _Stopped(Exception):
+    """Thrown out of a validation that was asked to stop."""
+
+
 def learning_rate(base: float, step: int, progress: float, warmup: int) -> float:
     """Linear warm-up over `warmup` steps, then half a cosine from `base` to a hundredth of it."""
     cosine = 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
@@ -67,13 +78,28 @@ def train(
 ) -> Path:
     """Train `stage` until its budget is used up; returns the run's folder.
 
-    Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint stands), VtcliError when the loss stays non-finite.
+    Raises Interrupted after Ctrl-C or SIGTERM (a checkpoint stands: the step in progress ends first, a validation
+    is broken off and made up for later), VtcliError when the loss stays non-finite or another run is at work here.
     """
     folder = options.out / stage.name
-    network = stage.network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = Average(network, options.ema)
+    with hold(folder, f"vtcli train {stage.name}") if distributed.is_first() else nullcontext():
+        _train(stage, options, device, report, resume, folder)
+    return folder
+
+
+def _train(
+    stage: Stage,
+    options: TrainOptions,
+    device: torch.device,
+    report: Callable[[Progress], None],
+    resume: bool,
+    folder: Path,
+) -> None:
+    stage.network = distributed.synchronised_norms(stage.network.to(device), device)
+    network = stage.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     lr = options.lr or stage.lr
     optimizer = AdamW(_groups(network, options.weight_decay), lr=lr, fused=device.type in ("cpu", "cuda"))
+    average = Average(network, options.ema)
     modules: dict[str, nn.Module] = {"network": network, "average": average.network}
     optimizers: dict[str, torch.optim.Optimizer] = {"network": optimizer}
     if stage.adversary is not None:
@@ -81,55 +107,108 @@ def train(
         modules["adversary"] = stage.adversary
         optimizers["adversary"] = AdamW(stage.adversary.parameters(), lr=lr, betas=(0.5, 0.99))
     amp = runtime.has_bfloat16(device) if options.amp is None else options.amp
-    forward: nn.Module = torch.compile(network) if options.compile else network  # type: ignore[assignment]
 
-    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": None, "skipped": 0}
+    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": None, "skipped": 0, "validated": 0}
     last = folder / "last.safetensors"
     if resume:
-        state.update(load_checkpoint(last, modules, optimizers)["state"])
+        loaded = load_checkpoint(last, modules, optimizers)["state"]
+        state.update({"validated": loaded["step"], **loaded})
     elif last.exists():
         raise VtcliError(f"{folder}: holds a run already; continue it with --resume, or choose another --out")
+    joint = distributed.data_parallel(network, device)
+    forward: nn.Module = torch.compile(joint) if options.compile else joint  # type: ignore[assignment]
 
     steps = _step_limit(options, stage)
     budget = None if options.minutes is None else options.minutes * 60.0
-    log = _Log(folder)
+    first = distributed.is_first()
+    if first:
+        sweep(folder)
+    log = _Log(folder, state["step"], state["validated"]) if first else None
     clock = time.monotonic() - state["seconds"]
     saved_at = time.monotonic()
     running: dict[str, float] = {}
     counted = 0
+    every = options.validate_every or stage.validate_every
+
+    def tell(kind: str, step: int, values: dict[str, float], path: Path | None = None) -> None:
+        if first:
+            report(Progress(kind, step, steps, done(), values, path))
 
     def facts() -> dict[str, Any]:
         return {
             **stage.facts(), "steps": state["step"], "samples": state["step"] * stage.batch_size,
             "seconds": round(state["seconds"]), "device": str(device), "seed": options.seed,
-            "options": options.to_json(),
+            "options": options.to_json(names_only=True),
         }  # fmt: skip
 
     def save() -> None:
-        save_checkpoint(last, modules, optimizers, {"state": state, "options": options.to_json()})
+        if first:
+            save_checkpoint(last, modules, optimizers, {"state": state, "options": options.to_json()})
 
     def done() -> float:
         by_steps = state["step"] / steps if steps else 0.0
         return min(1.0, max(by_steps, state["seconds"] / budget if budget else 0.0))
 
     def validate() -> dict[str, float]:
+        """Rank 0's figures; nothing on other ranks, and where it was broken off."""
+        if log is None:
+            state["validated"] = state["step"]
+            return {}
         average.network.eval()
-        with torch.inference_mode():
-            result = stage.validate(average.network)
-        log.scalars("validation", result.figures, state["step"])
-        log.panels(result.panels, state["step"])
+        try:
+            with torch.inference_mode():
+                result = stage.validate(average.network)
+        except _Stopped:
+            return {}
+        if (
+            state["validated"] != state["step"]
+        ):  # a run that was killed in its last moments validates once more
+            log.scalars("validation", result.figures, state["step"])
+            log.panels(result.panels, state["step"])
         key = stage.best_by.lstrip("-")
         score = result.figures[key] * (-1.0 if stage.best_by.startswith("-") else 1.0)
         if state["best"] is None or score > state["best"]:
             state["best"] = score
             save_weights(folder / "best.safetensors", average.network, {**facts(), "figures": result.figures})
-        report(Progress("validated", state["step"], steps, done(), result.figures))
-        network.train()
+        state["validated"] = state["step"]
+        tell("validated", state["step"], result.figures)
         return result.figures
 
-    with _stop_signals() as stopped, _prefetched(stage, state["step"]) as batches:
+    def lost(step: int) -> None:
+        state["skipped"] += 1
+        tell("skipped", step, {"skipped": state["skipped"]})
+        if state["skipped"] > SKIPS_ALLOWED:
+            raise VtcliError(
+                f"{folder}: the loss was not finite in {state['skipped']} steps; lower --lr, or train "
+                "without --amp. The last checkpoint is sound."
+            )
+
+    def stop_if_asked(seconds: float) -> None:
+        nonlocal saved_at
+        # Rank 0's clock counts for all, and a signal to any rank stops all.
+        state["seconds"], stop = distributed.agree(seconds, stopped.is_set())
+        if stop or time.monotonic() - saved_at > options.checkpoint_minutes * 60.0:
+            save()
+            saved_at = time.monotonic()
+        if stop:
+            raise Interrupted(f"stopped at step {state['step']}; go on with the same command and --resume")
+
+    with ExitStack() as stack:
+        if log is not None:
+            stack.callback(log.close)
+        stopped = stack.enter_context(_stop_signals())
+        batches = stack.enter_context(_prefetched(stage, state["step"]))
+
+        def break_off(*_: object) -> None:
+            if stopped.is_set():
+                raise _Stopped
+
+        stack.callback(average.network.register_forward_pre_hook(break_off).remove)
         begun = {"samples": float(stage.length), "batch_size": float(stage.batch_size)}
-        report(Progress("started", state["step"], steps, done(), begun))
+        tell("started", state["step"], begun)
+        if 0 < state["step"] != state["validated"] and state["step"] % every == 0 and done() < 1.0:
+            validate()  # the run was stopped before or in this one
+            stop_if_asked(state["seconds"])
         network.train()
         while done() < 1.0:
             step = state["step"]
@@ -146,52 +225,49 @@ def train(
             finite = bool(torch.isfinite(norm))
             if finite:
                 optimizer.step()
+                distributed.average_buffers(network, device)
                 average.update(network, step)
             else:
                 average.restore_buffers(network)
-                state["skipped"] += 1
-                report(Progress("skipped", step, steps, done(), {"skipped": state["skipped"]}))
-                if state["skipped"] > SKIPS_ALLOWED:
-                    raise VtcliError(
-                        f"{folder}: the loss was not finite in {state['skipped']} steps; lower --lr, or train "
-                        "without --amp. The last checkpoint is sound."
-                    )
+                lost(step)
             against = stage.adversary_loss(batch) if finite else None
-            if against is not None:
+            if against is not None and stage.adversary is not None:
                 optimizers["adversary"].zero_grad(set_to_none=True)
                 against.backward()  # type: ignore[no-untyped-call]
-                optimizers["adversary"].step()
-                parts["adversary"] = against
+                distributed.average_gradients(stage.adversary)
+                size = nn.utils.get_total_norm(
+                    p.grad for p in stage.adversary.parameters() if p.grad is not None
+                )
+                if bool(torch.isfinite(size)):
+                    optimizers["adversary"].step()
+                    parts["adversary"] = against
+                else:
+                    lost(step)
             state["step"] = step + 1
-            state["seconds"] = time.monotonic() - clock
+            stop_if_asked(time.monotonic() - clock)
             if finite:
                 for key, value in {"loss": loss, **parts}.items():
                     running[key] = running.get(key, 0.0) + value.detach()  # type: ignore[assignment]
                 counted += 1
             if counted == LOG_EVERY or (counted and done() >= 1.0):
-                values = {k: float(v) / counted for k, v in running.items()}
+                values = distributed.mean({k: float(v) / counted for k, v in running.items()})
                 running, counted = {}, 0
-                log.scalars(
-                    "training", {**values, "lr": learning_rate(lr, step, done(), options.warmup)}, step + 1
-                )
-                report(Progress("step", step + 1, steps, done(), values))
-            every = options.validate_every or stage.validate_every
+                if log is not None:
+                    rate = learning_rate(lr, step, done(), options.warmup)
+                    log.scalars("training", {**values, "lr": rate}, step + 1)
+                tell("step", step + 1, values)
             if state["step"] % every == 0 and done() < 1.0:
                 validate()
-            if stopped.is_set() or time.monotonic() - saved_at > options.checkpoint_minutes * 60.0:
-                save()
-                saved_at = time.monotonic()
-                if stopped.is_set():
-                    log.close()
-                    raise Interrupted(
-                        f"stopped at step {state['step']}; go on with the same command and --resume"
-                    )
-    figures = validate()
-    save()
-    save_weights(folder / "final.safetensors", average.network, {**facts(), "figures": figures})
-    log.close()
-    report(Progress("done", state["step"], steps, 1.0, {}, folder))
-    return folder
+                network.train()
+                stop_if_asked(state["seconds"])
+        figures = validate()
+        save()
+        if distributed.agree(0.0, first and not figures)[1]:
+            raise Interrupted("stopped in the last validation; go on with the same command and --resume")
+        if first:
+            save_weights(folder / "final.safetensors", average.network, {**facts(), "figures": figures})
+    distributed.barrier()  # rank 0 has written what the others' callers may read
+    tell("done", state["step"], {}, folder)
 
 
 def _step_limit(options: TrainOptions, stage: Stage) -> int | None:
@@ -264,23 +340,45 @@ def _stop_signals() -> Iterator[threading.Event]:
 
 
 class _Log:
-    """`log.jsonl`, and TensorBoard beside it where it is installed."""
+    """`log.jsonl`, and TensorBoard beside it where it is installed. Of a run that goes on from `step`, lines of
+    later steps and validations, and one cut short, are taken out: they are made again."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "log.jsonl").open("a", encoding="utf-8")
-        self._board: Any = None
+    def __init__(self, folder: Path, step: int, validated: int) -> None:
+        self._path = folder / "log.jsonl"
+        self._keep(step, validated)
         try:
+            self._file = self._path.open("a", encoding="utf-8")
+        except OSError as problem:
+            raise self._failed(problem) from problem
+        self._board: Any = None
+        with suppress(ImportError):
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(folder), max_queue=100)  # type: ignore[no-untyped-call]
-        except ImportError:
-            pass
+            self._board = SummaryWriter(str(folder), max_queue=100, purge_step=step or None)  # type: ignore[no-untyped-call]
+
+    def _keep(self, step: int, validated: int) -> None:
+        if not self._path.is_file():
+            return
+        lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+        kept = []
+        for line in lines:
+            group, made = _group_and_step(line)
+            if made <= (validated if group == "validation" else step):
+                kept.append(line)
+        if kept != lines:
+            text = "".join(f"{line}\n" for line in kept)
+            write_atomically(self._path, lambda stream: stream.write(text.encode()))
+
+    def _failed(self, problem: OSError) -> VtcliError:
+        return VtcliError(f"{self._path}: cannot be written ({problem.strerror or problem})")
 
     def scalars(self, group: str, values: dict[str, float], step: int) -> None:
         line = {"step": step, "group": group, **{k: round(float(v), 6) for k, v in values.items()}}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        except OSError as problem:
+            raise self._failed(problem) from problem
         if self._board is not None:
             for key, value in values.items():
                 self._board.add_scalar(f"{group}/{key}", value, step)
@@ -291,6 +389,16 @@ class _Log:
                 self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # told already; closing tries once more to write what is left
+            self._file.close()
         if self._board is not None:
-            self._board.close()
+            with suppress(OSError):
+                self._board.close()
+
+
+def _group_and_step(line: str) -> tuple[str, float]:
+    try:
+        value = json.loads(line)
+        return str(value["group"]), float(value["step"])
+    except (ValueError, TypeError, KeyError):
+        return "", math.inf

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vtcli.core import distributed
 from vtcli.core.data import labels as L
 from vtcli.core.errors import VtcliError
 from vtcli.core.models.lite0 import Lite0Features
+from vtcli.core.models.tps import jacobian
 
 
 def label_weights(skin: float, background: float) -> Tensor:
@@ -27,8 +29,22 @@ def expected_parse_loss(logits: Tensor, parse: Tensor, weights: Tensor) -> tuple
     """Weighted cross-entropy of M_exp's logits (B, 20, h, w) against the photo's parse (B, H, W), which is taken
     at every H / h-th pixel; and the share of pixels that are right."""
     target = parse[:, :: parse.shape[1] // logits.shape[2], :: parse.shape[2] // logits.shape[3]].long()
-    loss = F.cross_entropy(logits.float(), target, weight=weights.to(logits.device), ignore_index=L.IGNORE)
-    return loss, (logits.argmax(1) == target).float().mean()
+    weights, known = weights.to(logits.device), target != L.IGNORE
+    total = F.cross_entropy(logits.float(), target, weights, ignore_index=L.IGNORE, reduction="sum")
+    weight = distributed.mean_tensor((weights[torch.where(known, target, 0)] * known).sum())
+    return total / weight, (logits.argmax(1) == target).float().mean()
+
+
+def soft_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of soft masks (B, 1, h, w) in [0, 1], per sample (B,)."""
+    both = (a * b).sum((1, 2, 3))
+    return both / (a.sum((1, 2, 3)) + b.sum((1, 2, 3)) - both).clamp_min(1.0)
+
+
+def folding(grid: Tensor, mask: Tensor, least: float) -> Tensor:
+    """How far the determinant of the grid's Jacobian falls below `least` inside `mask` (B, 1, h, w), per sample
+    (B,): near zero a fold is about to happen."""
+    return (F.relu(least - jacobian(grid)) * mask[:, 0, 1:, 1:].detach()).mean((1, 2))
 
 
 def structure(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
@@ -123,7 +139,9 @@ def _vgg_state(weights: Path | None) -> tuple[dict[str, Tensor], Path]:
         state = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises many kinds for a broken file
         raise VtcliError(f"{weights}: not readable as VGG19 weights ({type(problem).__name__})") from problem
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    ):
         raise VtcliError(f"{weights}: not a state dict of torchvision's vgg19")
     prefix = "features."
     return {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}, weights

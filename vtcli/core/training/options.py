@@ -53,9 +53,13 @@ class TrainOptions:
     ema: float = 0.999
     warmup: int = 200
 
-    def to_json(self) -> dict[str, Any]:
-        """Options as JSON-ready values."""
+    def to_json(self, names_only: bool = False) -> dict[str, Any]:
+        """Options as JSON-ready values; with `names_only` paths are cut to their last part, for files that travel."""
+
+        def text(path: Path) -> str:
+            return path.name if names_only else str(path)
+
         return {
-            k: str(v) if isinstance(v, Path) else [str(p) for p in v] if k == "photos" else v
+            k: text(v) if isinstance(v, Path) else [text(p) for p in v] if k == "photos" else v
             for k, v in asdict(self).items()
         }

@@ -15,7 +15,7 @@ from vtcli.core.data.store import FIELDS, PreparedStore
 from vtcli.core.errors import VtcliError
 from vtcli.core.training import backgrounds
 from vtcli.core.training.options import TrainOptions
-from vtcli.core.training.stage import Batch, Order, generator
+from vtcli.core.training.stage import Batch, Order, generator, share_of_batch
 
 
 @dataclass
@@ -70,11 +70,15 @@ class Source:
             raise VtcliError(f"{self.extra.root}: pictures of another size than those of {store.root}")
         self.share = options.extra_share
 
-    def read(self, rng: np.random.Generator, order: np.ndarray) -> dict[str, np.ndarray]:
-        """Every field of the samples at `order`, some of them replaced by random ones of the second store."""
+    def read(self, dice: list[np.random.Generator], order: np.ndarray) -> dict[str, np.ndarray]:
+        """Every field of the samples at `order`, some of them replaced by random ones of the second store.
+
+        `dice` has a generator for each sample."""
         fields = {name: self.store.read(name, self.rows[order]) for name in FIELDS}
         if self.extra is not None:
-            for i in np.nonzero(rng.random(len(order)) < self.share)[0]:
+            for i, rng in enumerate(dice):
+                if rng.random() >= self.share:
+                    continue
                 row = [int(rng.integers(len(self.extra)))]
                 for name in FIELDS:
                     fields[name][i] = self.extra.read(name, row)[0]
@@ -82,7 +86,7 @@ class Source:
 
 
 class PairBatches:
-    """Augmented training batches; batch `step` is a function of the seed and `step` alone."""
+    """This rank's share of augmented training batches; `parts` as in `share_of_batch`."""
 
     def __init__(
         self,
@@ -91,23 +95,25 @@ class PairBatches:
         rows: np.ndarray,
         batch_size: int,
         backgrounds: float,
+        parts: int = 1,
     ) -> None:
         self.options = options
         self.source = Source(options, store, rows)
         self.order = Order(len(rows), batch_size, options.seed)
+        self.positions = share_of_batch(batch_size, parts)
         self.backgrounds = backgrounds
         sets = [LabelledPhotos.read(folder) for folder in options.photos] if backgrounds > 0 else []
         self.strips = [strip for photos in sets for strip in photos.backgrounds()]
 
     def batch(self, step: int, changeable: slice) -> Batch:
-        """Samples of batch `step`; those in `changeable` get another background with the set probability."""
-        rng = generator(self.options.seed, step)
-        rows = self.order.rows(step)
-        fields = self.source.read(rng, rows)
-        may_change = np.zeros(len(rows), bool)
+        """Samples of batch `step`; those at positions in `changeable` of the joint batch get another background
+        with the set probability."""
+        dice = [generator(self.options.seed, step, int(position)) for position in self.positions]
+        fields = self.source.read(dice, self.order.rows(step)[self.positions])
+        may_change = np.zeros(self.order.batch_size, bool)
         may_change[changeable] = True
-        for i in range(len(rows)):
-            self._augment(rng, fields, i, bool(may_change[i]))
+        for i, (rng, position) in enumerate(zip(dice, self.positions, strict=True)):
+            self._augment(rng, fields, i, bool(may_change[position]))
         return {name: torch.from_numpy(array) for name, array in fields.items()}
 
     def _augment(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vtcli.core import distributed
 from vtcli.core.data import augment
 from vtcli.core.data import labels as L
 from vtcli.core.data.photos import LabelledPhotos, group_matrix
@@ -26,7 +27,7 @@ from vtcli.core.training import backgrounds
 from vtcli.core.training.figures import LabelCounts, pck
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import Source
-from vtcli.core.training.stage import Batch, Order, Rows, Stage, Validation, generator
+from vtcli.core.training.stage import Batch, Order, Rows, Stage, Validation, generator, share_of_batch
 
 JOINT_SIGMA = 1.0
 """Width of a joint's target, in cells of the quarter-resolution grid."""
@@ -48,6 +49,7 @@ class ParserStage(Stage):
         # Where there are other sets, they get 3/8 of each batch between them.
         self.foreign = round(self.batch_size * 3 / 8) if self.sets else 0
         self.order = Order(len(rows), self.batch_size - self.foreign, options.seed)
+        self.positions = share_of_batch(self.batch_size)
         network = Parser(PARSER_PRESETS["lite"])
         if options.init is None:
             state = load_lite0_state()
@@ -60,13 +62,16 @@ class ParserStage(Stage):
         return {"stage": "parser", "preset": "lite"}
 
     def batch(self, step: int) -> Batch:
-        rng = generator(self.options.seed, step)
-        fields = self.source.read(rng, self.order.rows(step))
+        dice = [generator(self.options.seed, step, int(position)) for position in self.positions]
+        own = self.positions[self.positions < self.order.batch_size]
+        fields = self.source.read(dice[: len(own)], self.order.rows(step)[own])
         samples = [
-            self._own(rng, *own)
-            for own in zip(fields["image"], fields["parse"], fields["keypoints"], strict=True)
+            self._own(*sample)
+            for sample in zip(
+                dice[: len(own)], fields["image"], fields["parse"], fields["keypoints"], strict=True
+            )
         ]
-        samples += [self._foreign(rng) for _ in range(self.foreign)]
+        samples += [self._foreign(rng) for rng in dice[len(own) :]]
         images, groups, joints, known = zip(*samples, strict=True)
         return {
             "image": torch.from_numpy(np.stack(images)), "groups": torch.from_numpy(np.stack(groups)),
@@ -123,7 +128,7 @@ class ParserStage(Stage):
         return parts["labels"] + 0.15 * parts["joints"], parts
 
     def _absent(self, network: nn.Module) -> Tensor:
-        absent = network.absent
+        absent = distributed.bare(network).absent
         assert isinstance(absent, Tensor)
         return absent
 
@@ -161,7 +166,8 @@ def group_cross_entropy(logits: Tensor, groups: Tensor, matrix: Tensor) -> Tenso
     probability = F.conv2d(logits.float().softmax(1), matrix[:, :, None, None])
     known = target != L.IGNORE
     chosen = probability.gather(1, torch.where(known, target, 0)[:, None])[:, 0]
-    return -(chosen.clamp_min(1e-6).log() * known).sum() / known.sum().clamp_min(1)
+    count = distributed.mean_tensor(known.sum())
+    return -(chosen.clamp_min(1e-6).log() * known).sum() / count.clamp_min(1)
 
 
 def joint_cross_entropy(logits: Tensor, absent: Tensor, keypoints: Tensor, known: Tensor) -> Tensor:
@@ -180,7 +186,8 @@ def joint_cross_entropy(logits: Tensor, absent: Tensor, keypoints: Tensor, known
     target = target / target.sum(2, keepdim=True).clamp_min(1e-9)
     at_joint = -(target * logp[..., :-1]).sum(2)
     losses = torch.where(there, at_joint, -logp[..., -1])
-    return (losses * known[:, None]).sum() / (known.sum() * logits.shape[1]).clamp_min(1)
+    count = distributed.mean_tensor(known.sum() * logits.shape[1])
+    return (losses * known[:, None]).sum() / count.clamp_min(1)
 
 
 __all__ = ["ParserStage", "group_cross_entropy", "joint_cross_entropy"]

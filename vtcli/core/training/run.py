@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vtcli.core import runtime
+from vtcli.core import distributed, runtime
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.errors import UsageProblem, VtcliError
 from vtcli.core.models.gmm import GMM_PRESETS
@@ -85,7 +85,8 @@ def _check_size(store: PreparedStore, name: str, step: tuple[int, int], shape: b
 
 
 def run(options: TrainOptions, device: str, report: Callable[[Progress], None], resume: bool = False) -> Path:
-    """Train as `options` say on `device`; returns the run's folder."""
+    """Train as `options` say on `device`; returns the run's folder. Under torchrun, as one of its ranks."""
     runtime.keep_memory()
-    chosen = runtime.choose_device(device)
-    return train(build_stage(options), options, chosen, report, resume)
+    chosen = runtime.choose_device(distributed.local_device(device))
+    with distributed.joined():
+        return train(build_stage(options), options, chosen, report, resume)

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vtcli.core import distributed
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.errors import UsageProblem
 from vtcli.core.training.options import TrainOptions
 
 Batch = dict[str, Tensor]
@@ -27,7 +29,10 @@ class Validation:
 
 
 class Stage(ABC):
-    """One network in training. Subclasses set `name`, `network`, `length`, `batch_size`, `lr` and `best_by`."""
+    """One network in training. Subclasses set `name`, `network`, `length`, `batch_size`, `lr` and `best_by`.
+
+    `batch_size` is that of the joint batch, whatever the number of ranks; each rank makes its own share of it.
+    """
 
     name: str
     network: nn.Module
@@ -46,7 +51,8 @@ class Stage(ABC):
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
-        """The step's batch, on the CPU; a function of the seed and `step` alone, so that runs can be resumed."""
+        """This rank's share of the step's batch, on the CPU. Each sample is a function of the seed, `step` and
+        its position alone, so that runs can be resumed, with another number of ranks as well."""
 
     @abstractmethod
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -63,6 +69,18 @@ class Stage(ABC):
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """What the weights file says of itself (preset, aux, keep, …)."""
+
+
+def share_of_batch(batch_size: int, parts: int = 1) -> np.ndarray:
+    """Positions in the joint batch of the samples that this rank makes: every nth, and so the same number of
+    each of the batch's `parts` equal parts. UsageProblem where the ranks cannot share it equally."""
+    rank, world = distributed.rank(), distributed.world()
+    if batch_size % (world * parts):
+        raise UsageProblem(
+            f"--batch-size {batch_size}: is that of all {world} processes together, which must share "
+            f"{'each half of ' if parts == 2 else ''}it equally; take a multiple of {world * parts}"
+        )
+    return np.arange(rank, batch_size, world)
 
 
 class Order:
@@ -85,9 +103,9 @@ class Order:
         return np.array([self._epoch(int(p) // self.length)[int(p) % self.length] for p in positions])
 
 
-def generator(seed: int, step: int, stream: int = 0) -> np.random.Generator:
-    """The random numbers of one step: a function of the seed and the step alone."""
-    return np.random.default_rng([seed, 2 + stream, step])
+def generator(seed: int, step: int, position: int) -> np.random.Generator:
+    """The random numbers of the sample at `position` of a step's joint batch."""
+    return np.random.default_rng([seed, 2, step, position])
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -35,7 +35,7 @@ from vtcli.core.weights import stage_file
 
 MASK_WEIGHT = 0.3
 SQUARED_WEIGHT = 0.5
-STRUCTURE_WEIGHT = 0.2
+STRUCTURE_WEIGHT = 0.35
 """Weights of squared differences and of one minus SSIM, which CP-VTON's recipe (`paper`) does without."""
 ADVERSARY_FROM = 0.7
 """The share of the run after which the discriminator takes part."""
@@ -77,7 +77,8 @@ class TOMStage(Stage):
             raise UsageProblem("--keep both shares each batch between the two: --batch-size must be even")
         self.lr = 1e-4 if preset.classic else 1e-3
         changed = 0.5 if options.backgrounds is None else options.backgrounds
-        self.pairs = PairBatches(options, train, rows, self.batch_size, changed)
+        parts = 2 if options.keep == "both" else 1
+        self.pairs = PairBatches(options, train, rows, self.batch_size, changed, parts)
         self.network: nn.Module = TOM(preset, options.aux)
         self.gmm_path = stage_file(options.gmm, "gmm")
         self.gmm: GMM = load_gmm(self.gmm_path)
@@ -97,14 +98,15 @@ class TOMStage(Stage):
             "keep": self.options.keep,
         }
 
-    def _halves(self) -> list[tuple[str, slice]]:
+    def _halves(self, size: int) -> list[tuple[str, slice]]:
+        """What is kept in which samples of a batch of `size`, the joint one or a rank's share of it."""
         if self.options.keep != "both":
-            return [(self.options.keep, slice(0, self.batch_size))]
-        half = self.batch_size // 2
-        return [("head", slice(0, half)), ("outside", slice(half, self.batch_size))]
+            return [(self.options.keep, slice(0, size))]
+        return [("head", slice(0, size // 2)), ("outside", slice(size // 2, size))]
 
     def batch(self, step: int) -> Batch:
-        changeable = next((rows for keep, rows in self._halves() if keep == "outside"), slice(0, 0))
+        halves = self._halves(self.batch_size)
+        changeable = next((rows for keep, rows in halves if keep == "outside"), slice(0, 0))
         return self.pairs.batch(step, changeable)
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -112,7 +114,7 @@ class TOMStage(Stage):
         # The region's growth varies, so that the old garment's outline cannot be read from the hole.
         growth = int(torch.randint(GROWTH - 4, GROWTH + 5, ()))
         channels, regions = [], []
-        for keep, rows in self._halves():
+        for keep, rows in self._halves(len(pairs.image)):
             part = pairs[rows]
             made = represent(part.image, part.parse, part.keypoints, keep, _size(part), growth)
             channels.append(made.channels)
@@ -167,7 +169,7 @@ class TOMStage(Stage):
         device = next(network.parameters()).device
         figures: dict[str, float] = {}
         panels = {}
-        keeps = [keep for keep, _ in self._halves()]
+        keeps = [keep for keep, _ in self._halves(self.batch_size)]
         for keep in keeps:
             counts = LabelCounts()
             ssims, l1s = [], []

@@ -58,8 +58,11 @@ def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) 
     if not pairs.is_file():
         raise UsageProblem(f"--pairs {pairs}: no such file")
     chosen = []
-    lines = pairs.read_text(encoding="utf-8-sig").splitlines()
-    for number, row in enumerate(csv.reader(lines, skipinitialspace=True), 1):
+    try:
+        rows = list(csv.reader(pairs.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise UsageProblem(f"{pairs}: not a list of names in UTF-8 ({problem})") from problem
+    for number, row in enumerate(rows, 1):
         cells = [cell.strip() for cell in row]
         if not any(cells) or cells[0].startswith("#"):
             continue
@@ -171,10 +174,11 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    if (folder / name).is_file():
-        return folder / name
-    candidates = (folder / f"{name}{suffix}" for suffix in IMAGE_SUFFIXES)
-    return next((file for file in candidates if file.is_file()), None)
+    candidates = (folder / f"{name}{suffix}" for suffix in ("", *IMAGE_SUFFIXES))
+    try:
+        return next((file for file in candidates if file.is_file()), None)
+    except OSError:  # no file can have such a name
+        return None
 
 
 def _named(pairs: list[tuple[Path, Path]]) -> list[Job]:

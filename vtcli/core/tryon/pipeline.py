@@ -41,6 +41,8 @@ from vtcli.core.tryon.networks import Composition, Networks, People
 from vtcli.core.warping import Warp
 from vtcli.core.weights import stage_file
 
+SLENDEREST = 12
+"""Pictures whose one side is more than so many times the other are refused."""
 LARGEST = Choice()
 LOW_CONFIDENCE = 0.55
 """Below it a result should be looked at."""
@@ -373,6 +375,10 @@ def _marked(keypoints: np.ndarray) -> np.ndarray:
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
+    if max(image.size) > SLENDEREST * min(
+        image.size
+    ):  # the smallest 3:4 frame around it would not fit in memory
+        raise VtcliError(f"a picture of {image.width}×{image.height} is a strip, not a photo; crop it")
     return np.asarray(image if image.mode == "RGB" else flatten(image.convert("RGBA")))
 
 

@@ -1,17 +1,24 @@
 """Try-on (or warps) over a whole split: store in, results folder out; interrupted, it continues.
 
-While a run is under way its settings stand in `run.json`; a picture is there whole or not at all, and one that
-is there is not made again. `results.json` comes last.
+While a run is under way its settings stand in `run.json`, and each process keeps a journal of the pictures that it
+has made, with their figures. A picture is there whole or not at all, and one that is there is not made again.
+`results.json` comes last, and the journals go.
+
+Pairs are made in batches that are the same in every run of the same list, since a network's last bit depends on
+what it sees together: neither an interruption nor the number of processes changes a byte. Under torchrun the
+batches that are left are dealt out to the ranks.
 """
 
 from __future__ import annotations
 
-import csv
 import io
+import json
+import os
 import platform
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +29,13 @@ from PIL import Image
 from torch import Tensor
 
 import vtcli
+from vtcli.core import distributed
 from vtcli.core.data import labels as L
+from vtcli.core.data.layouts import read_pairs, stem
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.errors import UsageProblem, VtcliError
-from vtcli.core.files import read_json, write_atomically, write_json
+from vtcli.core.files import read_json, sweep, write_atomically, write_json
+from vtcli.core.locks import hold
 from vtcli.core.representation import has_label
 from vtcli.core.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.tryon.networks import Networks, People
@@ -52,7 +62,7 @@ class _Job:
 
 def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
     """Positions (person, garment) of "paired", "unpaired" (the split's own list), or a file's pairs: two names
-    a line, with or without extension, apart by a comma, a tab or blanks; `#` starts a comment."""
+    a line, with or without extension (`vtcli.core.data.layouts.read_pairs`)."""
     if pairs == "paired":
         return [(i, i) for i in range(len(store))]
     if pairs == "unpaired":
@@ -62,67 +72,85 @@ def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
     path = Path(pairs)
     if not path.is_file():
         raise UsageProblem(f"--pairs {pairs}: neither 'paired' nor 'unpaired' nor a file")
-    chosen = []
-    text = path.read_text(encoding="utf-8-sig")
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.split("#", 1)[0].strip()
-        if not line:
-            continue
-        separator = "," if "," in line else "\t" if "\t" in line else " "
-        row = [cell.strip() for cell in next(csv.reader([line], delimiter=separator)) if cell.strip()]
-        if len(row) != 2:
-            raise VtcliError(
-                f"{path}: line {number} should name a person and a garment, but has {len(row)} names"
-            )
-        person, cloth = (Path(cell).stem for cell in row)
-        chosen.append((store.index(person), store.cloth_index(cloth)))
-    if not chosen:
+    entries = store.manifest.entries
+    listed = read_pairs(path, (e.name for e in entries), (e.cloth for e in entries))
+    if not listed:
         raise VtcliError(f"{path}: names no pair")
-    return chosen
+    return [(store.index(stem(person)), store.cloth_index(stem(cloth))) for person, cloth in listed]
 
 
 def run_split(
     networks: Networks, store: PreparedStore, out: Path, options: SplitOptions
 ) -> Iterator[tuple[int, int]]:
-    """Make the pictures of a split; yields (done, all) after each batch.
+    """Make the pictures of a split; yields (done, all) after each batch (under torchrun, of this rank's share).
 
-    Raises VtcliError when `out` holds another run's pictures.
+    Raises VtcliError when `out` holds another run's pictures, or another run is at work there.
     """
+    with hold(out, f"vtcli {options.kind}") if distributed.is_first() else nullcontext():
+        yield from _run(networks, store, out, options)
+
+
+def _run(
+    networks: Networks, store: PreparedStore, out: Path, options: SplitOptions
+) -> Iterator[tuple[int, int]]:
     started = time.monotonic()
     jobs = _name_jobs(store, choose_pairs(store, options.pairs)[: options.limit])
+    batches = [jobs[i : i + options.batch_size] for i in range(0, len(jobs), options.batch_size)]
     settings = _settings(networks, store, options)
-    earlier = _begin(out, settings)
-    figures: dict[str, dict[str, float]] = earlier.get("figures", {})
-    left = [job for job in jobs if not _complete(out, job, options, figures)]
-    done = len(jobs) - len(left)
-    yield done, len(jobs)
+    earlier: dict[str, Any] = {}
+    left: list[int] = []
+    if distributed.is_first():
+        earlier = _begin(out, settings)
+        for folder in (out, out / "images", out / "parse"):
+            sweep(folder)
+        figures = {**earlier.get("figures", {}).get("warp_iou", {}), **_journalled(out)}
+        left = [
+            n
+            for n, batch in enumerate(batches)
+            if not all(_complete(out, j, options, figures) for j in batch)
+        ]
+    left = distributed.gather(left)[0]  # as rank 0 sees the folder: the others may look later
+    mine = left[distributed.rank() :: distributed.world()]
+    total = sum(len(batches[n]) for n in mine)
+    if distributed.world() == 1:
+        total = len(jobs)
+    done = total - sum(len(batches[n]) for n in mine)
+    yield done, total
+    journal = _Journal(out, distributed.rank())
     with ThreadPoolExecutor(2) as writers:
         pending: list[Future[None]] = []
-        for start in range(0, len(left), options.batch_size):
-            batch = left[start : start + options.batch_size]
+        made: dict[str, float | None] = {}
+        for number in mine:
+            batch = batches[number]
             pictures, parses, ious = _make(networks, store, batch, options)
             for other in pending:
                 other.result()
+            journal.add(made)
             pending = [
                 writers.submit(_write, out, job, pictures[i], parses[i] if parses is not None else None)
                 for i, job in enumerate(batch)
             ]
-            for job, iou in zip(
-                batch, ious, strict=False
-            ):  # unpaired garments have no worn one to compare with
-                figures.setdefault("warp_iou", {})[job.name] = round(iou, 6)
+            # Garments that are not the person's own have no worn one to be compared with.
+            made = {job.name: round(ious[i], 6) if ious else None for i, job in enumerate(batch)}
             done += len(batch)
-            yield done, len(jobs)
+            yield done, total
         for other in pending:
             other.result()
+        journal.add(made)
+    distributed.barrier()
+    if not distributed.is_first():
+        return
+    figures = {**earlier.get("figures", {}).get("warp_iou", {}), **_journalled(out)}
     ResultsInfo(
         kind=options.kind, keep=options.keep, pairing=_pairing(options), split=store.manifest.split,
         store=str(store.root.resolve()), size=store.size,
         pairs=[_pair(store, job) for job in jobs], weights=networks.hashes,
         options=asdict(options), versions=_versions(), device=str(networks.device),
-        seconds=round(time.monotonic() - started + earlier.get("seconds", 0.0), 2), figures=figures,
+        seconds=round(time.monotonic() - started + earlier.get("seconds", 0.0), 2),
+        figures={"warp_iou": dict(sorted(figures.items()))} if figures else {},
     ).save(out)  # fmt: skip
-    (out / "run.json").unlink(missing_ok=True)
+    for path in (*_journals(out), out / "run.json"):
+        path.unlink(missing_ok=True)
 
 
 def _name_jobs(store: PreparedStore, pairs: list[tuple[int, int]]) -> list[_Job]:
@@ -149,7 +177,7 @@ def _begin(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Claim `out` for these settings; what an earlier, equal run left (figures, seconds)."""
     if (out / "results.json").is_file():
         info = ResultsInfo.load(out)
-        held = {
+        held: Any = {
             "kind": info.kind, "keep": info.keep, "pairing": info.pairing,
             "save_parse": bool(info.options.get("save_parse")), "store": info.store, "weights": info.weights,
         }  # fmt: skip
@@ -159,6 +187,8 @@ def _begin(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     else:
         write_json(out / "run.json", settings)
         return {}
+    if not isinstance(held, dict):
+        raise VtcliError(f"{out / 'run.json'}: not the settings of a run; choose another folder")
     different = [key for key in settings if held.get(key) != settings[key]]
     if different:
         raise VtcliError(
@@ -167,11 +197,49 @@ def _begin(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return left
 
 
-def _complete(out: Path, job: _Job, options: SplitOptions, figures: dict[str, dict[str, float]]) -> bool:
+def _complete(out: Path, job: _Job, options: SplitOptions, figures: dict[str, float]) -> bool:
     there = image_file(out, job.name).is_file() and (
         not options.save_parse or parse_file(out, job.name).is_file()
     )
-    return there and (job.person != job.cloth or job.name in figures.get("warp_iou", {}))
+    return there and (job.person != job.cloth or job.name in figures)
+
+
+class _Journal:
+    """What one rank has made, a line each: the picture's name and its figure. Lines follow their pictures."""
+
+    def __init__(self, out: Path, rank: int) -> None:
+        self.path = out / f"journal-{rank:05d}.jsonl"
+
+    def add(self, made: dict[str, float | None]) -> None:
+        if not made:
+            return
+        # A line that an interruption cut short must not swallow the next.
+        lines = "\n" + "".join(json.dumps([name, iou]) + "\n" for name, iou in made.items())
+        try:
+            with self.path.open("ab") as stream:
+                stream.write(lines.encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as problem:
+            raise VtcliError(f"{self.path}: cannot be written ({problem.strerror or problem})") from problem
+
+
+def _journals(out: Path) -> list[Path]:
+    return sorted(out.glob("journal-*.jsonl"))
+
+
+def _journalled(out: Path) -> dict[str, float]:
+    """The figures in all ranks' journals, those of earlier runs included."""
+    figures: dict[str, float] = {}
+    for path in _journals(out):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                name, iou = json.loads(line)
+            except (ValueError, TypeError):
+                continue  # blank, or cut short: that picture is made again
+            if isinstance(name, str) and isinstance(iou, int | float):
+                figures[name] = float(iou)
+    return figures
 
 
 def _make(
@@ -215,11 +283,13 @@ def _bytes(x: Tensor) -> np.ndarray:
 
 
 def _write(out: Path, job: _Job, picture: np.ndarray, parse: np.ndarray | None) -> None:
-    if parse is not None:
+    """Write what is not there yet: of a batch that was interrupted, some pictures are."""
+    if parse is not None and not parse_file(out, job.name).is_file():
         indexed = Image.fromarray(parse, "P")
         indexed.putpalette(L.LIP_PALETTE.tobytes())
         _save_png(parse_file(out, job.name), indexed)
-    _save_png(image_file(out, job.name), Image.fromarray(picture))
+    if not image_file(out, job.name).is_file():
+        _save_png(image_file(out, job.name), Image.fromarray(picture))
 
 
 def _save_png(path: Path, image: Image.Image) -> None:

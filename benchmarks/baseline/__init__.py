@@ -1,0 +1,3 @@
+"""CP-VTON's published way of doing the work, written anew from its description (Wang et al., ECCV 2018): what
+`benchmarks/run.py` measures vtcli against. Default memory format, float32, Adam, samples by Pillow one at a time,
+the TPS grid from broadcast tensors at every call, warps as image files between the stages."""
