@@ -15,8 +15,11 @@ the manifest comes last, so a folder with a manifest is whole. Reading needs Num
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -161,18 +164,32 @@ def write_manifest(root: Path, manifest: Manifest) -> None:
     write_json(root / "manifest.json", manifest.to_json())
 
 
+OPEN_FILES = 128
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """One field's file: where its first row begins, and a row's bytes."""
+
+    path: Path
+    offset: int
+    stride: int
+
+
 class PreparedStore:
-    """One prepared split, memory-mapped.
+    """One prepared split. Rows are read from their files when asked for, in any thread; memory does not grow.
 
     >>> store = PreparedStore.open(Path("prepared"), "train")
     >>> store.read("image", [0, 5]).shape
     (2, 256, 192, 3)
     """
 
-    def __init__(self, root: Path, manifest: Manifest, shards: list[dict[str, np.ndarray]]) -> None:
+    def __init__(self, root: Path, manifest: Manifest, shards: list[dict[str, _Shard]]) -> None:
         self.root = root
         self.manifest = manifest
         self._shards = shards
+        # Files stay open, but not more than a process may have: large pictures make thousands of shards.
+        self._file = lru_cache(maxsize=OPEN_FILES)(_open)
         self._index = {e.name: i for i, e in enumerate(manifest.entries)}
         self._cloth_index = {e.cloth: i for i, e in reversed(list(enumerate(manifest.entries)))}
 
@@ -188,7 +205,7 @@ class PreparedStore:
         shards = []
         for number, start in enumerate(range(0, len(manifest.entries), manifest.shard_size)):
             count = min(manifest.shard_size, len(manifest.entries) - start)
-            shards.append({name: _map(root, name, number, count, manifest.size) for name in FIELDS})
+            shards.append({name: _check(root, name, number, count, manifest.size) for name in FIELDS})
         return cls(root, manifest, shards)
 
     def __len__(self) -> int:
@@ -204,17 +221,14 @@ class PreparedStore:
         """Pairs in a shard (the last may have fewer)."""
         return self.manifest.shard_size
 
-    def shard(self, name: str, number: int) -> np.ndarray:
-        """Field `name` of shard `number`, memory-mapped and read-only."""
-        return self._shards[number][name]
-
     def read(self, name: str, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Field `name` of the pairs at `indices`, in that order, as a new array of shape (n, …)."""
         rows = np.asarray(indices, dtype=np.int64)
         out = np.empty((len(rows), *field_shape(name, self.size)), dtype=field_dtype(name))
         numbers, within = np.divmod(rows, self.shard_size)
         for i, (number, row) in enumerate(zip(numbers, within, strict=True)):
-            out[i] = self._shards[number][name][row]
+            shard = self._shards[number][name]
+            _fill(self._file(shard.path), shard, int(row), out[i])
         return out
 
     def index(self, name: str) -> int:
@@ -232,18 +246,40 @@ class PreparedStore:
             raise VtcliError(f"{self.root}: no garment named {name!r} in this store") from None
 
 
-def _map(root: Path, name: str, number: int, count: int, size: tuple[int, int]) -> np.ndarray:
+def _open(path: Path) -> FileIO:
+    try:
+        return FileIO(path)
+    except OSError as problem:
+        raise VtcliError(
+            f"{path}: cannot be read ({problem.strerror}); run `vtcli prepare` again"
+        ) from problem
+
+
+def _fill(file: FileIO, shard: _Shard, row: int, out: np.ndarray) -> None:
+    """Read one row into `out`, without moving the file's position, which other threads share."""
+    place = shard.offset + row * shard.stride
+    if hasattr(os, "preadv"):
+        got = os.preadv(file.fileno(), [out.data.cast("B")], place)
+    else:
+        with _open(shard.path) as own:
+            own.seek(place)
+            got = own.readinto(out.data.cast("B"))
+    if got != shard.stride:
+        raise VtcliError(f"{shard.path}: broken shard (ends early); run `vtcli prepare --force`")
+
+
+def _check(root: Path, name: str, number: int, count: int, size: tuple[int, int]) -> _Shard:
     path = shard_file(root, name, number)
     try:
-        array: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+        array = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise VtcliError(f"{path}: shard is missing; run `vtcli prepare` again") from None
     except Exception as problem:  # a header that lies makes NumPy stumble in many ways
         raise VtcliError(f"{path}: broken shard ({problem}); run `vtcli prepare --force`") from problem
     expected = (count, *field_shape(name, size))
-    if array.shape != expected or array.dtype != field_dtype(name):
+    if array.shape != expected or array.dtype != field_dtype(name) or not array.flags.c_contiguous:
         raise VtcliError(
             f"{path}: holds {array.dtype}{list(array.shape)}, the manifest says "
             f"{field_dtype(name)}{list(expected)}; run `vtcli prepare --force`"
         )
-    return array
+    return _Shard(path, array.offset, array[0].nbytes)

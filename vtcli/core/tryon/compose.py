@@ -38,6 +38,8 @@ FRINGE = 2.0
 """How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
 UP = 12
 """Half of how far above the back collar's inside the throat may reach, in pixels at 256×192."""
+WORK, BAND = 1400, 512
+"""Rows at which masks are made at most; rows of the full-size picture that are made at a time."""
 REACH = 3.0
 """How far the warped garment may be stretched to where a top is expected, in pixels at 256×192."""
 
@@ -45,26 +47,44 @@ REACH = 3.0
 @dataclass
 class Finished:
     """`picture` (h, w, 3) uint8, the window at the photo's resolution; `region` (h, w) bool: outside of it the
-    picture is the photo, bit for bit; `warped` (h, w, 4) uint8: the warped garment with alpha."""
+    picture is the photo, bit for bit."""
 
     picture: np.ndarray
     region: np.ndarray
-    warped: np.ndarray
+
+
+class FullWarp:
+    """The garment warped at `size`, in bands of rows, so that large photos need little memory.
+
+    The spline is smooth: its grid is found at 257×193 and enlarged. The canvas is first reduced, antialiased, to
+    about the output's resolution.
+    """
+
+    def __init__(self, garment: Garment, theta: Tensor, size: tuple[int, int]) -> None:
+        self.size = size
+        height = garment.canvas.shape[2]
+        target = size if size[0] < height else (height, garment.canvas.shape[3])
+        canvas, mask = garment.at(target)
+        rgba = torch.cat([(canvas[0] + 1.0) * 127.5, mask[0] * 255.0]).clamp(0, 255) + 0.5
+        self.canvas = np.ascontiguousarray(rgba.permute(1, 2, 0).to(torch.uint8).numpy())
+        grid = tps_grid(theta.detach().cpu(), (257, 193))[0].numpy()
+        self.grid = (grid + 1.0) * 0.5 * np.array([target[1] - 1, target[0] - 1], np.float32)
+
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Colours on white (n, w, 3) float32 in [0, 255] and alpha (n, w) in [0, 1] of the rows from `start`."""
+        down = np.arange(start, stop) * (256.0 / max(1, self.size[0] - 1))
+        across = np.arange(self.size[1]) * (192.0 / max(1, self.size[1] - 1))
+        grid = _between(_between(self.grid, down, 0), across, 1)
+        rgba = cv2.remap(
+            self.canvas, grid[..., 0], grid[..., 1], cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_CONSTANT, borderValue=(255, 255, 255, 0),
+        )  # fmt: skip
+        return rgba[..., :3].astype(np.float32), rgba[..., 3].astype(np.float32) / 255.0
 
 
 def warp_full(garment: Garment, theta: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The garment warped at `size`: colours (h, w, 3) float32 in [0, 255] and alpha (h, w) in [0, 1].
-
-    The canvas is first reduced, antialiased, to about the output's resolution.
-    """
-    height = garment.canvas.shape[2]
-    target = size if size[0] < height else (height, garment.canvas.shape[3])
-    canvas, mask = garment.at(target)
-    with torch.inference_mode():
-        grid = tps_grid(theta.cpu(), size)
-        colours = sample(canvas, grid, 1.0)[0].permute(1, 2, 0).numpy()
-        alpha = sample(mask, grid, 0.0)[0, 0].numpy()
-    return (colours + 1.0) * 127.5, alpha
+    """The garment warped at `size`: colours on white (h, w, 3) float32 in [0, 255] and alpha (h, w) in [0, 1]."""
+    return FullWarp(garment, theta, size).rows(0, size[0])
 
 
 def finish(
@@ -72,17 +92,43 @@ def finish(
 ) -> Finished:
     """Compose the window (h, w, 3) uint8 at its own resolution.
 
-    `probabilities` (1, 20, 256, 192): the photo's parse; the others are of one person at 256×192.
+    `probabilities` (1, 20, 256, 192): the photo's parse; the others are of one person at 256×192. Masks and fillings
+    are made at `WORK` rows at most; photo and garment meet at full size, band by band.
     """
-    size = window.shape[:2]
+    full = (window.shape[0], window.shape[1])
+    work = full if full[0] <= WORK else (WORK, round(WORK * full[1] / full[0]))
+    small = window if work == full else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
+    layers = _layers(small, probabilities, people, garment, warp, made)
+    region = _enlarge(_plane(made.region), full) > 0.5
+    picture = window.copy()
+    sharp = FullWarp(garment, warp.theta, full)
+    for start in range(0, full[0], BAND):
+        band = slice(start, min(start + BAND, full[0]))
+        if not region[band].any():
+            continue
+        drawn, solid, shown, weight = (_rows(plane, full, band) for plane in layers)
+        colours, alpha = sharp.rows(band.start, band.stop)
+        own = np.where((alpha > 0.6)[..., None], _own(colours, alpha), solid)
+        tryon = drawn + shown[..., None] * (own - drawn)
+        photo = window[band].astype(np.float32)
+        mixed = np.clip(photo + weight[..., None] * (tryon - photo) + 0.5, 0, 255).astype(np.uint8)
+        picture[band][region[band]] = mixed[region[band]]
+    return Finished(picture, region)
+
+
+def _layers(
+    window: np.ndarray, probabilities: Tensor, people: People, garment: Garment, warp: Warp, made: Composition
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What lies under the garment (h, w, 3), the garment's colours carried beyond its edge (h, w, 3), where the
+    garment shows (h, w), and where the photo gives way (h, w): float32, of the window's size."""
+    size = (window.shape[0], window.shape[1])
     scale = size[0] / made.region.shape[2]
-    colours, alpha = warp_full(garment, warp.theta, size)  # type: ignore[arg-type]
+    colours, alpha = warp_full(garment, warp.theta, size)
     expected = made.expected_parse if made.expected_parse is not None else probabilities
     before, after = probabilities[0].cpu().numpy(), expected[0].cpu().numpy()
-    neck = (neck_region(expected.argmax(1), people.keypoints) | neck_region(people.parse, people.keypoints))[
-        0
-    ]
-    behind = (~neck).float().cpu().numpy()  # background that is no neck
+    necks = (neck_region(x, people.keypoints) for x in (expected.argmax(1), people.parse))
+    neck = torch.stack(list(necks)).any(0)[0].cpu().numpy()
+    behind = (~neck).astype(np.float32)  # background that is no neck
 
     guide = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
     by_photo, by_garment = _Guide(guide, scale), _Guide(alpha, scale)
@@ -90,7 +136,6 @@ def finish(
     had = _steep(by_photo(worn), scale)
     scene = _steep(by_photo(before[L.BACKGROUND] * behind), scale)
     has = _steep(by_garment(after[list(CLOTHES)].sum(0)), scale)
-
     inside = _steep(_enlarge(_opening(garment, warp), size), scale)
 
     near = _grown(alpha, REACH * scale)
@@ -101,30 +146,24 @@ def finish(
     changes = np.maximum(has, gone)
 
     rendered = (made.rendered_person[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
-    rendered = _match_skin(rendered, people, before, after, neck.cpu().numpy())
-    picture = np.clip(_enlarge(rendered, size, cv2.INTER_CUBIC), 0, 255)
-    region, soft = _region(_plane(made.region), size)
+    rendered = _match_skin(rendered, people, before, after, neck)
+    drawn = np.clip(_enlarge(rendered, size, cv2.INTER_CUBIC), 0, 255)
+    soft = _soft_region(_plane(made.region), size)
     gone = gone * soft
     if gone.max() > 0.05:
         to_scene = gone * _steep(_enlarge(after[L.BACKGROUND] * behind, size), scale)
         if to_scene.max() > 0.05:
-            _lay(picture, _background(window, people, size), to_scene)
+            _lay(drawn, _background(window, people, size), to_scene)
         to_lower = gone * _steep(_enlarge(after[list(LOWER)].sum(0), size), scale)
-        if to_lower.max() > 0.05:
-            below = _lower_body(window, people)
-            if below is not None:
-                _lay(picture, below, to_lower)
+        below = _lower_body(window, people) if to_lower.max() > 0.05 else None
+        if below is not None:
+            _lay(drawn, below, to_lower)
         to_throat = gone * inside
         throat = _throat(people, before, size) if to_throat.max() > 0.05 else None
         if throat is not None:
-            _lay(picture, throat, to_throat)
+            _lay(drawn, throat, to_throat)
     shown = _enlarge(_plane(made.composition_mask), size, cv2.INTER_CUBIC) * np.minimum(near, has)
-    _lay(picture, _solid(colours, alpha, scale), np.clip(shown, 0, 1))
-    weight = (soft * changes)[..., None]
-    picture = np.clip(weight * picture + (1.0 - weight) * window + 0.5, 0, 255).astype(np.uint8)
-    picture[~region] = window[~region]
-    rgba = np.dstack([np.clip(colours + 0.5, 0, 255), alpha * 255.0 + 0.5]).astype(np.uint8)
-    return Finished(picture, region, rgba)
+    return drawn, _solid(colours, alpha, scale), np.clip(shown, 0, 1), soft * changes
 
 
 def _lay(picture: np.ndarray, over: np.ndarray, share: np.ndarray) -> None:
@@ -132,10 +171,18 @@ def _lay(picture: np.ndarray, over: np.ndarray, share: np.ndarray) -> None:
     picture += share[..., None] * (over - picture)
 
 
+def _own(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The warped garment's own colours, freed of the white it lay on."""
+    out: np.ndarray = np.clip(
+        (colours - 255.0 * (1.0 - alpha[..., None])) / np.maximum(alpha, 0.3)[..., None], 0, 255
+    )
+    return out
+
+
 def _solid(colours: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
-    """The warped garment's own colours, freed of the white it lay on and carried a little beyond its edge."""
+    """The garment's own colours, carried a little beyond its edge."""
     side = 2 * max(1, round(REACH * scale)) + 1
-    own = np.clip((colours - 255.0 * (1.0 - alpha[..., None])) / np.maximum(alpha, 0.3)[..., None], 0, 255)
+    own = _own(colours, alpha)
     sure = (alpha > 0.6).astype(np.float32)
     weight = cv2.blur(sure, (side, side))
     beyond = cv2.blur(own * sure[..., None], (side, side)) / np.maximum(weight, 1e-3)[..., None]
@@ -143,34 +190,69 @@ def _solid(colours: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
     return out
 
 
-def _region(low: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The region at full size (bool), and its soft version: 0 at its edge, 1 `FEATHER` pixels inside."""
-    region = _enlarge(low, size) > 0.5
+def _soft_region(low: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The region's soft version at `size`: 0 at its edge, 1 `FEATHER` pixels inside."""
+    region = (_enlarge(low, size) > 0.5).astype(np.uint8)
     depth = FEATHER * size[0] / low.shape[0]
-    padded = np.pad(
-        region.astype(np.uint8), 1, mode="edge"
-    )  # the window's own border is no edge of the region
+    padded = np.pad(region, 1, mode="edge")  # the window's own border is no edge of the region
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return region, np.clip(inside / max(depth, 1.0), 0, 1)
+    out: np.ndarray = np.clip(inside / max(depth, 1.0), 0, 1)
+    return out
+
+
+def _between(array: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+    """`array` at fractional positions along `axis`, linearly."""
+    first = np.clip(np.floor(at).astype(int), 0, array.shape[axis] - 2)
+    shape = [1] * array.ndim
+    shape[axis] = len(at)
+    share = np.clip(at - first, 0, 1).astype(np.float32).reshape(shape)
+    low, high = array.take(first, axis), array.take(first + 1, axis)
+    high -= low
+    high *= share
+    high += low
+    return high
+
+
+def _rows(plane: np.ndarray, size: tuple[int, int], band: slice) -> np.ndarray:
+    """The rows `band` of a plane enlarged to `size`, bilinearly."""
+    if plane.shape[:2] == size:
+        return plane[band]
+    at = (np.arange(band.start, band.stop) + 0.5) * (plane.shape[0] / size[0]) - 0.5
+    rows = _between(plane, np.clip(at, 0, plane.shape[0] - 1), 0)
+    out: np.ndarray = cv2.resize(rows, (size[1], rows.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return out
 
 
 def _match_skin(
     rendered: np.ndarray, people: People, before: np.ndarray, after: np.ndarray, neck: np.ndarray
 ) -> np.ndarray:
-    """Bring rendered skin to the colour of the photo's where both show it: arms by arms, the neck by the neck."""
+    """Bring rendered skin to the colour of the photo's: arms by arms and the neck by the neck where both show them,
+    else by the face."""
     photo = (people.image[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
     arms = list(L.ARM_LABELS)
     had, has = before[arms].sum(0), after[arms].sum(0)
+    face = _lower_face(before)
     out = rendered
     for was, becomes in (
         (had, has),
         (before[L.BACKGROUND] * neck, after[L.BACKGROUND] * neck),
     ):
-        both = (was > 0.7) & (becomes > 0.7)
-        if both.sum() >= 40:
-            gain = np.clip((photo[both].mean(0) + 4) / (rendered[both].mean(0) + 4), 0.7, 1.43)
+        here = there = (was > 0.7) & (becomes > 0.7)
+        if here.sum() < 40:  # the old garment hid it all: the face tells
+            here, there = becomes > 0.7, face
+        if min(here.sum(), there.sum()) >= 40:
+            gain = np.clip((photo[there].mean(0) + 4) / (rendered[here].mean(0) + 4), 0.7, 1.43)
             out = out * (1.0 + np.clip(becomes, 0, 1)[..., None] * (gain - 1.0))
     return out
+
+
+def _lower_face(before: np.ndarray) -> np.ndarray:
+    """The face below its middle, without brows and glasses: (256, 192) bool."""
+    face = before[L.FACE] > 0.8
+    rows = np.nonzero(face.any(1))[0]
+    if len(rows):
+        face[: (rows[0] + rows[-1]) // 2] = False
+    return face
 
 
 def _background(window: np.ndarray, people: People, size: tuple[int, int]) -> np.ndarray:
@@ -202,10 +284,7 @@ def _throat(people: People, before: np.ndarray, size: tuple[int, int]) -> np.nda
     face's, else the arms'; None without any."""
     photo = (people.image[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
     neck = neck_region(people.parse, people.keypoints)[0].cpu().numpy() & (before[L.BACKGROUND] > 0.5)
-    face = before[L.FACE] > 0.8
-    rows = np.nonzero(face.any(1))[0]
-    if len(rows):
-        face[: (rows[0] + rows[-1]) // 2] = False
+    face = _lower_face(before)
     arms = before[list(L.ARM_LABELS)].sum(0) > 0.8
     masks = [
         cv2.erode(m.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
@@ -299,4 +378,4 @@ def _grown(share: np.ndarray, radius: float) -> np.ndarray:
     return cv2.dilate(share, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
 
 
-__all__ = ["Finished", "finish", "warp_full"]
+__all__ = ["Finished", "FullWarp", "finish", "warp_full"]

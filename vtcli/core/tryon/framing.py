@@ -62,11 +62,18 @@ class Frame:
     def cut(self, array: np.ndarray) -> np.ndarray:
         """The window of a photo's array (H, W, …), its edge repeated where the window reaches beyond it."""
         height, width = array.shape[:2]
-        rows = np.clip(np.arange(self.top, self.top + self.height), 0, height - 1)
-        columns = np.clip(np.arange(self.left, self.left + self.width), 0, width - 1)
-        if rows[0] + self.height - 1 == rows[-1] and columns[0] + self.width - 1 == columns[-1]:
-            return array[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        return array[rows[:, None], columns[None, :]]
+        top, left = min(max(self.top, 0), height - 1), min(max(self.left, 0), width - 1)
+        bottom = max(min(self.top + self.height, height), top + 1)
+        right = max(min(self.left + self.width, width), left + 1)
+        inner = array[top:bottom, left:right]
+        if inner.shape[:2] == (self.height, self.width):
+            return inner
+        above = min(max(top - self.top, 0), self.height - (bottom - top))
+        before = min(max(left - self.left, 0), self.width - (right - left))
+        return cv2.copyMakeBorder(
+            inner, above, self.height - (bottom - top) - above, before, self.width - (right - left) - before,
+            cv2.BORDER_REPLICATE,
+        )  # fmt: skip
 
     def paste(self, photo: np.ndarray, window: np.ndarray) -> None:
         """Put a window (height, width, …) into the photo's array, in place; what lies beyond the photo is lost."""
@@ -86,7 +93,7 @@ class Frame:
     def labels(self, parse: np.ndarray) -> np.ndarray:
         """A label map of the photo's size at 256×192, nearest neighbour."""
         window = Image.fromarray(np.ascontiguousarray(self.cut(parse)))
-        return np.asarray(window.resize((WIDTH, HEIGHT), Image.Resampling.NEAREST))
+        return np.array(window.resize((WIDTH, HEIGHT), Image.Resampling.NEAREST))
 
     def points_in(self, keypoints: np.ndarray) -> np.ndarray:
         """Joints in photo pixels → joints in the 256×192 window; those outside of it become absent."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core import runtime
@@ -84,6 +84,11 @@ class Networks:
         self.device = device
         self.hashes = hashes
         self.amp = runtime.has_bfloat16(device) if amp is None else amp
+        if self.tom is not None and self.amp:
+            # Autocast would do this at every call.
+            for module in self.tom.modules():
+                if isinstance(module, nn.Conv2d):
+                    module.to(torch.bfloat16)
 
     @classmethod
     def load(
