@@ -117,9 +117,9 @@ class Manifest:
                 )
                 for e in value["entries"]
             ]  # fmt: skip
-            for entry in entries:
-                if not (is_plain_name(entry.name) and is_plain_name(entry.cloth)):
-                    raise ValueError(f"{entry.name!r}, {entry.cloth!r}: not the names of files")
+            for e in value["entries"]:
+                if not (is_plain_name(e["name"]) and is_plain_name(e["cloth"])):
+                    raise ValueError(f"{e['name']!r}, {e['cloth']!r}: not the names of files")
             if len({entry.name for entry in entries}) < len(entries):
                 raise ValueError("the same name twice")
             unpaired = [(str(person), str(cloth)) for person, cloth in value.get("unpaired", ())]
