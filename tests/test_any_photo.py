@@ -147,7 +147,7 @@ def test_throats_are_no_faces() -> None:
     keypoints[0, L.NOSE], keypoints[0, L.NECK] = torch.tensor([95.0, 42, 1]), torch.tensor([95.0, 84, 1])
     parse = settle_neck(probabilities, keypoints).argmax(1)[0]
     assert (parse[20:56, 90:100] == L.FACE).all() and (parse[66:80, 80:110] == L.BACKGROUND).all()
-    keypoints[0, L.NECK] = 0
+    keypoints[0, L.NECK] = keypoints[0, L.NOSE] = 0
     assert torch.equal(settle_neck(probabilities, keypoints), probabilities)
 
 

@@ -103,7 +103,7 @@ def settle_neck(probabilities: Tensor, keypoints: Tensor) -> Tensor:
     upper = face * (rows <= nose[:, 1, None, None]).float()
     middle = (upper * columns).sum((1, 2)) / upper.sum((1, 2)).clamp_min(1.0)
     middle = torch.where(upper.sum((1, 2)) > 30, 0.5 * (middle + nose[:, 0]), nose[:, 0])
-    depth = (CHIN * (neck[:, 1] - nose[:, 1]))[:, None, None]
+    depth = (CHIN * (neck[:, 1] - nose[:, 1])).clamp_min(1.0)[:, None, None]
     across = (columns - middle[:, None, None]) / (1.25 * depth)
     jaw = nose[:, 1, None, None] + 1.08 * depth * (1.0 - across.square()).clamp_min(0.0).sqrt()
     throat = ((rows - jaw) / 2.0 + 0.5).clamp(0, 1) * seen[:, None, None].float()
