@@ -300,7 +300,7 @@ def tryons(bench: Bench) -> None:
     """
     changed = refused = 0
     left_over, left_inside, cells, details = [], [], [], []
-    seconds = []
+    seconds, confidences = [], []
     for i in range(min(bench.limit, len(bench.street))):
         photo, garment = bench.street.photos[i], Image.fromarray(bench.garment(i))
         problem = ""
@@ -311,6 +311,7 @@ def tryons(bench: Bench) -> None:
             refused, problem = refused + 1, str(error)
             result = bench.engine.run(Image.fromarray(photo), garment, force=True)
         seconds.append(time.perf_counter() - started)
+        confidences.append(result.confidence)
         picture = np.asarray(result.image)
         changed += int((picture != photo).any(2)[~result.region].sum())
         everywhere, inside = _left_over(photo, picture, bench.street.groups[i], result)
@@ -332,6 +333,8 @@ def tryons(bench: Bench) -> None:
         bench.figures[name] = sum(a for a, _ in pairs) / max(1, sum(b for _, b in pairs))
     bench.figures["pixels changed outside the stated region"] = changed
     bench.figures["street photos refused"] = refused / max(1, len(left_over))
+    bench.figures["confidence, street photos, median"] = float(np.median(confidences))
+    bench.figures["confidence, street photos, lowest tenth"] = float(np.percentile(confidences, 10))
     bench.figures["seconds a try-on, median"] = float(np.median(seconds))
     for start in range(0, len(cells), 50):
         contact_sheet(cells[start : start + 50], 10, 300).save(bench.out / f"tryons-{start // 50}.png")

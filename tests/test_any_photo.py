@@ -17,7 +17,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_mask, read_parse
 from vtcli.core.errors import UsageProblem
 from vtcli.core.tryon import pipeline
-from vtcli.core.tryon.annotate import settle_neck
+from vtcli.core.tryon.annotate import on_person, settle_neck
 from vtcli.core.tryon.collar import inner_collar
 from vtcli.core.tryon.finding import Choice
 from vtcli.core.tryon.framing import NobodyFound, others, people
@@ -147,8 +147,22 @@ def test_throats_are_no_faces() -> None:
     keypoints[0, L.NOSE], keypoints[0, L.NECK] = torch.tensor([95.0, 42, 1]), torch.tensor([95.0, 84, 1])
     parse = settle_neck(probabilities, keypoints).argmax(1)[0]
     assert (parse[20:56, 90:100] == L.FACE).all() and (parse[66:80, 80:110] == L.BACKGROUND).all()
-    keypoints[0, L.NECK] = 0
+    keypoints[0, L.NECK] = keypoints[0, L.NOSE] = 0
     assert torch.equal(settle_neck(probabilities, keypoints), probabilities)
+
+
+def test_weak_joints_count_on_the_person_only() -> None:
+    parse = torch.zeros(1, 256, 192, dtype=torch.uint8)
+    parse[:, 60:200, 60:130] = L.UPPER_CLOTHES
+    keypoints = torch.zeros(1, L.JOINTS, 3)
+    keypoints[0, L.NECK], keypoints[0, L.R_WRIST] = (
+        torch.tensor([95.0, 62, 0.05]),
+        torch.tensor([20.0, 20, 0.05]),
+    )
+    keypoints[0, L.L_WRIST] = torch.tensor([180.0, 240, 0.9])
+    kept = on_person(keypoints, parse)
+    assert torch.equal(kept[0, [L.NECK, L.L_WRIST]], keypoints[0, [L.NECK, L.L_WRIST]])
+    assert not kept[0, L.R_WRIST].any()
 
 
 def test_cut_off_at_the_chest(engine: TryOn, cloth: Image.Image) -> None:

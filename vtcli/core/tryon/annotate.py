@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vtcli.core import runtime
 from vtcli.core.data import labels as L
@@ -33,12 +34,20 @@ class Annotation:
         return self.probabilities.argmax(1).to(torch.uint8)
 
 
-class Annotator:
-    """The parser with mirrored copies averaged in, which steadies joints and edges at twice the cost."""
+SURE, WEAK = 0.15, 0.03
+"""Confidence from which a joint counts as seen; from which it counts where it also lies on the person."""
 
-    def __init__(self, parser: Parser, device: torch.device) -> None:
+
+class Annotator:
+    """The parser with mirrored copies averaged in, which steadies joints and edges at twice the cost.
+
+    Joints below a confidence of `least` are absent.
+    """
+
+    def __init__(self, parser: Parser, device: torch.device, least: float = SURE) -> None:
         self.parser = parser.to(device)
         self.device = device
+        self.least = least
 
     @torch.inference_mode()
     def __call__(self, photos: Tensor, mirror: bool = True) -> Annotation:
@@ -46,17 +55,31 @@ class Annotator:
         photos = photos.contiguous(memory_format=torch.channels_last)
         labels, joints = self.parser(photos)
         if not mirror:
-            return Annotation(
-                label_probabilities(labels, INPUT_SIZE), decode_joints(joints, self.parser.absent, 4.0)
-            )
+            return self._annotation(labels, joints)
         mirrored_labels, mirrored_joints = self.parser(photos.flip(3))
         order = torch.from_numpy(L.FLIP_LABELS.copy()).to(photos.device)
         labels = (labels + mirrored_labels.flip(3)[:, order]) / 2
         order = torch.from_numpy(L.FLIP_JOINTS.copy()).to(photos.device)
         joints = (joints + mirrored_joints.flip(3)[:, order]) / 2
+        return self._annotation(labels, joints)
+
+    def _annotation(self, labels: Tensor, joints: Tensor) -> Annotation:
         return Annotation(
-            label_probabilities(labels, INPUT_SIZE), decode_joints(joints, self.parser.absent, 4.0)
+            label_probabilities(labels, INPUT_SIZE),
+            decode_joints(joints, self.parser.absent, 4.0, self.least),
         )
+
+
+def on_person(keypoints: Tensor, parse: Tensor, reach: int = 8) -> Tensor:
+    """`keypoints` (B, 18, 3) without the weak ones that lie more than `reach` pixels off the person of `parse`
+    (B, H, W): on street photos most weak joints are right, and the wrong ones lie somewhere in the scenery."""
+    person = (parse > 0).float()[:, None]
+    near = F.max_pool2d(person, 2 * reach + 1, stride=1, padding=reach)[:, 0]
+    x = keypoints[..., 0].round().long().clamp(0, parse.shape[2] - 1)
+    y = keypoints[..., 1].round().long().clamp(0, parse.shape[1] - 1)
+    rows = torch.arange(len(parse), device=parse.device)[:, None]
+    kept = (near[rows, y, x] > 0.5) | (keypoints[..., 2] >= SURE)
+    return keypoints * kept[..., None]
 
 
 CHIN = 0.44
@@ -80,7 +103,7 @@ def settle_neck(probabilities: Tensor, keypoints: Tensor) -> Tensor:
     upper = face * (rows <= nose[:, 1, None, None]).float()
     middle = (upper * columns).sum((1, 2)) / upper.sum((1, 2)).clamp_min(1.0)
     middle = torch.where(upper.sum((1, 2)) > 30, 0.5 * (middle + nose[:, 0]), nose[:, 0])
-    depth = (CHIN * (neck[:, 1] - nose[:, 1]))[:, None, None]
+    depth = (CHIN * (neck[:, 1] - nose[:, 1])).clamp_min(1.0)[:, None, None]
     across = (columns - middle[:, None, None]) / (1.25 * depth)
     jaw = nose[:, 1, None, None] + 1.08 * depth * (1.0 - across.square()).clamp_min(0.0).sqrt()
     throat = ((rows - jaw) / 2.0 + 0.5).clamp(0, 1) * seen[:, None, None].float()
@@ -104,11 +127,11 @@ def load_annotator(
         size = photos.shape[1:3]
         pictures = torch.from_numpy(photos).to(chosen).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         if size != INPUT_SIZE:
-            pictures = torch.nn.functional.interpolate(pictures, INPUT_SIZE, mode="bilinear", antialias=True)
+            pictures = F.interpolate(pictures, INPUT_SIZE, mode="bilinear", antialias=True)
         seen = annotator(pictures)
         probabilities, keypoints = seen.probabilities, seen.keypoints.cpu().numpy().copy()
         if size != INPUT_SIZE:
-            probabilities = torch.nn.functional.interpolate(probabilities, size, mode="bilinear")
+            probabilities = F.interpolate(probabilities, size, mode="bilinear")
             keypoints[..., :2] *= np.array([size[1] / INPUT_SIZE[1], size[0] / INPUT_SIZE[0]], np.float32)
         return probabilities.argmax(1).to(torch.uint8).cpu().numpy(), keypoints.astype(np.float32)
 

@@ -23,7 +23,7 @@ from vtcli.core.errors import VtcliError
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.tps import sample
 from vtcli.core.tryon import panel
-from vtcli.core.tryon.annotate import Annotator, settle_neck
+from vtcli.core.tryon.annotate import SURE, WEAK, Annotator, on_person, settle_neck
 from vtcli.core.tryon.compose import Finished, finish, warp_full
 from vtcli.core.tryon.finding import Choice, Person, choose_person, find_people
 from vtcli.core.tryon.framing import (
@@ -44,7 +44,7 @@ from vtcli.core.weights import stage_file
 SLENDEREST = 12
 """Pictures whose one side is more than so many times the other are refused."""
 LARGEST = Choice()
-LOW_CONFIDENCE = 0.55
+LOW_CONFIDENCE = 0.45
 """Below it a result should be looked at."""
 LEAST_GARMENT = 0.4
 """Overlap (IoU) of what the parser calls a top with what was cut out; shop photos of tops have 0.57 or more."""
@@ -93,8 +93,8 @@ class TryOnResult:
     @property
     def confidence(self) -> float:
         """How sure the networks are, in [0, 1]: the geometric mean of the parse's certainty on the person, the
-        joints' (neck and shoulders), and the agreement (IoU) of the warped garment with M_exp's clothes. Most shop
-        people have more than 0.75; below `LOW_CONFIDENCE` the picture should be looked at."""
+        joints' (neck and shoulders), and the agreement (IoU) of the warped garment with M_exp's clothes. Shop
+        photos have 0.8 or more, street photos 0.57 (median); below `LOW_CONFIDENCE` the picture should be looked at."""
         parse, joints = self.seen.certainty()
         agreement = 1.0
         if self.made.expected_parse is not None:
@@ -168,7 +168,7 @@ class TryOn:
         chosen = runtime.choose_device(device)
         folder = Path(weights) if weights is not None else None
         parser = load_parser(stage_file(folder, "parser"))
-        return cls(Networks.load(folder, chosen, tom), Annotator(parser, chosen))
+        return cls(Networks.load(folder, chosen, tom), Annotator(parser, chosen, WEAK))
 
     def __call__(self, person: Image.Image, cloth: Image.Image, **options: Any) -> Image.Image:
         """The person wearing the garment; see `run` for the options."""
@@ -247,6 +247,8 @@ class TryOn:
                 probabilities = _alone(probabilities, frame.box_in(box))
             probabilities = _carry_on(probabilities, frame.lowest_row(len(photo)))
         labels = probabilities.argmax(1).to(torch.uint8)
+        if keypoints is None:
+            joints = on_person(joints, labels)
         seen = Seen(photo, frame, frame.cut(photo), People(picture, labels, joints), probabilities)
         if not force:
             _refuse_unfit_person(seen)
@@ -334,7 +336,7 @@ def _refuse_unfit_person(seen: Seen) -> None:
             f"no upper garment seen on the person ({shares['clothes']:.1%} of her window); --force goes on"
         )
     nose, eyes = seen.people.keypoints[0, L.NOSE, 2], seen.people.keypoints[0, [L.R_EYE, L.L_EYE], 2]
-    if shares["hair"] > 0.02 and shares["face"] < 0.004 and float(nose) <= 0 and float(eyes.max()) <= 0:
+    if shares["hair"] > 0.02 and shares["face"] < 0.004 and float(nose) < SURE and float(eyes.max()) < SURE:
         raise UnfitPhoto("the person seems to be seen from behind (hair, but no face); --force goes on")
 
 
