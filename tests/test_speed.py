@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,6 +101,12 @@ def test_batches_come_in_order_from_many_threads(monkeypatch: pytest.MonkeyPatch
         assert [int(next(batches)["step"]) for _ in range(33)] == list(range(7, 40))
         with pytest.raises(VtcliError, match="step 40"):
             next(batches)
+
+
+def test_prepare_starts_without_torch() -> None:
+    """It would take longer to import than 500 pairs to prepare, in every process."""
+    program = "import sys, vtcli.cli.prepare, vtcli.core.data.prepare; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_the_benchmarks_baseline_does_the_same_work() -> None:
