@@ -201,6 +201,19 @@ def test_garments_on_any_background(engine: TryOn, backdrop: tuple[int, int, int
     assert float((found & expected).sum() / (found | expected).sum()) > 0.93
 
 
+def test_a_hangers_hook_is_no_garment(engine: TryOn) -> None:
+    shirt = np.asarray(Image.open(CLOTHS[1]).convert("RGB").resize((600, 800)))
+    photo = np.full((1000, 600, 3), 255, np.uint8)
+    photo[200:] = shirt
+    plain = engine.cut_out(Image.fromarray(photo))
+    start = int(np.nonzero((photo[:, 296:304] < 240).any((1, 2)))[0][0])
+    photo[start - 90 : start + 4, 296:304] = (60, 60, 65)
+    photo[start - 90 : start - 82, 296:330] = (60, 60, 65)
+    hung = engine.cut_out(Image.fromarray(photo))
+    a, b = (g.at((256, 192))[1] > 0.5 for g in (plain, hung))
+    assert float((a & b).sum() / (a | b).sum()) > 0.93
+
+
 @pytest.mark.parametrize("name", ["coffee", "text", "coins"])
 def test_refuses_what_is_no_top(engine: TryOn, name: str) -> None:
     picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -56,7 +57,9 @@ def _stage(options: TrainOptions) -> Stage:
 
 
 def _gradients(name: str, store: Path, file: Path) -> None:
-    with distributed.joined():
+    # Least squares magnify the rounding by which a garment's warp depends on those beside it.
+    unaligned = mock.patch("vtcli.core.alignment.align", lambda theta, *_: theta)
+    with distributed.joined(), unaligned:
         stage = _stage(TrainOptions(name, store, file.parent, steps=1, batch_size=4, val=2))
         network = distributed.data_parallel(stage.network, CPU)
         torch.manual_seed(5)

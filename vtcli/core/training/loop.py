@@ -163,8 +163,11 @@ def _train(
                 result = stage.validate(average.network)
         except _Stopped:
             return {}
-        log.scalars("validation", result.figures, state["step"])
-        log.panels(result.panels, state["step"])
+        if (
+            state["validated"] != state["step"]
+        ):  # a run that was killed in its last moments validates once more
+            log.scalars("validation", result.figures, state["step"])
+            log.panels(result.panels, state["step"])
         key = stage.best_by.lstrip("-")
         score = result.figures[key] * (-1.0 if stage.best_by.startswith("-") else 1.0)
         if state["best"] is None or score > state["best"]:

@@ -33,7 +33,7 @@ from vtcli.core.training.stage import Batch, Rows, Stage, Validation
 from vtcli.core.warping import channels_last, warp_garments
 from vtcli.core.weights import stage_file
 
-MASK_WEIGHT = 0.3
+MASK_WEIGHT = 1.5
 SQUARED_WEIGHT = 0.5
 STRUCTURE_WEIGHT = 0.35
 """Weights of squared differences and of one minus SSIM, which CP-VTON's recipe (`paper`) does without."""

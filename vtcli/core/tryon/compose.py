@@ -226,20 +226,33 @@ def _rows(plane: np.ndarray, size: tuple[int, int], band: slice) -> np.ndarray:
 def _match_skin(
     rendered: np.ndarray, people: People, before: np.ndarray, after: np.ndarray, neck: np.ndarray
 ) -> np.ndarray:
-    """Bring rendered skin to the colour of the photo's where both show it: arms by arms, the neck by the neck."""
+    """Bring rendered skin to the colour of the photo's: arms by arms and the neck by the neck where both show them,
+    else by the face."""
     photo = (people.image[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
     arms = list(L.ARM_LABELS)
     had, has = before[arms].sum(0), after[arms].sum(0)
+    face = _lower_face(before)
     out = rendered
     for was, becomes in (
         (had, has),
         (before[L.BACKGROUND] * neck, after[L.BACKGROUND] * neck),
     ):
-        both = (was > 0.7) & (becomes > 0.7)
-        if both.sum() >= 40:
-            gain = np.clip((photo[both].mean(0) + 4) / (rendered[both].mean(0) + 4), 0.7, 1.43)
+        here = there = (was > 0.7) & (becomes > 0.7)
+        if here.sum() < 40:  # the old garment hid it all: the face tells
+            here, there = becomes > 0.7, face
+        if min(here.sum(), there.sum()) >= 40:
+            gain = np.clip((photo[there].mean(0) + 4) / (rendered[here].mean(0) + 4), 0.7, 1.43)
             out = out * (1.0 + np.clip(becomes, 0, 1)[..., None] * (gain - 1.0))
     return out
+
+
+def _lower_face(before: np.ndarray) -> np.ndarray:
+    """The face below its middle, without brows and glasses: (256, 192) bool."""
+    face = before[L.FACE] > 0.8
+    rows = np.nonzero(face.any(1))[0]
+    if len(rows):
+        face[: (rows[0] + rows[-1]) // 2] = False
+    return face
 
 
 def _background(window: np.ndarray, people: People, size: tuple[int, int]) -> np.ndarray:
@@ -271,10 +284,7 @@ def _throat(people: People, before: np.ndarray, size: tuple[int, int]) -> np.nda
     face's, else the arms'; None without any."""
     photo = (people.image[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
     neck = neck_region(people.parse, people.keypoints)[0].cpu().numpy() & (before[L.BACKGROUND] > 0.5)
-    face = before[L.FACE] > 0.8
-    rows = np.nonzero(face.any(1))[0]
-    if len(rows):
-        face[: (rows[0] + rows[-1]) // 2] = False
+    face = _lower_face(before)
     arms = before[list(L.ARM_LABELS)].sum(0) > 0.8
     masks = [
         cv2.erode(m.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)

@@ -93,7 +93,7 @@ class Frame:
     def labels(self, parse: np.ndarray) -> np.ndarray:
         """A label map of the photo's size at 256×192, nearest neighbour."""
         window = Image.fromarray(np.ascontiguousarray(self.cut(parse)))
-        return np.asarray(window.resize((WIDTH, HEIGHT), Image.Resampling.NEAREST))
+        return np.array(window.resize((WIDTH, HEIGHT), Image.Resampling.NEAREST))
 
     def points_in(self, keypoints: np.ndarray) -> np.ndarray:
         """Joints in photo pixels → joints in the 256×192 window; those outside of it become absent."""

@@ -41,6 +41,30 @@ class Garment:
         return small[0], small[1]
 
 
+def without_hook(mask: np.ndarray) -> np.ndarray:
+    """A garment's mask (H, W) bool without a hanger's hook: one thin thing above its middle, and above all else.
+    Straps come in pairs, and stay."""
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    if len(rows) < 40 or len(columns) < 40:
+        return mask
+    top, wide = int(rows[0]), int(columns[-1] - columns[0] + 1)
+    some = mask[top:].any(1)
+    across = np.where(some, mask.shape[1] - mask[top:, ::-1].argmax(1) - mask[top:].argmax(1), 0)
+    thin = across <= 0.14 * wide
+    ends = int(np.argmin(thin)) if not thin.all() else 0
+    if not 0.015 * len(rows) <= ends <= 0.3 * len(rows):
+        return mask
+    hook = mask[top : top + ends]
+    where = np.nonzero(hook.any(0))[0]
+    spread = where[-1] - where[0] + 1
+    middle = (columns[0] + columns[-1]) / 2
+    if spread > 0.2 * wide or abs((where[0] + where[-1]) / 2 - middle) > 0.12 * wide:
+        return mask
+    out = mask.copy()
+    out[: top + ends] = False
+    return out
+
+
 def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
     """Cut the garment out and place it. `rgb` (H, W, 3) uint8, `mask` (H, W) bool; the canvas keeps the photo's
     own resolution, up to `largest` pixels of height. VtcliError when the mask is empty."""

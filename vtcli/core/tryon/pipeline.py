@@ -36,7 +36,7 @@ from vtcli.core.tryon.framing import (
     viton_frame,
     whole,
 )
-from vtcli.core.tryon.garment import Garment, place
+from vtcli.core.tryon.garment import Garment, place, without_hook
 from vtcli.core.tryon.networks import Composition, Networks, People
 from vtcli.core.warping import Warp
 from vtcli.core.weights import stage_file
@@ -258,7 +258,7 @@ class TryOn:
         if mask is None:
             mask = alpha_mask(cloth.convert("RGBA")) if _has_alpha(cloth) else None
         if mask is None:
-            mask = garment_mask(rgb)
+            mask = without_hook(garment_mask(rgb))
         if mask.shape != rgb.shape[:2]:
             resized = Image.fromarray(mask).resize((rgb.shape[1], rgb.shape[0]), Image.Resampling.NEAREST)
             mask = np.asarray(resized)
