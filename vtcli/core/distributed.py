@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
-
-import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from typing import TYPE_CHECKING, Any
 
 from vtcli.core.errors import UsageProblem, VtcliError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 MEETING = timedelta(minutes=10)
 """How long a rank waits at the start where the launcher says that they meet."""
@@ -44,9 +44,12 @@ def joined() -> Iterator[None]:
     VtcliError where another rank has ended; its own message says why.
     """
     number, count = launched()
-    if count == 1 or dist.is_initialized():
+    if count == 1 or _is_joined():
         yield
         return
+    import torch
+    import torch.distributed as dist
+
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
         store, number, count = next(dist.rendezvous("env://", timeout=MEETING))
@@ -66,14 +69,31 @@ def _is_of_the_group(problem: RuntimeError) -> bool:
     return any(word in text for word in ("gloo", "nccl", "connection closed", "connection reset"))
 
 
+def _is_joined() -> bool:
+    # Who has joined has imported torch; `prepare` by itself does without, and starts seconds earlier.
+    if "torch.distributed" not in sys.modules:
+        return False
+    import torch.distributed as dist
+
+    return dist.is_initialized()
+
+
 def rank() -> int:
     """This process's number, from 0 on."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    if not _is_joined():
+        return 0
+    import torch.distributed as dist
+
+    return dist.get_rank()
 
 
 def world() -> int:
     """How many processes work on this run."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    if not _is_joined():
+        return 1
+    import torch.distributed as dist
+
+    return dist.get_world_size()
 
 
 def local_world() -> int:
@@ -91,7 +111,11 @@ def is_first() -> bool:
 
 def local_device(name: str) -> str:
     """The device for this rank: "auto" and "cuda" mean the GPU of its local number, where there is one."""
-    if launched()[1] == 1 or name not in ("auto", "cuda") or not torch.cuda.is_available():
+    if launched()[1] == 1 or name not in ("auto", "cuda"):
+        return name
+    import torch
+
+    if not torch.cuda.is_available():
         return name
     local, present = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if local >= present:
@@ -105,6 +129,9 @@ def local_device(name: str) -> str:
 def barrier() -> None:
     """Wait until every rank is here."""
     if world() > 1:
+        import torch
+        import torch.distributed as dist
+
         dist.all_reduce(torch.zeros(1))
 
 
@@ -112,6 +139,9 @@ def agree(first: float, any_of: bool) -> tuple[float, bool]:
     """Rank 0's number (not negative), and whether any rank says yes."""
     if world() == 1:
         return first, any_of
+    import torch
+    import torch.distributed as dist
+
     told = torch.tensor([first if is_first() else 0.0, float(any_of)], dtype=torch.float64)
     dist.all_reduce(told, dist.ReduceOp.MAX)
     return float(told[0]), bool(told[1])
@@ -121,6 +151,9 @@ def mean(values: dict[str, float]) -> dict[str, float]:
     """The mean over the ranks of each value; all ranks must have the same keys."""
     if world() == 1:
         return values
+    import torch
+    import torch.distributed as dist
+
     told = torch.tensor([values[key] for key in values], dtype=torch.float64)
     dist.all_reduce(told)
     return dict(zip(values, (told / world()).tolist(), strict=True))
@@ -131,6 +164,8 @@ def mean_tensor(value: Tensor) -> Tensor:
     this, averages over the ranks to the loss of the joint batch. Takes no part in gradients."""
     if world() == 1:
         return value
+    import torch.distributed as dist
+
     total = value.detach().clone().float()
     dist.all_reduce(total)
     return total / world()
@@ -140,6 +175,9 @@ def gather(value: Any) -> list[Any]:
     """Each rank's JSON-ready value, in order of rank, told to all."""
     if world() == 1:
         return [value]
+    import torch
+    import torch.distributed as dist
+
     data = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
     lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(world())]
     dist.all_gather(lengths, torch.tensor([len(data)]))
@@ -155,6 +193,8 @@ def synchronised_norms(network: nn.Module, device: torch.device) -> nn.Module:
     """`network` with BatchNorm over the joint batch, where torch has that (CUDA). On CPUs each rank normalises
     with its own samples, as a batch of that size would; see `average_buffers`."""
     if world() > 1 and device.type == "cuda":
+        from torch import nn
+
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return converted
     return network
@@ -164,6 +204,9 @@ def data_parallel(network: nn.Module, device: torch.device) -> nn.Module:
     """`network` such that backward averages its gradients over the ranks; starts with rank 0's weights."""
     if world() == 1:
         return network
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+
     for tensor in (*network.parameters(), *network.buffers()):
         dist.broadcast(tensor.data, 0)
     ids = [device.index] if device.type == "cuda" else None
@@ -173,6 +216,8 @@ def data_parallel(network: nn.Module, device: torch.device) -> nn.Module:
 
 def bare(network: nn.Module) -> nn.Module:
     """The network inside `data_parallel`'s wrapper."""
+    from torch.nn.parallel import DistributedDataParallel
+
     return network.module if isinstance(network, DistributedDataParallel) else network
 
 
@@ -188,12 +233,15 @@ def average_buffers(network: nn.Module, device: torch.device) -> None:
         _average([b for b in network.buffers() if b.is_floating_point()])
 
 
-@torch.no_grad()
 def _average(tensors: list[Tensor]) -> None:
     if not tensors:
         return
-    flat = torch.cat([t.reshape(-1) for t in tensors])
-    dist.all_reduce(flat)
-    flat /= world()
-    for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
-        tensor.copy_(part.view(tensor.shape))
+    import torch
+    import torch.distributed as dist
+
+    with torch.no_grad():
+        flat = torch.cat([t.reshape(-1) for t in tensors])
+        dist.all_reduce(flat)
+        flat /= world()
+        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.view(tensor.shape))

@@ -10,13 +10,15 @@ batch: they do not depend on the number of ranks, which may change when a run is
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-import queue
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from vtcli.core import distributed, runtime
+from vtcli.core.data.workers import default_jobs
 from vtcli.core.errors import VtcliError
 from vtcli.core.files import sweep, write_atomically
 from vtcli.core.locks import hold
@@ -197,7 +200,7 @@ def _train(
         if log is not None:
             stack.callback(log.close)
         stopped = stack.enter_context(_stop_signals())
-        batches = stack.enter_context(_prefetched(stage, state["step"]))
+        batches = stack.enter_context(_prefetched(stage, state["step"], device))
 
         def break_off(*_: object) -> None:
             if stopped.is_set():
@@ -286,42 +289,30 @@ def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def _prefetched(stage: Stage, start: int, ahead: int = 3) -> Iterator[Iterator[Batch]]:
-    """Batches from `start` on, made by a thread a few steps ahead; a failure there is raised here."""
-    ready: queue.Queue[Batch | BaseException] = queue.Queue(ahead)
-    finished = threading.Event()
+def _prefetched(stage: Stage, start: int, device: torch.device, ahead: int = 3) -> Iterator[Iterator[Batch]]:
+    """Batches from `start` on, in order, made a few steps ahead; a failure there is raised here.
 
-    def work() -> None:
-        step = start
-        while not finished.is_set():
-            try:
-                item: Batch | BaseException = stage.batch(step)
-            except BaseException as problem:
-                item = problem
-            while not finished.is_set():
-                try:
-                    ready.put(item, timeout=0.2)
-                    break
-                except queue.Full:
-                    continue
-            if isinstance(item, BaseException):
-                return
-            step += 1
+    One thread makes them, so that cores that compute have no rival; beside a GPU the cores have nothing else to do,
+    and batches lie in pinned memory, from which copies do not hold up the step.
+    """
+    threads = 1 if device.type == "cpu" else max(1, min(8, default_jobs() - 1))
+
+    def make(step: int) -> Batch:
+        batch = stage.batch(step)
+        return {k: v.pin_memory() for k, v in batch.items()} if device.type == "cuda" else batch
+
+    pool = ThreadPoolExecutor(threads)
+    ready = deque(pool.submit(make, start + i) for i in range(ahead + threads - 1))
 
     def batches() -> Iterator[Batch]:
-        while True:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        for step in itertools.count(start + len(ready)):
+            ready.append(pool.submit(make, step))
+            yield ready.popleft().result()
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
     try:
         yield batches()
     finally:
-        finished.set()
-        thread.join()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -88,19 +89,21 @@ class Order:
 
     def __init__(self, length: int, batch_size: int, seed: int) -> None:
         self.length, self.batch_size, self.seed = length, batch_size, seed
-        self._epochs: dict[int, np.ndarray] = {}
-
-    def _epoch(self, epoch: int) -> np.ndarray:
-        if epoch not in self._epochs:
-            if len(self._epochs) > 2:
-                self._epochs.pop(min(self._epochs))
-            self._epochs[epoch] = np.random.default_rng([self.seed, 1, epoch]).permutation(self.length)
-        return self._epochs[epoch]
 
     def rows(self, step: int) -> np.ndarray:
         """Indices of the samples of batch `step`, shape (batch_size,)."""
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        return np.array([self._epoch(int(p) // self.length)[int(p) % self.length] for p in positions])
+        return np.array(
+            [
+                _permutation(self.seed, int(p) // self.length, self.length)[int(p) % self.length]
+                for p in positions
+            ]
+        )
+
+
+@lru_cache(maxsize=8)
+def _permutation(seed: int, epoch: int, length: int) -> np.ndarray:
+    return np.random.default_rng([seed, 1, epoch]).permutation(length)
 
 
 def generator(seed: int, step: int, position: int) -> np.random.Generator:
