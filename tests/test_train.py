@@ -178,7 +178,9 @@ def test_sigterm_breaks_a_validation_off(
     with (tmp_path / "parts" / "gmm" / "log.jsonl").open("a") as stream:
         stream.write('{"step": 3, "group": "training"}\n{"step": 2, "gro')  # what a crash might have left
     assert vtcli(*command, "--out", tmp_path / "parts", "--resume").code == 0
-    (tmp_path / "parts" / "gmm" / "final.safetensors").unlink()  # killed in its last moments, it is only finished
+    (
+        tmp_path / "parts" / "gmm" / "final.safetensors"
+    ).unlink()  # killed in its last moments, it is only finished
     assert vtcli(*command, "--out", tmp_path / "parts", "--resume").code == 0
     for name in ("last", "best", "final"):
         ours, theirs = (tmp_path / run / "gmm" / f"{name}.safetensors" for run in ("parts", "whole"))
