@@ -26,10 +26,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import bad_files
-import forks
+from benchmarks.reliability import bad_files, forks
 
 SAMPLES = forks.ROOT / "sample_data"
 SIZE = "128x96"

@@ -24,10 +24,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import commands
-from benchmarks.growth import growth
-from benchmarks.material import make_viton
-from benchmarks.turns import ROOT, matrix_rates, take_turns
+from benchmarks.speed import commands
+from benchmarks.speed.growth import growth
+from benchmarks.speed.material import make_viton
+from benchmarks.speed.turns import ROOT, matrix_rates, take_turns
 from vtcli.core import runtime
 
 RATIOS = {
@@ -92,7 +92,7 @@ class Bench:
         few = make_viton(self.options.data, self.work / "few", {"train": 4, "test": count})
         commands.vtcli("prepare", few, "--out", self.work / "few-store")
         program = (
-            "import torch; from pathlib import Path; from benchmarks.baseline.stages import test_split; "
+            "import torch; from pathlib import Path; from benchmarks.speed.baseline.stages import test_split; "
             f"test_split(Path({str(few)!r}), 'test', Path({str(self.work / 'few-baseline')!r}), "
             f"{self.options.jobs}, torch.device({self.options.device!r}))"
         )

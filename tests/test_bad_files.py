@@ -13,9 +13,9 @@ from PIL import Image
 from vtcli.core.data.photos import LabelledPhotos
 from vtcli.core.errors import VtcliError
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import bad_files
+from benchmarks.reliability import bad_files
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 48, 3), np.uint8))
 

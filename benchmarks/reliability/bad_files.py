@@ -18,9 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import forks
 import numpy as np
 from PIL import Image
+
+from benchmarks.reliability import forks
 
 Corpus = dict[str, bytes]
 SAMPLES = forks.ROOT / "sample_data"

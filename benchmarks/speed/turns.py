@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 ALLOCATOR = ("MALLOC_MMAP_MAX_", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD")
 
 
@@ -22,10 +22,10 @@ def environment() -> dict[str, str]:
 
 
 class Side:
-    """A `benchmarks.worker`, ready to work when asked."""
+    """A `benchmarks.speed.worker`, ready to work when asked."""
 
     def __init__(self, row: str, side: str, config: dict[str, Any]) -> None:
-        command = [sys.executable, "-m", "benchmarks.worker", row, side, json.dumps(config)]
+        command = [sys.executable, "-m", "benchmarks.speed.worker", row, side, json.dumps(config)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
             env=environment(),

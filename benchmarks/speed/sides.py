@@ -1,6 +1,6 @@
 """What is measured: for each row the baseline's side and vtcli's, as a function that does the work once.
 
-Each is made in a process of its own (`benchmarks.worker`), vtcli's with the settings that vtcli gives itself.
+Each is made in a process of its own (`benchmarks.speed.worker`), vtcli's with the settings that vtcli gives itself.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def rows() -> dict[str, tuple[Maker, Maker]]:
 
 
 def _baseline_load(config: Config) -> Job:
-    from benchmarks.baseline.dataset import PairDataset, loader
+    from benchmarks.speed.baseline.dataset import PairDataset, loader
 
     batches = loader(PairDataset(config.viton, "train"), LOAD_BATCH, config.jobs, True)
 
@@ -126,7 +126,7 @@ def _as_floats(batch: dict[str, Tensor]) -> object:
 
 
 def _baseline_tps(config: Config, size: int) -> Job:
-    from benchmarks.baseline.networks import TpsGrid
+    from benchmarks.speed.baseline.networks import TpsGrid
 
     grid, theta = TpsGrid().to(config.device), 0.1 * torch.randn(size, 50, device=config.device)
     return lambda: len(grid(theta)) and 1
@@ -146,14 +146,14 @@ def _tps(config: Config, size: int) -> Job:
 
 
 def _baseline_batch(config: Config, size: int) -> dict[str, Tensor]:
-    from benchmarks.baseline.dataset import PairDataset, loader
+    from benchmarks.speed.baseline.dataset import PairDataset, loader
 
     batch = next(iter(loader(PairDataset(config.viton, "train"), size, 0, False)))
     return {k: v.to(config.device) for k, v in batch.items() if isinstance(v, Tensor)}
 
 
 def _baseline_step(config: Config, stage: str) -> Job:
-    from benchmarks.baseline import stages
+    from benchmarks.speed.baseline import stages
 
     step = (stages.gmm_step if stage == "gmm" else stages.tom_step)(config.device)
     batch = _baseline_batch(config, 4)
@@ -205,7 +205,7 @@ def _step(config: Config, stage: str, aux: bool) -> Job:
 
 
 def _baseline_inference(config: Config, size: int) -> Job:
-    from benchmarks.baseline import stages
+    from benchmarks.speed.baseline import stages
 
     run, batch = stages.inference(config.device), _baseline_batch(config, size)
     return lambda: len(run(batch))

@@ -1,4 +1,4 @@
-"""One side of one row in a process of its own: `python -m benchmarks.worker ROW SIDE CONFIG`.
+"""One side of one row in a process of its own: `python -m benchmarks.speed.worker ROW SIDE CONFIG`.
 
 Says "ready" on standard output; then, for each line it reads, does one thing and answers with a line of JSON:
 `go` (work once), `flops`, `profile`, `peak`.
@@ -67,7 +67,7 @@ def main() -> None:
     row, side, text = sys.argv[1:]
     out = os.fdopen(os.dup(1), "w")  # profilers and libraries may write to standard output
     os.dup2(2, 1)
-    from benchmarks.sides import Config, rows
+    from benchmarks.speed.sides import Config, rows
 
     values: dict[str, Any] = json.loads(text)
     device = torch.device(values["device"])

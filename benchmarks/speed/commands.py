@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.turns import ROOT, environment
+from benchmarks.speed.turns import ROOT, environment
 
 VTCLI = ("-m", "vtcli")
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from benchmarks.baseline.dataset import PairDataset, loader
-from benchmarks.baseline.networks import GMM, UNet, warp
+from benchmarks.speed.baseline.dataset import PairDataset, loader
+from benchmarks.speed.baseline.networks import GMM, UNet, warp
 
 Batch = dict[str, Tensor]
 

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commands import vtcli
-from benchmarks.material import make_viton
+from benchmarks.speed.commands import vtcli
+from benchmarks.speed.material import make_viton
 
 
 def growth(source: Path, work: Path, counts: list[int], device: str) -> list[dict[str, Any]]:
