@@ -386,6 +386,8 @@ def main() -> None:
     parser.add_argument("--commands", nargs="*", default=["prepare", "train", "tryon", "score"])
     parser.add_argument("--json", type=Path, help="write the counts to this file")
     options = parser.parse_args()
+    if options.work is not None:
+        options.work.mkdir(parents=True, exist_ok=True)
     forks.warm()
     forks.shrink()
     with tempfile.TemporaryDirectory(dir=options.work) as folder:

@@ -31,7 +31,7 @@ from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
 from vtcli.core.warping import channels_last, warp_garments
-from vtcli.core.weights import stage_file
+from vtcli.core.weights import sha256, stage_file
 
 MASK_WEIGHT = 1.5
 SQUARED_WEIGHT = 0.5
@@ -96,6 +96,7 @@ class TOMStage(Stage):
             "preset": self.options.preset,
             "aux": self.options.aux,
             "keep": self.options.keep,
+            "gmm": sha256(self.gmm_path),
         }
 
     def _halves(self, size: int) -> list[tuple[str, slice]]:
