@@ -12,7 +12,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.models.gmm import GMM, GMM_PRESETS
 from vtcli.core.models.tps import POINTS, jacobian, sample, tps_grid
 from vtcli.core.representation import mirror_representation
-from vtcli.core.training.losses import soft_iou, structure
+from vtcli.core.training.losses import soft_iou, ssim_map
 from vtcli.core.tryon.networks import CLOTHES, People, unchanged
 from vtcli.core.warping import mean_predictions
 
@@ -41,9 +41,7 @@ def test_alignment_brings_the_garment_to_what_is_expected() -> None:
     theta = torch.zeros(1, 2 * POINTS)
     moved = alignment.align(theta, mask, _expected(target))
     assert _iou(moved, mask, target) > _iou(theta, mask, target) + 0.05
-    grid = tps_grid(moved, SIZE)
-    inside = sample(mask, grid, 0.0)[:, 0, 1:, 1:] > 0.5
-    assert float(jacobian(grid)[inside].min()) > 0
+    assert float(jacobian(tps_grid(moved, SIZE)).min()) > 0
 
 
 def test_alignment_does_not_fold_the_garment_whatever_is_expected() -> None:
@@ -75,7 +73,7 @@ def test_alignment_leaves_what_agrees_and_what_nobody_expects() -> None:
     agreed = alignment.align(theta, mask, _expected(mask))
     assert _iou(agreed, mask, mask) > 0.97
     unseen = alignment.align(theta, mask, _expected(torch.zeros_like(mask)))
-    assert torch.allclose(unseen, theta, atol=1e-6)
+    assert torch.equal(unseen, theta)
 
 
 def test_alignment_of_each_does_not_depend_on_the_others_and_works_without_gradients() -> None:
@@ -85,7 +83,7 @@ def test_alignment_of_each_does_not_depend_on_the_others_and_works_without_gradi
     with torch.inference_mode():
         together = alignment.align(theta, masks, targets)
         alone = alignment.align(theta[1:], masks[1:], targets[1:])
-    assert torch.allclose(together[1:], alone, atol=2e-3)  # a tenth of a pixel
+    assert torch.allclose(together[1:], alone, atol=1e-4)
     assert not torch.allclose(together, theta, atol=1e-3)
 
 
@@ -112,5 +110,5 @@ def test_structure_is_ssim() -> None:
         a[0].numpy(), b[0].numpy(), win_size=7, data_range=2.0, channel_axis=0, full=True,
         use_sample_covariance=False,
     )  # fmt: skip
-    ours = structure(a, b)[0].numpy()
+    ours = ssim_map(a, b, stride=2)[0].numpy()
     assert np.allclose(ours[:, 4:-4, 4:-4], theirs[:, 8:-8:2, 8:-8:2], atol=1e-5)

@@ -342,6 +342,25 @@ def test_perceptual_choices(
     assert _log(tmp_path / "tom", "training")[0]["perceptual"] > 0
 
 
+@pytest.mark.parametrize(
+    ("losses", "parts"),
+    [
+        ("full", {"perceptual", "rendered", "squared", "structure"}),
+        ("cpvton", {"perceptual"}),
+        ("l1", set()),
+    ],
+)
+def test_losses_are_those_asked_for(
+    losses: str, parts: set[str], vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path
+) -> None:
+    command = ("train", "tom", "--data", store, "--gmm", gmm, "--steps", 1, "--out", tmp_path, *FEW)
+    done = vtcli(*command, "--losses", losses)
+    assert done.code == 0, done.err
+    logged = set(_log(tmp_path / "tom", "training")[0])
+    every = {"perceptual", "rendered", "squared", "structure"}
+    assert logged & every == parts and {"l1", "mask", "parse"} <= logged
+
+
 def test_lost_steps_are_skipped_and_counted(
     vtcli: Vtcli, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,7 +455,7 @@ def test_help_states_defaults_and_needs_no_torch() -> None:
     assert "30 for parser, 40 for gmm and tom" in words
     for option in (
         "--aux", "--data", "--out", "--preset", "--keep", "--steps", "--epochs", "--minutes", "--batch-size",
-        "--lr", "--seed", "--val", "--resume", "--init", "--gmm", "--photos", "--perceptual", "--vgg-weights",
+        "--lr", "--seed", "--val", "--resume", "--init", "--gmm", "--photos", "--losses", "--perceptual", "--vgg-weights",
         "--perceptual-weight", "--skin-weight", "--background-weight", "--aux-weight", "--adversarial-weight",
         "--backgrounds", "--amp", "--compile", "--device", "--quiet",
     ):  # fmt: skip

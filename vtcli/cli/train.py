@@ -27,7 +27,7 @@ PLAIN_SECONDS = 15.0
 """Where there is no terminal, a line of progress appears no more often than this."""
 
 TOM_ONLY = (
-    "keep", "gmm", "perceptual", "vgg_weights", "perceptual_weight", "adversarial_weight", "backgrounds",
+    "keep", "gmm", "losses", "perceptual", "vgg_weights", "perceptual_weight", "adversarial_weight", "backgrounds",
 )  # fmt: skip
 EFFECT = {
     **dict.fromkeys(TOM_ONLY, ("tom",)),
@@ -50,6 +50,14 @@ class Preset(StrEnum):
 
     LITE = "lite"
     PAPER = "paper"
+
+
+class Losses(StrEnum):
+    """What the TOM is trained with, beside M_exp's loss."""
+
+    FULL = "full"
+    CPVTON = "cpvton"
+    L1 = "l1"
 
 
 class Keep(StrEnum):
@@ -164,6 +172,15 @@ def train(
             "--extra-share", metavar="P", min=0.0, max=1.0, help="How often a sample comes from --extra."
         ),
     ] = 0.05,
+    losses: Annotated[
+        Losses | None,
+        typer.Option(
+            "--losses",
+            help="tom: full adds squares and SSIM to CP-VTON's losses and lets go of M_cm on plain cloth; cpvton "
+            "is L1, the perceptual loss and M_cm's; l1 does without the perceptual loss. Default: full, paper "
+            "cpvton.",
+        ),
+    ] = None,
     perceptual: Annotated[
         Perceptual,
         typer.Option(
@@ -248,8 +265,8 @@ def train(
         epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr, seed=seed, val=val,
         validate_every=validate_every, checkpoint_minutes=checkpoint_minutes, init=init,
         gmm=own_gmm if gmm is None and stage is Stage.TOM and own_gmm.is_file() else gmm,
-        photos=list(photos or ()), extra=extra, extra_share=extra_share, perceptual=perceptual.value,
-        vgg_weights=vgg_weights,
+        photos=list(photos or ()), extra=extra, extra_share=extra_share,
+        losses=losses.value if losses is not None else None, perceptual=perceptual.value, vgg_weights=vgg_weights,
         perceptual_weight=perceptual_weight, skin_weight=skin_weight, background_weight=background_weight,
         aux_weight=aux_weight, adversarial_weight=adversarial_weight, backgrounds=backgrounds, amp=amp,
         compile=compile,

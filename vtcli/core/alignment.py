@@ -26,9 +26,12 @@ from vtcli.core.models.tps import (
 SIZE = (64, 48)
 LEVELS = ((1, 3), (0, 5))
 """(radius of the blur, steps): from coarse to fine."""
+EVEN = 0.4
+"""The probability from which on M_exp's clothes count: its loss weighs background and skin double (Ayush et al.,
+section 3.3), which leaves clothes less than they are worth."""
 SHARPNESS = 20.0
-"""Steepness of what is taken for clothes around a probability of one half."""
-STIFFNESS = 0.005
+"""Steepness of what is taken for clothes around `EVEN`."""
+STIFFNESS = 0.02
 """Weight of the change's bending beside the mean squared difference of the masks."""
 LEAST_WEIGHT = 0.2
 """Where hair is expected the garment may go on behind it."""
@@ -46,7 +49,7 @@ def align(theta: Tensor, mask: Tensor, expected_parse: Tensor) -> Tensor:
         garment = F.interpolate(mask.float(), size=SIZE, mode="area")
         clothes = expected_parse.float()[:, list(L.TOP_LABELS)].sum(1, keepdim=True)
         clothes = F.interpolate(clothes, size=SIZE, mode="area")
-        target = torch.sigmoid((clothes - 0.5) * SHARPNESS)
+        target = torch.sigmoid((clothes - EVEN) * SHARPNESS)
         hair = F.interpolate(expected_parse.float()[:, L.HAIR, None], size=SIZE, mode="area")
         weight = (1.0 - hair).clamp_min(LEAST_WEIGHT).flatten(1)
         moved = start
@@ -67,11 +70,12 @@ def _step(theta: Tensor, start: Tensor, picture: Tensor, wanted: Tensor, weight:
     scale = weight * wanted.shape[1] ** -0.5
     slopes = torch.cat([warped[:, 1:2] * basis, warped[:, 2:3] * basis], dim=1) * scale[:, None]
     rest = (warped[:, 0] - wanted) * scale
-    curvature = (
-        slopes @ slopes.mT + STIFFNESS * bending + DAMPING * torch.eye(2 * POINTS, device=theta.device)
-    )
-    slope = (slopes @ rest[..., None])[..., 0] + STIFFNESS * (theta - start) @ bending
-    return theta - torch.linalg.solve(curvature, slope)
+    # The sums depend on how many samples there are, in their last digits, and the solution enlarges that.
+    slopes, rest, bending = slopes.double(), rest.double(), bending.double()
+    damping = DAMPING * torch.eye(2 * POINTS, dtype=torch.float64, device=theta.device)
+    curvature = slopes @ slopes.mT + STIFFNESS * bending + damping
+    slope = (slopes @ rest[..., None])[..., 0] + STIFFNESS * (theta - start).double() @ bending
+    return theta - torch.linalg.solve(curvature, slope).float()
 
 
 def _unfolded(start: Tensor, moved: Tensor, garment: Tensor) -> Tensor:

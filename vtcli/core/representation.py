@@ -55,21 +55,24 @@ def represent(
     factor = height // size[0]
     head = has_label(parse, L.HEAD_LABELS)
     if keep == "head":
-        kept, region = head, torch.ones_like(head)
+        kept = head
     elif keep == "outside":
         region = outside_region(parse, keypoints, growth)
         kept = ~region
     else:
         raise ValueError(f"keep must be 'head' or 'outside', not {keep!r}")
-    pixels = torch.where(kept[:, None], image, -1.0)
-    part = region[:, None].float() if keep == "outside" else image.new_ones((len(image), 1, *size))
-    if factor > 1:
-        pixels = F.avg_pool2d(pixels, factor)
-        part = F.avg_pool2d(part, factor) if keep == "outside" else part
     channels = image.new_empty((len(image), CHANNELS, *size))
     channels[:, :1] = body_shape(parse, size)
-    channels[:, 1:4] = pixels
+    if factor > 1:
+        channels[:, 1:4] = F.avg_pool2d(torch.where(kept[:, None], image, -1.0), factor)
+    else:
+        torch.where(kept[:, None], image, image.new_tensor(-1.0), out=channels[:, 1:4])
     pose_squares(keypoints, size, factor, out=channels[:, 4:])
+    if keep == "head":
+        part = image.new_ones((1, 1, 1, 1)).expand(len(image), 1, *size)
+    else:
+        part = region[:, None].float()
+        part = F.avg_pool2d(part, factor) if factor > 1 else part
     return Representation(channels, part)
 
 
@@ -98,12 +101,25 @@ def pose_squares(
     x, y = keypoints[..., 0] / factor, keypoints[..., 1] / factor
     half = SQUARE / factor
     there = (keypoints[..., 0] > 1) & (keypoints[..., 1] > 1)
-    columns = torch.arange(size[1], device=keypoints.device)
-    rows = torch.arange(size[0], device=keypoints.device)
-    in_x = (columns >= torch.trunc(x - half)[..., None]) & (columns <= torch.trunc(x + half)[..., None])
-    in_y = (rows >= torch.trunc(y - half)[..., None]) & (rows <= torch.trunc(y + half)[..., None])
-    tall = 2.0 * (in_y & there[..., None])[..., :, None]
-    return torch.mul(tall, in_x[..., None, :].float(), out=out).sub_(1.0)
+    if out is None:
+        out = keypoints.new_empty((*keypoints.shape[:2], *size))
+    out.fill_(-1.0)
+    # Squares are few pixels: only theirs are looked at, and those beyond the square or the picture stay -1.
+    steps = torch.arange(int(2.0 * half) + 2, device=keypoints.device)
+    columns, in_x = _steps(x, half, steps, size[1])
+    rows, in_y = _steps(y, half, steps, size[0])
+    inside = (in_y & there[..., None])[..., :, None] & in_x[..., None, :]
+    places = rows[..., :, None] * size[1] + columns[..., None, :]
+    values = torch.where(inside, 1.0, -1.0).flatten(2)
+    out.flatten(2).scatter_reduce_(2, places.flatten(2), values, "amax")
+    return out
+
+
+def _steps(at: Tensor, half: float, steps: Tensor, end: int) -> tuple[Tensor, Tensor]:
+    """Whole pixels from `at` - `half` on, (…, n), inside of the picture, and which of them count."""
+    pixels = torch.trunc(at - half)[..., None] + steps
+    counted = (pixels <= torch.trunc(at + half)[..., None]) & (pixels >= 0) & (pixels < end)
+    return pixels.clamp(0, end - 1).long(), counted
 
 
 def outside_region(parse: Tensor, keypoints: Tensor, growth: int = GROWTH) -> Tensor:

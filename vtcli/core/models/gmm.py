@@ -211,6 +211,8 @@ def correlation(person: Tensor, cloth: Tensor) -> Tensor:
 
 def garment_input(cloth: Tensor, mask: Tensor, size: tuple[int, int]) -> Tensor:
     """I_c (B, 3, H, W) in [-1, 1] set on white by its mask (B, 1, H, W) in [0, 1], and the mask, at `size`."""
-    joined = torch.cat([cloth * mask + (1.0 - mask), mask], dim=1)
+    joined = cloth.new_empty((len(cloth), 4, *cloth.shape[2:]))
+    torch.mul(cloth, mask, out=joined[:, :3]).add_(1.0 - mask)
+    joined[:, 3:] = mask
     factor = cloth.shape[2] // size[0]
     return F.avg_pool2d(joined, factor) if factor > 1 else joined

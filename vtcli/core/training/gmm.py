@@ -77,15 +77,14 @@ class GMMStage(Stage):
 
     def validate(self, network: nn.Module) -> Validation:
         device = next(network.parameters()).device
-        ious, l1s, folds = [], [], []
+        ious, predicted, l1s, folds = [], [], [], []
         counts = LabelCounts()
         for start in range(0, len(self.val_rows), 25):
             batch = read_pairs(self.val_store, self.val_rows[start : start + 25])
             pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
             full = (int(pairs.parse.shape[1]), int(pairs.parse.shape[2]))
-            warp = warp_garments(
-                cast(GMM, network), pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask
-            )
+            given = (pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
+            warp = warp_garments(cast(GMM, network), *given)
             mask = warp.mask[:, 0] >= 0.5
             worn = has_label(pairs.parse, L.TOP_LABELS)
             ious.append(mask_iou(mask, worn))
@@ -93,6 +92,8 @@ class GMMStage(Stage):
             l1s.append((warp.cloth - target[:, :3]).abs().mean((1, 2, 3)))
             folds.append(((jacobian(warp.grid) <= 0) & mask[:, 1:, 1:]).flatten(1).any(1))
             if warp.expected_parse is not None:
+                bare = warp_garments(cast(GMM, network), *given, align=False)
+                predicted.append(mask_iou(bare.mask[:, 0] >= 0.5, worn))
                 expected = F.interpolate(warp.expected_parse, size=full, mode="bilinear", align_corners=False)
                 counts.add(expected.argmax(1), pairs.parse)
         figures = {
@@ -100,6 +101,8 @@ class GMMStage(Stage):
             "folded": float(torch.cat(folds).double().mean()),
         }  # fmt: skip
         if counts.total:
+            # θ as the network gives it, before it is aligned to M_exp
+            figures["warp_iou_predicted"] = float(torch.cat(predicted).mean())
             figures |= {f"parse_{k}": v for k, v in counts.figures().items() if k in ("accuracy", "mean_iou")}
         columns = torch.cat([pairs.image, pairs.cloth, warp.cloth, target[:, :3]], dim=2)[:8]
         return Validation(figures, {"warps": contact_sheet(columns)})

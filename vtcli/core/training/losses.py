@@ -47,14 +47,28 @@ def folding(grid: Tensor, mask: Tensor, least: float) -> Tensor:
     return (F.relu(least - jacobian(grid)) * mask[:, 0, 1:, 1:].detach()).mean((1, 2))
 
 
-def structure(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
-    """SSIM's map (Wang et al. 2004) of pictures (B, 3, H, W) in [-1, 1], over square windows at every other pixel:
-    (B, 3, H/2, W/2)."""
+SCALES = (0.35, 0.15, 0.15, 0.12, 0.06)
+"""Weights of `structure` at the size itself and at a half, a quarter, … of it."""
+
+
+def structure(a: Tensor, b: Tensor) -> Tensor:
+    """What is missing from SSIM (Wang et al. 2004), summed over scales by `SCALES`, of pictures (B, 3, H, W) in
+    [-1, 1]: (B,). One scale alone leaves folds and prints that are a few pixels off without a direction."""
+    total = torch.zeros((), device=a.device)
+    for i, weight in enumerate(SCALES):
+        if i:
+            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+        total = total + weight * (1.0 - ssim_map(a, b, stride=1 if i else 2)).mean((1, 2, 3))
+    return total
+
+
+def ssim_map(a: Tensor, b: Tensor, window: int = 7, stride: int = 1) -> Tensor:
+    """SSIM's map of pictures (B, 3, H, W) in [-1, 1], over square windows at every `stride`th pixel."""
 
     def mean(x: Tensor) -> Tensor:
         half = window // 2
-        x = F.avg_pool2d(x, (window, 1), (2, 1), (half, 0), count_include_pad=False)
-        return F.avg_pool2d(x, (1, window), (1, 2), (0, half), count_include_pad=False)
+        x = F.avg_pool2d(x, (window, 1), (stride, 1), (half, 0), count_include_pad=False)
+        return F.avg_pool2d(x, (1, window), (1, stride), (0, half), count_include_pad=False)
 
     c1, c2 = (0.01 * 2.0) ** 2, (0.03 * 2.0) ** 2  # the range is 2
     # The two variances are only ever needed as a sum.
@@ -63,6 +77,27 @@ def structure(a: Tensor, b: Tensor, window: int = 7) -> Tensor:
     squares, product = mean_a**2 + mean_b**2, mean_a * mean_b
     power, cross = powers.chunk(2, dim=1)
     return (2 * product + c1) * (2 * (cross - product) + c2) / ((squares + c1) * (power - squares + c2))
+
+
+def pattern(cloth: Tensor, mask: Tensor) -> Tensor:
+    """Where the garment `cloth` (B, 3, H, W) in [-1, 1] has a print, stripes or another pattern inside of its `mask`
+    (B, 1, H, W), and a little around: (B, 1, H, W) in [0, 1], 0 on plain cloth. The local contrast says it; the
+    garment's own outline does not count."""
+    half = (cloth.shape[2] // 2, cloth.shape[3] // 2)
+    inside = (F.interpolate(mask, size=half, mode="area") > 0.99).float()
+    colours = F.interpolate(cloth, size=half, mode="area") * inside
+    count = F.avg_pool2d(inside, 5, 1, 2).clamp_min(1e-3)
+    means = F.avg_pool2d(colours, 5, 1, 2) / count
+    powers = F.avg_pool2d(colours.square(), 5, 1, 2) / count
+    contrast = (powers - means.square()).clamp_min(0.0).amax(1, keepdim=True).sqrt() * inside
+    near = F.avg_pool2d(F.max_pool2d(contrast, 7, 1, 3), 5, 1, 2)
+    low, high = PATTERN
+    strength = ((near - low) / (high - low)).clamp(0.0, 1.0)
+    return F.interpolate(strength, size=cloth.shape[2:], mode="bilinear", align_corners=False)
+
+
+PATTERN = (0.08, 0.2)
+"""Local standard deviations between which cloth goes over from plain to patterned; colours run from -1 to 1."""
 
 
 class Lite0Distance(nn.Module):

@@ -15,7 +15,8 @@ class TrainOptions:
 
     `photos` are folders of labelled photos beside the store (parser only); `gmm` is the trained GMM whose warps
     the TOM learns from. `extra` is a second store (drawn people, say) that gives
-    `extra_share` of the samples. A loss weight of None takes the stage's own.
+    `extra_share` of the samples. A loss weight of None takes the stage's own. `losses`
+    are the TOM's: "full", "cpvton" (L1, perceptual, M_cm) or "l1"; None: the preset's own.
     """
 
     stage: str
@@ -38,6 +39,7 @@ class TrainOptions:
     photos: list[Path] = field(default_factory=list)
     extra: Path | None = None
     extra_share: float = 0.05
+    losses: str | None = None
     perceptual: str = "lite0"
     vgg_weights: Path | None = None
     perceptual_weight: float | None = None

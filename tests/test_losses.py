@@ -1,0 +1,62 @@
+"""The TOM's losses: structure over scales, and where M_cm is held to the garment."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from vtcli.core.training.losses import pattern, structure
+
+SIZE = (128, 96)
+
+
+def _garment(mask: Tensor, stripes: bool = False) -> Tensor:
+    """A dark garment on white, plain or with stripes of four pixels."""
+    cloth = torch.ones(1, 3, *SIZE)
+    colour = torch.full((1, 3, *SIZE), -0.6)
+    if stripes:
+        colour[:, :, torch.arange(SIZE[0]) // 4 % 2 == 0] = 0.6
+    return torch.where(mask > 0, colour, cloth)
+
+
+@pytest.fixture
+def mask() -> Tensor:
+    out = torch.zeros(1, 1, *SIZE)
+    out[..., 24:104, 20:76] = 1.0
+    return out
+
+
+def test_plain_cloth_has_no_pattern_whatever_its_outline(mask: Tensor) -> None:
+    assert float(pattern(_garment(mask), mask).max()) == 0.0
+
+
+def test_stripes_and_prints_are_patterns_inside_of_the_garment(mask: Tensor) -> None:
+    striped = pattern(_garment(mask, stripes=True), mask)
+    assert float(striped[..., 32:96, 28:68].min()) == 1.0
+    assert float(striped[..., :8, :].max()) == 0.0
+    printed = _garment(mask)
+    printed[..., 50:60, 40:56] = 0.8
+    found = pattern(printed, mask)
+    assert float(found[..., 50:60, 40:56].min()) == 1.0
+    assert float(found[..., 90:100, 24:72].max()) == 0.0
+
+
+def test_structure_sees_what_one_fine_scale_does_not() -> None:
+    dice = torch.Generator().manual_seed(0)
+    photo = torch.rand(2, 3, 16, 12, generator=dice) * 2 - 1
+    photo = torch.nn.functional.interpolate(photo, size=(256, 192), mode="bilinear")
+    noisy = (photo + 0.1 * torch.randn(photo.shape, generator=dice)).clamp(-1, 1)
+    assert structure(photo, photo).abs().max() < 1e-5
+    missing = structure(noisy, photo)
+    assert missing.shape == (2,) and bool((missing > 0.01).all())
+    shifted = photo.roll(12, dims=3)
+    assert bool((structure(shifted, photo) > missing).all())
+
+
+def test_structure_gives_a_gradient_at_every_scale() -> None:
+    photo = torch.rand(1, 3, 256, 192, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    drawn = torch.zeros_like(photo, requires_grad=True)
+    structure(drawn, photo).sum().backward()
+    assert drawn.grad is not None and bool(torch.isfinite(drawn.grad).all())
+    assert float(drawn.grad.abs().max()) > 0
