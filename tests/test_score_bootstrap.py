@@ -14,6 +14,7 @@ from score_samples import blur, make_results, make_store, run_score
 
 from vtcli.core.errors import VtcliError
 from vtcli.core.scoring.bootstrap import paired_difference
+from vtcli.core.scoring.distances import Statistics, frechet_difference, frechet_distance
 
 
 def test_interval_of_a_mean_is_that_of_the_normal_theory_and_covers() -> None:
@@ -40,6 +41,23 @@ def test_figures_that_are_not_means_are_drawn_from_their_sums() -> None:
     found = paired_difference(mine, first, 200, 0, ratio)
     assert found.value == pytest.approx(first[:, 0].sum() / first[:, 1].sum())
     assert found.low < found.value < found.high
+
+
+def test_difference_of_distances_is_theirs_and_its_interval_tells_like_from_unlike() -> None:
+    generator = np.random.default_rng(3)
+    photos, first = generator.normal(size=(90, 12)), generator.normal(0.2, 1, size=(80, 12))
+    of_photos = Statistics.of(photos)
+    worse = first + generator.normal(0.5, 0.5, size=first.shape)
+    found = frechet_difference(of_photos, worse, first, 200, 0)
+    apart = [frechet_distance(of_photos, Statistics.of(side)) for side in (worse, first)]
+    assert found.value == pytest.approx(apart[0] - apart[1])
+    assert 0 < found.low < found.value < found.high
+    alike = frechet_difference(of_photos, first + generator.normal(0, 0.01, size=first.shape), first, 200, 0)
+    assert alike.low < 0 < alike.high
+    assert found == frechet_difference(of_photos, worse, first, 200, 0)
+    few = frechet_difference(Statistics.of(photos[:9]), worse, first, 20, 0)  # fewer photos than dimensions
+    apart = [frechet_distance(Statistics.of(photos[:9]), Statistics.of(side)) for side in (worse, first)]
+    assert few.value == pytest.approx(apart[0] - apart[1])
 
 
 def test_lpips_is_the_packages_with_the_given_trunk(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from vtcli.core.errors import VtcliError
 from vtcli.core.files import write_atomically
+from vtcli.core.scoring.bootstrap import LEVEL, Difference
 
 
 @dataclass
@@ -75,6 +76,50 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     root = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
     difference = a.mu - b.mu
     return float(difference @ difference + np.trace(a.sigma) + np.trace(b.sigma) - 2 * root)
+
+
+def frechet_difference(
+    photos: Statistics, mine: np.ndarray, first: np.ndarray, rounds: int, seed: int
+) -> Difference:
+    """`frechet_distance` of `mine` less that of `first`, (n, d) vectors of the same pairs in the same order, with its
+    95 % interval by the paired bootstrap over results; the photos stay.
+
+    A draw with replacement holds fewer different pictures and lies farther from the photos. That is taken out: the
+    interval is the draws' spread about their own mean, set about the difference.
+    """
+    generator = np.random.default_rng(seed)
+    count = len(mine)
+    sides = [_Resampled(photos, features) for features in (mine, first)]
+    draws = np.empty(rounds)
+    for i in range(rounds):
+        weights = np.bincount(generator.integers(0, count, count), minlength=count) / count
+        draws[i] = sides[0].distance(weights) - sides[1].distance(weights)
+    even = np.full(count, 1.0 / count)
+    value = sides[0].distance(even) - sides[1].distance(even)
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(draws - draws.mean(), (tail, 1 - tail))
+    return Difference(value, value + float(low), value + float(high))
+
+
+class _Resampled:
+    """Fréchet distance between photos and weighted results; what weights do not change is computed once."""
+
+    def __init__(self, photos: Statistics, features: np.ndarray) -> None:
+        self.features = features.astype(np.float64)
+        self.lengths = np.square(self.features).sum(axis=1)
+        self.projected = photos.factor.T @ self.features.T
+        self.photos = photos
+
+    def distance(self, weights: np.ndarray) -> float:
+        """`weights` (n,) sum to 1."""
+        count = len(weights)
+        scale = count / (count - 1)
+        mean, middle = weights @ self.features, self.projected @ weights
+        product = (self.projected * weights) @ self.projected.T - np.outer(middle, middle)
+        root = np.sqrt(np.clip(np.linalg.eigvalsh(product * scale), 0, None)).sum()
+        spread = (weights @ self.lengths - mean @ mean) * scale
+        difference = self.photos.mu - mean
+        return float(difference @ difference + np.trace(self.photos.sigma) + spread - 2 * root)
 
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:

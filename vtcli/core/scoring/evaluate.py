@@ -13,7 +13,8 @@ import torch
 
 from vtcli.core.errors import UsageProblem, VtcliError
 from vtcli.core.scoring import metrics
-from vtcli.core.scoring.bootstrap import Difference, paired_difference
+from vtcli.core.scoring.bootstrap import Difference
+from vtcli.core.scoring.differences import fill_differences
 from vtcli.core.scoring.distances import Statistics, frechet_distance, kernel_distance
 from vtcli.core.scoring.features import (
     INCEPTION_DIMS,
@@ -156,7 +157,7 @@ def evaluate(
         evaluation.weights["lpips"] = measure.digest
     if options.need_statistics:
         evaluation.statistics = _reference_statistics(runs, vectors, spaces)
-    _differences(evaluation)
+    fill_differences(evaluation, distances.features)
     evaluation.seconds = time.monotonic() - start
     return evaluation
 
@@ -354,6 +355,14 @@ class _Distances:
                     value = frechet_distance(self.statistics(space, photos), Statistics.of(mine))
                 score.values[key] = value
 
+    def features(self, score: Score, key: str) -> tuple[Statistics, np.ndarray]:
+        """What the Fréchet distance `key` of `score` is between: the photos' statistics, the results' vectors."""
+        space = "inception" if key == "fid" else "lite0"
+        assert score.run.references is not None
+        photos = list(dict.fromkeys(score.run.references[row] for row in score.rows))
+        results = [score.run.pictures[row] for row in score.rows]
+        return self.statistics(space, photos), self._stack(space, results)
+
     def _stack(self, space: str, pictures: Sequence[Picture]) -> np.ndarray:
         return np.stack([self.vectors[space][picture] for picture in pictures])
 
@@ -421,51 +430,3 @@ def _warnings(runs: Sequence[Run], scores: Sequence[Score]) -> list[str]:
         if len(run) < 2:
             notes.append(f"{run.name}: one picture only; there are no distribution distances")
     return notes
-
-
-def comparable(first: Run, run: Run) -> str | None:
-    """Why the figures of `run` cannot be set against those of `first`; None when they can."""
-    if first.group == run.group:
-        return None
-    for label, mine, its in zip(
-        ("kind", "--keep", "pairing", "reference", "pairs"), run.group, first.group, strict=True
-    ):
-        if mine != its:
-            return f"not comparable with {first.name}: different {label}"
-    return None
-
-
-def _differences(evaluation: Evaluation) -> None:
-    """Fill `Score.differences` of every run that shows the first run's pairs."""
-    first, options = evaluation.runs[0], evaluation.options
-    base = evaluation.columns[0]
-    for run, own in list(zip(evaluation.runs, evaluation.columns, strict=True))[1:]:
-        for subset in ("all", "unseen"):
-            score, other = evaluation.of(run, subset), evaluation.of(first, subset)
-            if score is None or other is None:
-                continue
-            reason = comparable(first, run)
-            if reason is not None:
-                score.reasons["difference"] = reason
-                continue
-            if options.bootstrap < 1 or len(score.rows) < 2:
-                score.reasons["difference"] = "no bootstrap: it needs --bootstrap N and two pairs"
-                continue
-            order = {pair.name: i for i, pair in enumerate(first.info.pairs)}
-            rows = np.array([order[run.info.pairs[row].name] for row in score.rows])
-            for key in (*metrics.PER_PICTURE, *run.info.figures):
-                score_value = score.values.get(key, score.figures.get(key))
-                other_value = other.values.get(key, other.figures.get(key))
-                if score_value is None or other_value is None:
-                    continue
-                if key == "m_exp_iou" and own.overlap is not None and base.overlap is not None:
-                    score.differences[key] = paired_difference(
-                        own.overlap[score.rows], base.overlap[rows], options.bootstrap, options.seed, mean_iou
-                    )
-                    continue
-                a, b = own.values[key][score.rows], base.values[key][rows]
-                both = np.isfinite(a) & np.isfinite(b)
-                if both.sum() > 1:
-                    score.differences[key] = paired_difference(
-                        a[both, None], b[both, None], options.bootstrap, options.seed
-                    )
