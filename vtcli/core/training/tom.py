@@ -3,6 +3,7 @@ last phase where asked for, a small patch discriminator."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,8 @@ from vtcli.core.weights import sha256, stage_file
 
 MASK_WEIGHT = 1.5
 PLAIN_MASK_WEIGHT = 0.1
-"""Weights with which M_cm is held to the warped mask where the cloth has a pattern, which must survive whatever
-figures prefer, and where it is plain: there the rendering has the folds and the light. CP-VTON's losses have 1
-everywhere."""
+"""Weights with which M_cm is held to the warped mask, and on plain cloth, where the rendering has the folds and the
+light. CP-VTON's losses have 1 everywhere."""
 SQUARED_WEIGHT = 0.6
 """Weight of squared differences, which CP-VTON's losses do without, like `structure`."""
 ADVERSARY_FROM = 0.7
@@ -128,15 +128,20 @@ class TOMStage(Stage):
         region = torch.cat(regions)
         warped, mask = warp_cloth(self.gmm, pairs)
         out: TOMOutput = network(torch.cat(channels), warped, mask)
+        worn = has_label(pairs.parse, L.TOP_LABELS)[:, None].float()
+        given, held = out.composition_mask, torch.ones(())
+        if self.losses == "full":
+            patterned = pattern(warped, mask) * mask * worn
+            out = _let_patterns_be(out, patterned)
+            plain = mask * worn - patterned
+            held = MASK_WEIGHT + (PLAIN_MASK_WEIGHT - MASK_WEIGHT) * plain
         tryon = out.tryon(warped)
         # Outside of the region the result is the photo; its pixels must not dilute the loss.
         result = region * tryon + (1.0 - region) * pairs.image
         share = region.mean((1, 2, 3), keepdim=True).clamp_min(0.05)
-        worn = has_label(pairs.parse, L.TOP_LABELS)[:, None].float()
-        held = _hold(pattern(warped, mask), mask * worn) if self.losses == "full" else 1.0
         parts = {
             "l1": ((result - pairs.image).abs() / share).mean(),
-            "mask": ((out.composition_mask - mask * worn).abs() * held * region / share).mean(),
+            "mask": ((given - mask * worn).abs() * held * region / share).mean(),
         }
         loss = parts["l1"] + parts["mask"]
         if self.losses == "full":
@@ -224,10 +229,11 @@ def warp_cloth(gmm: GMM, pairs: Pairs) -> tuple[Tensor, Tensor]:
     return warp.cloth, warp.mask
 
 
-def _hold(patterned: Tensor, target: Tensor) -> Tensor:
-    """How firmly M_cm is held to `target`: loosely on plain cloth alone."""
-    loose = target * (1.0 - patterned)
-    return MASK_WEIGHT + (PLAIN_MASK_WEIGHT - MASK_WEIGHT) * loose
+def _let_patterns_be(out: TOMOutput, patterned: Tensor) -> TOMOutput:
+    """`out` with an M_cm that the picture's losses do not reach where the cloth is `patterned` (B, 1, H, W): a print a
+    few pixels off costs them more than none, so they would have it painted over."""
+    mask = out.composition_mask
+    return replace(out, composition_mask=mask + patterned * (mask.detach() - mask))
 
 
 def _size(pairs: Pairs) -> tuple[int, int]:

@@ -106,9 +106,9 @@ def finish(
         band = slice(start, min(start + BAND, full[0]))
         if not region[band].any():
             continue
-        drawn, solid, shown, weight = (_rows(plane, full, band) for plane in layers)
+        drawn, solid, shade, shown, weight = (_rows(plane, full, band) for plane in layers)
         colours, alpha = sharp.rows(band.start, band.stop)
-        own = np.where((alpha > 0.6)[..., None], _own(colours, alpha), solid)
+        own = np.where((alpha > 0.6)[..., None], _own(colours, alpha), solid) + shade
         tryon = drawn + shown[..., None] * (own - drawn)
         photo = window[band].astype(np.float32)
         mixed = np.clip(photo + weight[..., None] * (tryon - photo) + 0.5, 0, 255).astype(np.uint8)
@@ -118,9 +118,10 @@ def finish(
 
 def _layers(
     window: np.ndarray, probabilities: Tensor, people: People, garment: Garment, warp: Warp, made: Composition
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What lies under the garment (h, w, 3), the garment's colours carried beyond its edge (h, w, 3), where the
-    garment shows (h, w), and where the photo gives way (h, w): float32, of the window's size."""
+) -> tuple[np.ndarray, ...]:
+    """What lies under the garment (h, w, 3), the garment's colours carried beyond its edge (h, w, 3), what its folds
+    and the light add to them (h, w, 3), where the garment shows (h, w), and where the photo gives way (h, w):
+    float32, of the window's size."""
     size = (window.shape[0], window.shape[1])
     scale = size[0] / made.region.shape[2]
     colours, alpha = warp_full(garment, warp.theta, size)
@@ -162,8 +163,27 @@ def _layers(
         throat = _throat(people, before, size) if to_throat.max() > 0.05 else None
         if throat is not None:
             _lay(drawn, throat, to_throat)
-    shown = _enlarge(_plane(made.composition_mask), size, cv2.INTER_CUBIC) * np.minimum(near, has)
-    return drawn, _solid(colours, alpha, scale), np.clip(shown, 0, 1), soft * changes
+    return (
+        drawn,
+        _solid(colours, alpha, scale),
+        _shade(warp, made, size),
+        np.minimum(near, has),
+        soft * changes,
+    )
+
+
+def _shade(warp: Warp, made: Composition, size: tuple[int, int]) -> np.ndarray:
+    """Equation 1 as what is added to the garment, (1 - M_cm) * (I_rp - I_warp), (h, w, 3) float32 in grey levels.
+
+    I_rp has folds and light, but at 256×192; so added, they leave the garment the seams and threads of its own photo.
+    """
+    rendered, colours = (
+        (x[0].permute(1, 2, 0).float().cpu().numpy() + 1.0) * 127.5
+        for x in (made.rendered_person, warp.cloth)
+    )
+    solid = _solid(colours, _plane(warp.mask), 1.0)
+    added = (1.0 - _plane(made.composition_mask))[..., None] * (rendered - solid)
+    return _enlarge(cv2.GaussianBlur(added, (0, 0), 0.8), size, cv2.INTER_CUBIC)
 
 
 def _lay(picture: np.ndarray, over: np.ndarray, share: np.ndarray) -> None:
