@@ -36,7 +36,7 @@ from vtcli.core.warping import channels_last, warp_garments
 from vtcli.core.weights import sha256, stage_file
 
 MASK_WEIGHT = 1.5
-PLAIN_MASK_WEIGHT = 0.1
+PLAIN_MASK_WEIGHT = 0.02
 """Weights with which M_cm is held to the warped mask, and on plain cloth, where the rendering has the folds and the
 light. CP-VTON's losses have 1 everywhere."""
 SQUARED_WEIGHT = 0.6
