@@ -17,7 +17,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_mask, read_parse
 from vtcli.core.errors import UsageProblem
 from vtcli.core.tryon import pipeline
-from vtcli.core.tryon.annotate import on_person, settle_neck
+from vtcli.core.tryon.annotate import on_person, settle_hair, settle_neck
 from vtcli.core.tryon.collar import inner_collar
 from vtcli.core.tryon.finding import Choice
 from vtcli.core.tryon.framing import NobodyFound, others, people
@@ -304,3 +304,28 @@ def test_unsure_results_come_with_a_panel(
     ended = vtcli(*call)
     assert ended.code == 0 and "confidence" in ended.err and "out-panel.jpg" in ended.err
     assert (tmp_path / "out-panel.jpg").exists()
+
+
+def _haired(hair_colour: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """A grey top with hair over it, and a parse that takes six pixels on either side of the hair for hair."""
+    generator = torch.Generator().manual_seed(0)
+    photo = 0.1 + 0.05 * torch.randn(1, 3, 256, 192, generator=generator)
+    photo[:, :, 20:140, 80:112] = hair_colour + 0.05 * torch.randn(1, 3, 120, 32, generator=generator)
+    labels = torch.zeros(1, 256, 192, dtype=torch.long)
+    labels[:, 60:220, 40:152] = L.UPPER_CLOTHES
+    labels[:, 20:140, 74:118] = L.HAIR
+    probabilities = torch.nn.functional.one_hot(labels, L.LABELS).permute(0, 3, 1, 2).float()
+    return probabilities, photo
+
+
+def test_garment_beside_hair_is_garment_where_their_colours_differ() -> None:
+    probabilities, photo = _haired(-0.7)
+    settled = settle_hair(probabilities, photo)
+    assert torch.allclose(settled.sum(1), probabilities.sum(1))
+    labels = settled.argmax(1)[0]
+    rim = labels[70:130, 75:79]
+    assert (rim == L.UPPER_CLOTHES).float().mean() > 0.9
+    assert bool((labels[30:138, 84:108] == L.HAIR).all())
+    assert bool((labels[20:45, 74:118] == L.HAIR).all())  # no garment is near
+    alike, photo = _haired(0.1)
+    assert torch.equal(settle_hair(alike, photo), alike)

@@ -113,6 +113,53 @@ def settle_neck(probabilities: Tensor, keypoints: Tensor) -> Tensor:
     return settled
 
 
+STRANDS = 9
+"""How far from a garment hair may be the garment seen between strands, in pixels at 256×192."""
+
+
+def settle_hair(probabilities: Tensor, photo: Tensor) -> Tensor:
+    """Give the garment what of the hair near it has the garment's colour: a parser draws long hair as one solid
+    shape, and what it covers is never drawn anew.
+
+    `probabilities` (B, 20, H, W), `photo` (B, 3, H, W) in [-1, 1]. Colours of sure hair and of sure garment, as one
+    Gaussian each, decide; unchanged where they are too much alike.
+    """
+    settled = probabilities.clone()
+    labels = probabilities.argmax(1)
+    top = probabilities[:, list(L.TOP_LABELS)].sum(1)
+    for i in range(len(photo)):
+        hair = labels[i] == L.HAIR
+        near = _grown(top[i] > 0.5, STRANDS) & hair
+        sure = [probabilities[i, L.HAIR] > 0.9, top[i] > 0.9]
+        # Hair beside the garment is what is in doubt, garment right at the hair likewise.
+        sure = [sure[0] & ~near, sure[1] & ~_grown(hair, 3)]
+        if not bool(near.any()) or min(int(mask.sum()) for mask in sure) < 100:
+            continue
+        colours = [photo[i][:, mask].double() for mask in sure]
+        means = [c.mean(1) for c in colours]
+        spreads = [torch.cov(c) + 1e-3 * torch.eye(3, dtype=torch.float64, device=c.device) for c in colours]
+        apart = means[0] - means[1]
+        if float(apart @ torch.linalg.solve(spreads[0] + spreads[1], apart)) < 1.5:
+            continue
+        pixels = photo[i][:, near].double()
+        strange = []
+        for mean, spread in zip(means, spreads, strict=True):
+            rest = pixels - mean[:, None]
+            strange.append((rest * torch.linalg.solve(spread, rest)).sum(0) + torch.logdet(spread))
+        share = torch.sigmoid((strange[0] - strange[1]) / 2.0 - 2.0).to(probabilities.dtype)
+        moved = torch.zeros_like(top[i])
+        moved[near] = share
+        moved = F.avg_pool2d(moved[None, None], 3, 1, 1)[0, 0] * near * probabilities[i, L.HAIR]
+        settled[i, L.HAIR] -= moved
+        settled[i, L.UPPER_CLOTHES] += moved
+    return settled
+
+
+def _grown(mask: Tensor, radius: int) -> Tensor:
+    """Where `mask` (H, W) bool holds within a square of `radius` pixels."""
+    return F.max_pool2d(mask[None, None].float(), 2 * radius + 1, 1, radius)[0, 0] > 0
+
+
 def load_annotator(
     weights: Path | None, device: str
 ) -> tuple[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], str]:

@@ -45,7 +45,7 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     smooth = cv2.bilateralFilter(rgb, 5, 30, 3)
     cv2.watershed(np.ascontiguousarray(smooth), markers)
     inside = (markers == 1) & mask
-    inside = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    inside = _largest(cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
     if inside.sum() < _LEAST * mask.sum() or inside[rim + round(0.9 * _DEEPEST * tall) :].any():
         return found
     where = np.nonzero(inside.any(0))[0]
@@ -70,3 +70,11 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if not inner.any() or np.abs(np.median(lab[inner], 0) - np.median(lab[ring], 0)).max() < _EDGE:
         return found
     return inside
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    """The largest part of `mask` (H, W) uint8 that hangs together, bool."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    if count < 2:
+        return np.zeros(mask.shape, bool)
+    return np.asarray(labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()))

@@ -296,7 +296,8 @@ def _opening(garment: Garment, warp: Warp) -> np.ndarray:
         return np.zeros_like(collar)
     above = cv2.dilate(collar, np.ones((2 * UP + 1, 1), np.uint8), anchor=(0, 0))
     out: np.ndarray = np.maximum(collar, above * (1.0 - _plane(warp.mask)))
-    return out
+    # Between collar and air runs the garment's own soft edge, which is no thread around the neck.
+    return np.asarray(cv2.morphologyEx(out, cv2.MORPH_CLOSE, np.ones((5, 1), np.uint8)))
 
 
 def _throat(people: People, before: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:

@@ -23,7 +23,7 @@ from vtcli.core.errors import VtcliError
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.tps import sample
 from vtcli.core.tryon import panel
-from vtcli.core.tryon.annotate import SURE, WEAK, Annotator, on_person, settle_neck
+from vtcli.core.tryon.annotate import SURE, WEAK, Annotator, on_person, settle_hair, settle_neck
 from vtcli.core.tryon.compose import Finished, finish, warp_full
 from vtcli.core.tryon.finding import Choice, Person, choose_person, find_people
 from vtcli.core.tryon.framing import (
@@ -242,7 +242,7 @@ class TryOn:
             labels = torch.from_numpy(frame.labels(parse)).to(self.device)[None].long()
             probabilities = F.one_hot(labels, L.LABELS).permute(0, 3, 1, 2).float()
         else:
-            probabilities = settle_neck(probabilities, joints)
+            probabilities = settle_hair(settle_neck(probabilities, joints), picture)
             if box is not None:
                 probabilities = _alone(probabilities, frame.box_in(box))
             probabilities = _carry_on(probabilities, frame.lowest_row(len(photo)))
