@@ -26,8 +26,8 @@ from vtcli.core.models.tps import (
 SIZE = (64, 48)
 LEVELS = ((1, 3), (0, 5))
 """(radius of the blur, steps): from coarse to fine."""
-EVEN = 0.4
-"""The probability from which on M_exp's clothes count: its loss weighs background and skin double (Ayush et al.,
+EVEN = 0.45
+"""The share from which on M_exp's clothes count: its loss weighs background and skin double (Ayush et al.,
 section 3.3), which leaves clothes less than they are worth."""
 SHARPNESS = 20.0
 """Steepness of what is taken for clothes around `EVEN`."""
@@ -47,8 +47,7 @@ def align(theta: Tensor, mask: Tensor, expected_parse: Tensor) -> Tensor:
     with torch.autocast(theta.device.type, enabled=False):
         start = theta.float()
         garment = F.interpolate(mask.float(), size=SIZE, mode="area")
-        clothes = expected_parse.float()[:, list(L.TOP_LABELS)].sum(1, keepdim=True)
-        clothes = F.interpolate(clothes, size=SIZE, mode="area")
+        clothes = F.interpolate(_clothes(expected_parse.float()), size=SIZE, mode="area")
         target = torch.sigmoid((clothes - EVEN) * SHARPNESS)
         hair = F.interpolate(expected_parse.float()[:, L.HAIR, None], size=SIZE, mode="area")
         weight = (1.0 - hair).clamp_min(LEAST_WEIGHT).flatten(1)
@@ -60,6 +59,16 @@ def align(theta: Tensor, mask: Tensor, expected_parse: Tensor) -> Tensor:
         # The probabilities of a garment that is not there give no direction.
         seen = clothes.sum((1, 2, 3)) > 0.01 * clothes[0].numel()
         return _unfolded(start, torch.where(seen[:, None], moved, start), garment)
+
+
+def _clothes(expected_parse: Tensor) -> Tensor:
+    """Clothes against the likeliest other label, (B, 1, h, w) in [0, 1]: a young network spreads a good part of its
+    probabilities over labels that it does not mean."""
+    top = list(L.TOP_LABELS)
+    clothes = expected_parse[:, top].sum(1, keepdim=True)
+    others = [label for label in range(L.LABELS) if label not in top]
+    rival = expected_parse[:, others].amax(1, keepdim=True)
+    return clothes / (clothes + rival).clamp_min(1e-6)
 
 
 def _step(theta: Tensor, start: Tensor, picture: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
