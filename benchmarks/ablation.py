@@ -102,7 +102,7 @@ def gmms(a: Ablation, equal_time: bool) -> list[str]:
             parse = f"{f['parse_mean_iou']:.4f}" if "parse_mean_iou" in f else ""
             lines.append(
                 f"| {name} | {seed} | {facts['samples']:,} | {facts['seconds']} | {f['warp_iou']:.4f} "
-                f"| {f.get('warp_iou_predicted', f['warp_iou']):.4f} | {f['l1']:.4f} "
+                f"| {f.get('predicted_iou', f['warp_iou']):.4f} | {f['l1']:.4f} "
                 f"| {f['folded']:.1%} | {parse} |"
             )
     return lines

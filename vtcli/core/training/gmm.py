@@ -102,7 +102,7 @@ class GMMStage(Stage):
         }  # fmt: skip
         if counts.total:
             # θ as the network gives it, before it is aligned to M_exp
-            figures["warp_iou_predicted"] = float(torch.cat(predicted).mean())
+            figures["predicted_iou"] = float(torch.cat(predicted).mean())
             figures |= {f"parse_{k}": v for k, v in counts.figures().items() if k in ("accuracy", "mean_iou")}
         columns = torch.cat([pairs.image, pairs.cloth, warp.cloth, target[:, :3]], dim=2)[:8]
         return Validation(figures, {"warps": contact_sheet(columns)})
