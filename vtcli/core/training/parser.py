@@ -46,8 +46,8 @@ class ParserStage(Stage):
         self.lr = 1e-3
         self.sets = [LabelledPhotos.read(folder) for folder in options.photos]
         self.strips = [strip for photos in self.sets for strip in photos.backgrounds()]
-        # Where there are other sets, they get half of each batch between them.
-        self.foreign = self.batch_size // 2 if self.sets else 0
+        # Where there are other sets, they get 3/8 of each batch between them.
+        self.foreign = round(self.batch_size * 3 / 8) if self.sets else 0
         self.order = Order(len(rows), self.batch_size - self.foreign, options.seed)
         self.positions = share_of_batch(self.batch_size)
         network = Parser(PARSER_PRESETS["lite"])
