@@ -104,9 +104,10 @@ def test_keep_head_gives_the_window(engine: TryOn, photos: tuple[Image.Image, Im
     assert result.region.all()
 
 
-def test_nobody_there(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
+@pytest.mark.parametrize("grey", [0, 128, 200, 255])
+def test_nobody_there(engine: TryOn, photos: tuple[Image.Image, Image.Image], grey: int) -> None:
     with pytest.raises(NobodyFound, match="no person"):
-        engine(Image.fromarray(np.full((300, 300, 3), 200, np.uint8)), photos[1])
+        engine(Image.fromarray(np.full((300, 300, 3), grey, np.uint8)), photos[1])
 
 
 def test_garment_photo_of_a_person(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
@@ -125,6 +126,16 @@ def test_transparent_garment(engine: TryOn, photos: tuple[Image.Image, Image.Ima
     assert torch.allclose(
         garment.canvas[0, :, inside], torch.tensor([200, 30, 30.0])[:, None] / 127.5 - 1, atol=0.02
     )
+
+
+def test_cut_out_people_are_no_garments(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
+    """An alpha channel says what is meant, not that it is a garment."""
+    person = photos[0].convert("RGBA")
+    alpha = np.full((person.height, person.width), 255, np.uint8)
+    alpha[:, : person.width // 10] = 0
+    person.putalpha(Image.fromarray(alpha))
+    with pytest.raises(UnfitPhoto, match="shows a person"):
+        engine.cut_out(person)
 
 
 def test_garments_are_placed_alike() -> None:

@@ -2,8 +2,8 @@
 and the composition mask, and, with the second decoder, M_exp (CP-VTON, section 3.2; Ayush et al., figure 1).
 
 `paper` is CP-VTON's U-Net to the number (21,349,252 parameters without the second decoder). `lite` computes
-nothing at full resolution: colours go in through pixel-unshuffle, pictures come out through pixel-shuffle, and
-a gate lets kept pixels (a face, say) through to I_rp at full sharpness.
+nothing at full resolution: colours go in through pixel-unshuffle, pictures come out through pixel-shuffle,
+a gate lets kept pixels (a face, say) through to I_rp at full sharpness, and the warped garment takes I_rp's light.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from vtcli.core.data.labels import LABELS
 from vtcli.core.models.blocks import InstanceNorm, UpDecoder, conv_block
+from vtcli.core.models.light import light
 from vtcli.core.representation import CHANNELS
 
 
@@ -38,14 +39,17 @@ TOM_PRESETS = {
 @dataclass
 class TOMOutput:
     """`rendered_person` (B, 3, H, W) in [-1, 1]; `composition_mask` (B, 1, H, W) in [0, 1]; `expected_parse`:
-    logits of M_exp (B, 20, H/2, W/2), or None."""
+    logits of M_exp (B, 20, H/2, W/2), or None; `light` (B, 1, H, W): what is added to I_warp first (`lite`), or None."""
 
     rendered_person: Tensor
     composition_mask: Tensor
     expected_parse: Tensor | None
+    light: Tensor | None = None
 
     def tryon(self, warped_cloth: Tensor) -> Tensor:
         """I_try-on by equation 1: the warped garment where M_cm is 1, the rendering elsewhere."""
+        if self.light is not None:
+            warped_cloth = warped_cloth + self.light
         return self.composition_mask * warped_cloth + (1.0 - self.composition_mask) * self.rendered_person
 
 
@@ -148,7 +152,8 @@ class TOM(nn.Module):
             expected = self.parse_head(self.parse_decoder(features)).float()
         out = out.float()
         rendered, mask = torch.tanh(out[:, :3]), torch.sigmoid(out[:, 3:4])
-        if not self.preset.classic:
-            through = torch.sigmoid(out[:, 4:])
-            rendered = through * representation[:, 1:4] + (1.0 - through) * rendered
-        return TOMOutput(rendered, mask, expected)
+        if self.preset.classic:
+            return TOMOutput(rendered, mask, expected)
+        through = torch.sigmoid(out[:, 4:])
+        rendered = through * representation[:, 1:4] + (1.0 - through) * rendered
+        return TOMOutput(rendered, mask, expected, light(rendered, warped_cloth, mask, warped_mask))

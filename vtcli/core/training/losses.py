@@ -89,27 +89,6 @@ def _window_means(length: int, window: int, stride: int, device: str) -> Tensor:
         return (inside / inside.sum(1, keepdim=True)).to(device)
 
 
-def pattern(cloth: Tensor, mask: Tensor) -> Tensor:
-    """Where the garment `cloth` (B, 3, H, W) in [-1, 1] has a print, stripes or another pattern inside of its `mask`
-    (B, 1, H, W), and a little around: (B, 1, H, W) in [0, 1], 0 on plain cloth. The local contrast says it; the
-    garment's own outline does not count."""
-    half = (cloth.shape[2] // 2, cloth.shape[3] // 2)
-    inside = (F.interpolate(mask, size=half, mode="area") > 0.99).float()
-    colours = F.interpolate(cloth, size=half, mode="area") * inside
-    count = F.avg_pool2d(inside, 5, 1, 2).clamp_min(1e-3)
-    means = F.avg_pool2d(colours, 5, 1, 2) / count
-    powers = F.avg_pool2d(colours.square(), 5, 1, 2) / count
-    contrast = (powers - means.square()).clamp_min(0.0).amax(1, keepdim=True).sqrt() * inside
-    near = F.avg_pool2d(F.max_pool2d(contrast, 7, 1, 3), 5, 1, 2)
-    low, high = PATTERN
-    strength = ((near - low) / (high - low)).clamp(0.0, 1.0)
-    return F.interpolate(strength, size=cloth.shape[2:], mode="bilinear", align_corners=False)
-
-
-PATTERN = (0.08, 0.2)
-"""Local standard deviations between which cloth goes over from plain to patterned; colours run from -1 to 1."""
-
-
 class Lite0Distance(nn.Module):
     """Squared distance of unit-normalised EfficientNet-Lite0 features at strides 2 to 16, averaged (in the manner
     of LPIPS; Zhang et al., CVPR 2018). Costs little: about a seventieth of VGG19."""

@@ -16,6 +16,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.errors import UsageProblem
 from vtcli.core.models.gmm import GMM
+from vtcli.core.models.light import pattern
 from vtcli.core.models.load import load_gmm
 from vtcli.core.models.tom import TOM, TOM_PRESETS, TOMOutput
 from vtcli.core.representation import GROWTH, has_label, represent
@@ -24,7 +25,6 @@ from vtcli.core.training.gmm import contact_sheet
 from vtcli.core.training.losses import (
     expected_parse_loss,
     label_weights,
-    pattern,
     perceptual,
     random_crops,
     structure,
@@ -41,7 +41,7 @@ PLAIN_MASK_WEIGHT = 0.02
 light. CP-VTON's losses have 1 everywhere."""
 SQUARED_WEIGHT = 0.6
 """Weight of squared differences, which CP-VTON's losses do without, like `structure`."""
-ADVERSARY_FROM = 0.7
+ADVERSARY_FROM = 0.5
 """The share of the run after which the discriminator takes part."""
 
 

@@ -173,16 +173,16 @@ def _layers(
 
 
 def _shade(warp: Warp, made: Composition, size: tuple[int, int]) -> np.ndarray:
-    """Equation 1 as what is added to the garment, (1 - M_cm) * (I_rp - I_warp), (h, w, 3) float32 in grey levels.
+    """Equation 1 as what is added to the garment, I_try-on - I_warp, (h, w, 3) float32 in grey levels.
 
     I_rp has folds and light, but at 256×192; so added, they leave the garment the seams and threads of its own photo.
     """
-    rendered, colours = (
-        (x[0].permute(1, 2, 0).float().cpu().numpy() + 1.0) * 127.5
-        for x in (made.rendered_person, warp.cloth)
+    tryon, colours = (
+        (x[0].permute(1, 2, 0).float().cpu().numpy() + 1.0) * 127.5 for x in (made.tryon, warp.cloth)
     )
     solid = _solid(colours, _plane(warp.mask), 1.0)
-    added = (1.0 - _plane(made.composition_mask))[..., None] * (rendered - solid)
+    share = _plane(made.composition_mask)[..., None]
+    added = tryon - share * colours - (1.0 - share) * solid
     return _enlarge(cv2.GaussianBlur(added, (0, 0), 0.8), size, cv2.INTER_CUBIC)
 
 

@@ -12,6 +12,10 @@ from vtcli.core.errors import UsageProblem
 from vtcli.core.tryon.annotate import Annotator
 from vtcli.core.tryon.framing import Box, Frame, NobodyFound, frame_of_box, people, whole
 
+FLAT = 3.0
+"""Standard deviation, in grey levels, of what shows nothing at all, and so nobody: what a network sees in an even
+surface is its own imagination."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -76,11 +80,14 @@ def choose_person(annotator: Annotator, photo: np.ndarray, choice: Choice) -> Pe
 
 
 def _look(annotator: Annotator, photo: np.ndarray, window: Frame) -> list[Person]:
-    picture = torch.from_numpy(window.photo(photo).copy()).to(annotator.device)
+    seen = window.photo(photo)
+    picture = torch.from_numpy(seen.copy()).to(annotator.device)
     parse = annotator(picture.permute(2, 0, 1)[None].float() / 127.5 - 1.0).parse[0].cpu().numpy()
     out = []
     for inside in people(parse):
         left, top, right, bottom = inside
+        if float(seen[top:bottom, left:right].std(axis=(0, 1)).max()) < FLAT:
+            continue
         area = float((parse[top:bottom, left:right] > L.BACKGROUND).sum()) * window.scale**2
         out.append(Person(window.box_out(inside, photo.shape[:2]), parse, window, inside, area))
     return out

@@ -259,6 +259,7 @@ class TryOn:
         rgb, given = _rgb(cloth), mask is not None
         if mask is None:
             mask = alpha_mask(cloth.convert("RGBA")) if _has_alpha(cloth) else None
+        by_hand = mask is not None
         if mask is None:
             mask = without_hook(garment_mask(rgb))
         if mask.shape != rgb.shape[:2]:
@@ -272,7 +273,7 @@ class TryOn:
             )
         garment = place(rgb, mask)
         if not force and not given:
-            self._refuse_unfit_garment(rgb, garment)
+            self._refuse_unfit_garment(rgb, garment, by_hand)
         return garment
 
     def _find(
@@ -300,9 +301,9 @@ class TryOn:
             joints = self.annotator(self._tensor(rough.photo(photo))).keypoints[0].cpu().numpy()
         return viton_frame(joints, rough), person.box
 
-    def _refuse_unfit_garment(self, rgb: np.ndarray, garment: Garment) -> None:
+    def _refuse_unfit_garment(self, rgb: np.ndarray, garment: Garment, by_hand: bool) -> None:
         """A picture of a person, or of no garment at all: the parser, which knows clothes on people, also knows
-        them alone (the cut-out on white)."""
+        them alone (the cut-out on white). What was cut out `by_hand` somebody took for a garment already."""
         small, mask = garment.at((256, 192))
         both = torch.cat([self._tensor(whole(rgb).photo(rgb)), small.to(self.device)])
         photo, alone = self.annotator(both, mirror=False).parse
@@ -313,6 +314,8 @@ class TryOn:
                 f"the garment's picture shows a person (face {face:.0%}, arms {arms:.0%} of it); give a photo of the "
                 "garment alone, or --cloth-mask, or --force"
             )
+        if by_hand:
+            return
         top = torch.isin(alone, torch.tensor(L.TOP_LABELS, device=alone.device))
         cut = mask[0, 0].to(self.device) > 0.5
         agreement = float((top & cut).sum() / (top | cut).sum().clamp_min(1))

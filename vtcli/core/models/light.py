@@ -1,0 +1,55 @@
+"""The light of the rendering on the warped garment. A shop photo has neither the wearer's folds nor her light; I_rp has
+both, but softly. So what `lite` composes is I_warp with the brightness of I_rp: fine structure is the garment's own,
+coarse shades are those of the rendering. CP-VTON (section 3.2, equation 1) takes I_warp as it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PATTERN = (0.08, 0.2)
+"""Local standard deviations between which cloth goes over from plain to patterned; colours run from -1 to 1."""
+COARSE_ON_PLAIN = 2
+COARSE_ON_PATTERN = 8
+"""Pixels of the cells in which brightness is compared. A print is seen in small cells, and I_rp blurs it."""
+LUMA = (0.299, 0.587, 0.114)
+
+
+def light(rendered: Tensor, cloth: Tensor, composition_mask: Tensor, mask: Tensor) -> Tensor:
+    """What to add to I_warp `cloth` (B, 3, H, W) in [-1, 1], with `mask` (B, 1, H, W) in [0, 1], so that its coarse
+    brightness is that of `rendered` I_rp: (B, 1, H, W), the same for the three colours. `composition_mask`
+    (B, 1, H, W) says where the garment shows; the gradient flows into `rendered` alone."""
+    weight = (composition_mask * mask).detach()
+    luma = torch.tensor(LUMA, device=cloth.device).view(1, 3, 1, 1)
+    difference = ((rendered - cloth) * luma).sum(1, keepdim=True) * weight
+    patterned = pattern(cloth, mask)
+    on_plain, on_pattern = (_coarse(difference, weight, n) for n in (COARSE_ON_PLAIN, COARSE_ON_PATTERN))
+    return on_plain + patterned * (on_pattern - on_plain)
+
+
+def _coarse(total: Tensor, weight: Tensor, cell: int) -> Tensor:
+    """Weighted means over cells of `cell` pixels and their neighbours, at full size."""
+    sums = F.avg_pool2d(torch.cat([total, weight], dim=1), cell)
+    for _ in range(2):
+        sums = F.avg_pool2d(sums, 3, 1, 1)
+    means = sums[:, :1] / sums[:, 1:].clamp_min(0.05)
+    return F.interpolate(means, size=total.shape[2:], mode="bilinear", align_corners=False)
+
+
+def pattern(cloth: Tensor, mask: Tensor) -> Tensor:
+    """Where the garment `cloth` (B, 3, H, W) in [-1, 1] has a print, stripes or another pattern inside of its `mask`
+    (B, 1, H, W), and a little around: (B, 1, H, W) in [0, 1], 0 on plain cloth. The local contrast says it; the
+    garment's own outline does not count."""
+    half = (cloth.shape[2] // 2, cloth.shape[3] // 2)
+    inside = (F.interpolate(mask, size=half, mode="area") > 0.99).float()
+    colours = F.interpolate(cloth, size=half, mode="area") * inside
+    count = F.avg_pool2d(inside, 5, 1, 2).clamp_min(1e-3)
+    means = F.avg_pool2d(colours, 5, 1, 2) / count
+    powers = F.avg_pool2d(colours.square(), 5, 1, 2) / count
+    contrast = (powers - means.square()).clamp_min(0.0).amax(1, keepdim=True).sqrt() * inside
+    near = F.avg_pool2d(F.max_pool2d(contrast, 7, 1, 3), 5, 1, 2)
+    low, high = PATTERN
+    strength = ((near - low) / (high - low)).clamp(0.0, 1.0)
+    return F.interpolate(strength, size=cloth.shape[2:], mode="bilinear", align_corners=False)
