@@ -24,7 +24,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed import commands
+from benchmarks.speed import commands, fid
 from benchmarks.speed.growth import growth
 from benchmarks.speed.material import make_viton
 from benchmarks.speed.turns import ROOT, matrix_rates, take_turns
@@ -57,6 +57,8 @@ TIMES = {
     "cold": ("vtcli tryon, cold, beyond importing torch", 2.0),
 }
 """Row → title, and the most seconds allowed."""
+SHARES = {"fid": ("FID in score: Inception alone, of the time that it adds", 0.85)}
+"""Row → title, and the share asked for."""
 FLOPS = [row for row in RATIOS if row.startswith(("train", "infer"))]
 
 
@@ -144,6 +146,17 @@ class Bench:
             "peak_mib": round(made.peak), "costs": commands.costs(*again), "met": rate >= target,
         }  # fmt: skip
 
+    def share(self, row: str) -> dict[str, Any]:
+        """How much of a command's time is spent where it must be."""
+        title, target = SHARES[row]
+        count = 12 if self.quick else 100
+        results = self.work / "few-scored"
+        commands.vtcli(
+            "tryon", "--data", self.store, "-o", results, "--keep", "head", "--limit", count, *self.device
+        )
+        found = fid.share(results, count, self.options.device, self.work)
+        return {"title": title, "target": target, "count": count, **found, "met": found["share"] >= target}
+
     def time(self, row: str) -> dict[str, Any]:
         """A command's start."""
         title, target = TIMES[row]
@@ -184,6 +197,11 @@ def tables(result: dict[str, Any]) -> list[Table]:
             v["title"], f"{v['rate']:.1f} {v['unit']}", f"≥ {v['target']:g}", "yes" if v["met"] else "NO",
             str(v["peak_mib"]),
         )  # fmt: skip
+    for row in (r for r in SHARES if r in rows):
+        v = rows[row]
+        table.add_row(
+            v["title"], f"{v['share']:.0%}", f"≥ {v['target']:.0%}", "yes" if v["met"] else "NO", ""
+        )
     for row in (r for r in TIMES if r in rows):
         v = rows[row]
         table.add_row(
@@ -228,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    every = [*RATIOS, *RATES, *TIMES, "growth"]
+    every = [*RATIOS, *RATES, *SHARES, *TIMES, "growth"]
     parser.add_argument("--only", nargs="+", choices=every, metavar="ROW", help=", ".join(every))
     parser.add_argument("--quick", action="store_true", help="fewer rounds and pairs, no growth")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
@@ -254,7 +272,8 @@ def main() -> None:
         result["machine"] = matrix_rates(bench.config)
         for row in (r for r in chosen if r != "growth"):
             say.print(row)
-            measure = bench.ratio if row in RATIOS else bench.rate if row in RATES else bench.time
+            kinds = ((RATIOS, bench.ratio), (RATES, bench.rate), (SHARES, bench.share), (TIMES, bench.time))
+            measure = next(measure for rows, measure in kinds if row in rows)
             result["rows"][row] = measure(row)
             options.json.write_text(json.dumps(result, indent=1) + "\n")
         if "growth" in chosen:
