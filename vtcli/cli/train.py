@@ -206,7 +206,9 @@ def train(
     adversarial_weight: Annotated[
         float,
         typer.Option(
-            "--adversarial-weight", min=0.0, help="Weight of a discriminator in the second half of tom's run; 0: none."
+            "--adversarial-weight",
+            min=0.0,
+            help="Weight of a discriminator in the second half of tom's run; 0: none.",
         ),
     ] = 0.0,
     backgrounds: Annotated[

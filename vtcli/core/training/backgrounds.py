@@ -13,7 +13,7 @@ from vtcli.core.representation import neck_region
 
 
 def background(rng: np.random.Generator, size: tuple[int, int], photos: Sequence[np.ndarray]) -> np.ndarray:
-    """A random background (H, W, 3) uint8: a piece of a photo, a gradient, smooth noise, or one colour."""
+    """A random background (H, W, 3) uint8: a piece of a photo, a gradient, noise, a rough texture, or one colour."""
     height, width = size
     kind = rng.random()
     if photos and kind < 0.6:
@@ -31,14 +31,40 @@ def background(rng: np.random.Generator, size: tuple[int, int], photos: Sequence
         return np.clip(cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR), 0, 255).astype(
             np.uint8
         )
-    if kind < 0.9:
+    if kind < 0.85:
         cells = int(rng.integers(3, 40))
         mean, spread = rng.uniform(40, 215, 3), rng.uniform(5, 60)
         noise = rng.normal(mean, spread, (cells, max(2, cells * width // height), 3)).astype(np.float32)
         return np.clip(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255).astype(
             np.uint8
         )
+    if kind < 0.95:
+        return _texture(rng, size)
     return np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), (height, width, 3)).copy()
+
+
+def _texture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Grass, gravel, bark, cloth: noise over several scales, finer or coarser, drawn out in one direction or not, in
+    shades between two colours."""
+    height, width = size
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    total, fading = np.zeros(size, np.float32), rng.uniform(0.5, 1.1)
+    stretch, angle = float(np.exp(rng.uniform(0, 1.5))), rng.uniform(0, np.pi)
+    along = (np.cos(angle) * columns + np.sin(angle) * rows) / stretch
+    across = np.cos(angle) * rows - np.sin(angle) * columns
+    finest = rng.uniform(1.5, 8.0)
+    for octave in range(5):
+        noise = rng.normal(size=(64, 64)).astype(np.float32)
+        cell = finest * 2**octave
+        x, y = ((np.abs(way / cell) % 63).astype(np.float32) for way in (along, across))
+        total += fading**octave * cv2.remap(noise, x, y, cv2.INTER_LINEAR)
+    low, high = np.percentile(total, (2, 98))
+    share = np.clip((total - low) / (high - low), 0, 1)[..., None] ** rng.uniform(0.5, 2.0)
+    vivid = rng.uniform(5, 70)
+    one, other = (np.clip(rng.uniform(0, 255) + rng.normal(0, vivid, 3), 0, 255) for _ in range(2))
+    if rng.random() < 0.5:
+        other = np.clip(one * rng.uniform(0.2, 1.8), 0, 255)  # shades of one colour
+    return (one + share * (other - one)).astype(np.uint8)
 
 
 def person_mask(image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:

@@ -33,6 +33,10 @@ JOINT_SIGMA = 1.0
 """Width of a joint's target, in cells of the quarter-resolution grid."""
 
 
+NOBODY = 0.06
+"""Share of the store's samples that show a background alone: whoever never sees one finds people in grass."""
+
+
 class ParserStage(Stage):
     """Photos of the store (and of `options.photos`), strongly augmented, against their label and joint maps."""
 
@@ -82,6 +86,14 @@ class ParserStage(Stage):
         self, rng: np.random.Generator, image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
         height, width = parse.shape
+        if rng.random() < NOBODY:
+            photo = backgrounds.background(rng, INPUT_SIZE, self.strips)
+            return (
+                _finish(rng, photo),
+                np.zeros(INPUT_SIZE, np.uint8),
+                np.zeros((L.JOINTS, 3), np.float32),
+                True,
+            )
         small = rng.random() < 0.25
         scale = (0.3, 0.75) if small else (0.8, 1.35)
         matrix = augment.affine(
