@@ -39,9 +39,7 @@ CPU = torch.device("cpu")
 def _without_batch_statistics(network: nn.Module) -> None:
     for name, child in network.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            norm: nn.Module = nn.GroupNorm(1, child.num_features)
-            # timm's fuse an activation with the norm.
-            setattr(network, name, nn.Sequential(norm, child.act) if hasattr(child, "act") else norm)
+            setattr(network, name, nn.GroupNorm(1, child.num_features))
         else:
             _without_batch_statistics(child)
 

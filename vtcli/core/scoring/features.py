@@ -128,7 +128,7 @@ def _fold_batch_norms(net: nn.Module) -> None:
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 folded: Any = fuse_conv_bn_eval(convolution, norm)
                 convolution.weight, convolution.bias = folded.weight, folded.bias
-                setattr(module, name, getattr(norm, "act", nn.Identity()))
+                setattr(module, name, nn.Identity())
 
 
 def extract(

