@@ -285,6 +285,18 @@ def test_other_labelled_photos(vtcli: Vtcli, store: Path, gmm: Path, tmp_path: P
     assert lost.code == 1 and "labels.json" in lost.err
 
 
+def test_some_of_the_parsers_samples_show_nobody(store: Path, tmp_path: Path) -> None:
+    stage: Any = build_stage(TrainOptions("parser", store, tmp_path, steps=1, val=2, batch_size=8))
+    batches = [stage.batch(step) for step in range(12)]
+    groups, joints, known = (
+        torch.cat([b[name] for b in batches]) for name in ("groups", "keypoints", "joints_known")
+    )
+    empty = (groups == L.BACKGROUND).all(2).all(1)
+    assert 0.01 < float(empty.float().mean()) < 0.2
+    assert not joints[empty].any() and bool(known[empty].all())
+    assert bool((joints[~empty][..., :2] > 1).any(2).any(1).all())
+
+
 class _Vgg:
     """A file like torchvision's: random convolutions that share their numbers, so that it stays small."""
 
