@@ -86,10 +86,12 @@ def _baseline_load(config: Config) -> Job:
 
 
 def _load(config: Config, make: Callable[[dict[str, Tensor]], object]) -> Job:
+    from vtcli.core import runtime
     from vtcli.core.data.store import PreparedStore
     from vtcli.core.training.pairs import read_pairs
     from vtcli.core.training.stage import Order
 
+    runtime.keep_memory()  # as every training run does
     torch.set_num_threads(1)  # as many batches at a time as there are cores, one core each
     store = PreparedStore.open(config.store / "train")
     order = Order(len(store), LOAD_BATCH, 0)
