@@ -47,7 +47,7 @@ LARGEST = Choice()
 LOW_CONFIDENCE = 0.45
 """Below it a result should be looked at."""
 LEAST_GARMENT = 0.4
-"""Overlap (IoU) of what the parser calls a top with what was cut out; shop photos of tops have 0.57 or more."""
+"""Overlap (IoU) of what the parser calls a top with what was cut out; shop photos of tops have 0.56 or more."""
 
 
 class UnfitPhoto(VtcliError):
@@ -94,7 +94,7 @@ class TryOnResult:
     def confidence(self) -> float:
         """How sure the networks are, in [0, 1]: the geometric mean of the parse's certainty on the person, the
         joints' (neck and shoulders), and the agreement (IoU) of the warped garment with M_exp's clothes. Shop
-        photos have 0.8 or more, street photos 0.57 (median); below `LOW_CONFIDENCE` the picture should be looked at."""
+        photos have 0.8 or more, street photos 0.68 (median); below `LOW_CONFIDENCE` the picture should be looked at."""
         parse, joints = self.seen.certainty()
         agreement = 1.0
         if self.made.expected_parse is not None:
