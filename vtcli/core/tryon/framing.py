@@ -27,7 +27,7 @@ LEAST_PERSON = 0.004
 """Smallest share of the photo that counts as a person."""
 LEAST_HEAD, HEADLESS = 0.03, 0.05
 """The head's least share of a person, and what the area of somebody without one counts for: textures and cloth in the
-scenery are taken for clothes, but seldom for heads. Street photos' full figures have 0.06."""
+scenery are taken for clothes, but seldom for heads."""
 
 
 class NobodyFound(VtcliError):
