@@ -14,7 +14,7 @@ from vtcli.core.models.tps import POINTS, jacobian, sample, tps_grid
 from vtcli.core.representation import mirror_representation
 from vtcli.core.training.losses import soft_iou, ssim_map
 from vtcli.core.tryon.networks import CLOTHES, People, unchanged
-from vtcli.core.warping import mean_predictions
+from vtcli.core.warping import mean_predictions, mean_refinement
 
 SIZE = (128, 96)
 
@@ -52,10 +52,23 @@ def test_alignment_does_not_fold_the_garment_whatever_is_expected() -> None:
     assert float(jacobian(grid)[inside].min()) > 0
 
 
+def test_unfolded_goes_as_far_as_the_garment_does_not_fold() -> None:
+    mask, start = _box(30, 90, 24, 72), torch.zeros(3, 2 * POINTS)
+    moved = 0.02 * torch.randn(3, 2 * POINTS, generator=torch.Generator().manual_seed(0))
+    moved[1:] *= 15.0
+    out = alignment.unfolded(start, moved, mask.expand(3, 1, *SIZE))
+    assert torch.equal(out[0], moved[0])
+    grid = tps_grid(out, SIZE)
+    inside = sample(mask.expand(3, 1, *SIZE), grid, 0.0)[:, 0, 1:, 1:] > 0.5
+    assert float(jacobian(grid)[inside].min()) > 0
+    assert float(jacobian(tps_grid(moved, SIZE)).amin()) < 0
+
+
 def test_mirrored_pictures_give_the_mirrored_warp() -> None:
     torch.manual_seed(0)
     gmm = GMM(GMM_PRESETS["lite"], aux=True).eval()
     torch.nn.init.normal_(gmm.regressor.linear.weight, std=0.2)
+    torch.nn.init.normal_(gmm.refiner.regressor.linear.weight, std=0.2)
     person, garment = torch.rand(1, 22, *SIZE) * 2 - 1, torch.rand(1, 4, *SIZE)
     with torch.no_grad():
         theta, expected = mean_predictions(gmm, person, garment)
@@ -65,6 +78,12 @@ def test_mirrored_pictures_give_the_mirrored_warp() -> None:
     assert torch.allclose(grid, turned * torch.tensor([-1.0, 1.0]), atol=1e-4)
     assert expected is not None and mirrored is not None
     assert torch.allclose(expected, mirrored.flip(3)[:, L.FLIP_LABELS.tolist()], atol=1e-5)
+    with torch.no_grad():
+        refined = mean_refinement(gmm, person, garment, expected, theta)
+        other = mean_refinement(gmm, mirror_representation(person), garment.flip(3), mirrored, other)
+    assert float((refined - theta).abs().max()) > 0.01
+    grid, turned = tps_grid(refined, SIZE), tps_grid(other, SIZE).flip(2)
+    assert torch.allclose(grid, turned * torch.tensor([-1.0, 1.0]), atol=1e-4)
 
 
 def test_alignment_leaves_what_agrees_and_what_nobody_expects() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cpvton
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vtcli.core.data import labels as L
 from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
@@ -75,6 +75,42 @@ def test_second_pass_of_the_lite_gmm_sees_the_first_warp() -> None:
     assert network.regressor.linear.weight.grad is None  # the first pass learns from its own loss
     assert network.corrector.linear.weight.grad.abs().sum() > 0
     assert network.person_encoder.layers[0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("aux", [True, False])
+def test_refinement_of_the_lite_gmm_sees_garment_person_and_m_exp(aux: bool) -> None:
+    torch.manual_seed(0)
+    network = GMM(GMM_PRESETS["lite"], aux).eval()
+    nn.init.normal_(network.refiner.regressor.linear.weight, std=0.05)
+    person, garment, theta = torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96), torch.zeros(1, 50)
+    expected = torch.randn(1, L.LABELS, 64, 48).softmax(1) if aux else None
+
+    @torch.no_grad()
+    def last(p: Tensor, g: Tensor, e: Tensor | None) -> Tensor:
+        first, second = network.refined(p, g, e, theta)
+        assert not torch.equal(first, second)
+        return second
+
+    refined = last(person, garment, expected)
+    assert float(refined.abs().max()) > 1e-3
+    assert not torch.equal(refined, last(-person, garment, expected))
+    assert not torch.equal(
+        refined, last(person, torch.cat([1 - garment[:, :3], garment[:, 3:]], 1), expected)
+    )
+    if expected is not None:
+        assert not torch.equal(refined, last(person, garment, expected.flip(1)))
+
+
+def test_refinement_learns_from_its_own_loss_and_stops_there() -> None:
+    torch.manual_seed(0)
+    network = GMM(GMM_PRESETS["lite"], aux=True).eval()
+    for regressor in (network.regressor, network.corrector, network.refiner.regressor):
+        nn.init.normal_(regressor.linear.weight, std=0.01)
+    out = network(torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96), refine=True)
+    assert len(out.earlier) == 3
+    out.theta.square().sum().backward()
+    assert network.refiner.layers[0].weight.grad.abs().sum() > 0
+    assert all(p.grad is None for name, p in network.named_parameters() if not name.startswith("refiner"))
 
 
 def test_garment_goes_in_on_white() -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -151,6 +152,24 @@ def test_garments_are_placed_alike() -> None:
             and abs(float(columns[0] + columns[-1]) / 2 - 95.5) <= 1
         )
         assert abs(len(columns) - 180) <= 2
+
+
+@pytest.mark.parametrize("height", [240, 1000])
+def test_the_shops_background_does_not_shine_through_at_the_edge(height: int) -> None:
+    mask = np.zeros((height, height), np.uint8)
+    middle = (height // 2, height // 2)
+    cv2.ellipse(mask, middle, (height // 3, height // 2 - 9), 0, 0, 360, 1, -1)
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), height / 1000)[..., None]
+    rgb = (255.0 + soft * (np.array([200.0, 10.0, 60.0]) - 255.0)).round().astype(np.uint8)
+    garment = place(rgb, mask > 0)
+    alpha = garment.mask[0, 0].numpy()
+    colours = (garment.canvas[0].permute(1, 2, 0).numpy() + 1.0) * 127.5
+    seen = alpha > 0.3
+    own = (colours[seen] - 255.0 * (1.0 - alpha[seen, None])) / alpha[
+        seen, None
+    ]  # without the white it lies on
+    off = np.abs(own - [200.0, 10.0, 60.0]).max(1)
+    assert off.max() < 30, off.max()
 
 
 @pytest.mark.parametrize("size", [(400, 300), (300, 400), (256, 192), (37, 501)])

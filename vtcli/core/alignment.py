@@ -58,7 +58,7 @@ def align(theta: Tensor, mask: Tensor, expected_parse: Tensor) -> Tensor:
                 moved = _step(moved, start, picture, wanted, weight)
         # The probabilities of a garment that is not there give no direction.
         seen = clothes.sum((1, 2, 3)) > 0.01 * clothes[0].numel()
-        return _unfolded(start, torch.where(seen[:, None], moved, start), garment)
+        return unfolded(start, torch.where(seen[:, None], moved, start), mask)
 
 
 def _clothes(expected_parse: Tensor) -> Tensor:
@@ -87,9 +87,10 @@ def _step(theta: Tensor, start: Tensor, picture: Tensor, wanted: Tensor, weight:
     return theta - torch.linalg.solve(curvature, slope).float()
 
 
-def _unfolded(start: Tensor, moved: Tensor, garment: Tensor) -> Tensor:
-    """The longest part of the way from `start` to `moved` that does not fold the garment; where `start` folds it
-    already, `start` with as much of its bending taken away as it takes."""
+def unfolded(start: Tensor, moved: Tensor, mask: Tensor) -> Tensor:
+    """The longest part of the way from θ `start` to `moved`, both (B, 50), that does not fold the garment of `mask`
+    (B, 1, H, W); where `start` folds it already, `start` with as much of its bending taken away as it takes."""
+    garment = F.interpolate(mask.float(), size=SIZE, mode="area")
     flat = (start.view(-1, 2, POINTS) @ affine_part(start.device)).flatten(1)
     candidates = [start + share * (moved - start) for share in (1.0, 0.75, 0.5, 0.25, 0.0)]
     candidates += [flat + share * (start - flat) for share in (0.8, 0.6, 0.4, 0.2)]

@@ -31,8 +31,8 @@ class Warp:
 def warp_garments(
     gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor, align: bool = True
 ) -> Warp:
-    """Warp garments at the pictures' own size; θ comes from the GMM's, and (`lite`, with the auxiliary decoder,
-    unless `align` is False) is brought to agree with its M_exp.
+    """Warp garments at the pictures' own size; θ comes from the GMM's, and (`lite`, unless `align` is False) is brought
+    to agree with its M_exp, where it has one, and refined.
 
     `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels;
     `mask` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps.
@@ -40,9 +40,12 @@ def warp_garments(
     size, full = gmm.preset.size, (int(parse.shape[1]), int(parse.shape[2]))
     person = represent(image, parse, keypoints, "head", size).channels
     predict = predictions if gmm.preset.classic else mean_predictions
-    theta, expected = predict(gmm, person, garment_input(cloth, mask, size))
-    if align and expected is not None and not gmm.preset.classic:
-        theta = alignment.align(theta, mask, expected)
+    garment = garment_input(cloth, mask, size)
+    theta, expected = predict(gmm, person, garment)
+    if align and not gmm.preset.classic:
+        if expected is not None:
+            theta = alignment.align(theta, mask, expected)
+        theta = alignment.unfolded(theta, mean_refinement(gmm, person, garment, expected, theta), mask)
     grid = tps_grid(theta, full)
     garment = garment_input(cloth, mask, full)
     return Warp(theta, grid, sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0), expected)
@@ -56,15 +59,35 @@ def predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tens
 
 def mean_predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:
     """Means of what the GMM says of the pictures and of the mirrored pictures: both are less noisy so."""
-    theta, expected = predictions(
-        gmm, torch.cat([person, mirror_representation(person)]), torch.cat([garment, garment.flip(3)])
-    )
-    straight, mirrored = theta.chunk(2)
-    theta = (straight + tps.mirror(mirrored)) / 2
+    theta, expected = predictions(gmm, *_both_ways(person, garment))
     if expected is not None:
         straight, mirrored = expected.chunk(2)
-        expected = (straight + mirrored.flip(3)[:, L.FLIP_LABELS.tolist()]) / 2
-    return theta, expected
+        expected = (straight + _mirror_parse(mirrored)) / 2
+    return _mean(theta), expected
+
+
+def mean_refinement(
+    gmm: GMM, person: Tensor, garment: Tensor, expected: Tensor | None, theta: Tensor
+) -> Tensor:
+    """θ refined, as the mean of what the GMM makes of the pictures and of the mirrored pictures."""
+    both = torch.cat([expected, _mirror_parse(expected)]) if expected is not None else None
+    start = torch.cat([theta, tps.mirror(theta)])
+    person, garment = _both_ways(person, garment)
+    return _mean(gmm.refined(channels_last(person), garment, both, start)[-1])
+
+
+def _both_ways(person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor]:
+    """I_p and garment, and after them all of them mirrored."""
+    return torch.cat([person, mirror_representation(person)]), torch.cat([garment, garment.flip(3)])
+
+
+def _mirror_parse(expected: Tensor) -> Tensor:
+    return expected.flip(3)[:, L.FLIP_LABELS.tolist()]
+
+
+def _mean(theta: Tensor) -> Tensor:
+    straight, mirrored = theta.chunk(2)
+    return (straight + tps.mirror(mirrored)) / 2
 
 
 def channels_last(x: Tensor) -> Tensor:

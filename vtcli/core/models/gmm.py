@@ -2,7 +2,8 @@
 with the auxiliary decoder, M_exp (CP-VTON, section 3.1; Ayush et al., section 3.1 and figure 1).
 
 `paper` is CP-VTON's network to the number (19,057,650 parameters without the decoder). `lite` works at
-128×96 and corrects its first θ in a second pass that looks at the garment as warped by the first.
+128×96, corrects its first θ in a second pass that looks at the garment as warped by the first, aligns the second to
+M_exp (`core/alignment.py`), and refines it at twice the resolution, where M_exp lies beside the garment.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vtcli.core import alignment
 from vtcli.core.data.labels import LABELS
 from vtcli.core.models.blocks import UpDecoder, conv_block
 from vtcli.core.models.tps import POINTS, sample, tps_grid
@@ -22,20 +24,21 @@ from vtcli.core.representation import CHANNELS
 @dataclass(frozen=True)
 class GMMPreset:
     """`size`: what the network takes; `widths`: of the strided convolutions; `garment_channels`: 3 for I_c, 4
-    with its mask; `passes`: 2 with the correcting pass; `decoder`: widths of the auxiliary decoder, in
-    the order of its layers (`paper`) or from the finest level (`lite`)."""
+    with its mask; `passes`: 2 with the correcting pass; `refinements`: passes of the `Refiner` after them; `decoder`:
+    widths of the auxiliary decoder, in the order of its layers (`paper`) or from the finest level (`lite`)."""
 
     size: tuple[int, int]
     widths: tuple[int, ...]
     garment_channels: int
     passes: int
+    refinements: int
     decoder: tuple[int, ...]
     classic: bool
 
 
 GMM_PRESETS = {
-    "paper": GMMPreset((256, 192), (64, 128, 256, 512), 3, 1, (256, 128, 64), True),
-    "lite": GMMPreset((128, 96), (48, 96, 160, 224), 4, 2, (56, 80, 112), False),
+    "paper": GMMPreset((256, 192), (64, 128, 256, 512), 3, 1, 0, (256, 128, 64), True),
+    "lite": GMMPreset((128, 96), (48, 96, 160, 224), 4, 2, 2, (56, 80, 112), False),
 }
 
 
@@ -122,6 +125,34 @@ class Regressor(nn.Module):
         return out
 
 
+class Refiner(nn.Module):
+    """What is left to correct, from garment, M_exp and person one upon the other at half the network's size: the
+    passes before it compare features at a sixteenth, which miss a print by some pixels."""
+
+    def __init__(self, aux: bool) -> None:
+        super().__init__()
+        # warped garment 3 and its mask 1, four pixels to each cell; the person's 22; M_exp
+        channels = 4 * 4 + CHANNELS + (LABELS if aux else 0)
+        self.layers = nn.Sequential(
+            *conv_block(channels, 96, stride=2), *conv_block(96, 160, stride=2), *conv_block(160, 160),
+            *conv_block(160, 224, stride=2),
+        )  # fmt: skip
+        self.regressor = Regressor(224)
+
+    def forward(self, person: Tensor, garment: Tensor, expected: Tensor | None, theta: Tensor) -> Tensor:
+        """`person` (B, 22, h, w), `garment` (B, 4, h, w), M_exp's probabilities (B, 20, h/2, w/2) with the auxiliary
+        decoder, θ (B, 50) → θ, corrected."""
+        warped = sample(garment.float(), tps_grid(theta, (garment.shape[2], garment.shape[3])))
+        seen = [
+            F.pixel_unshuffle(warped, 2),
+            F.avg_pool2d(person, 2),
+            *([] if expected is None else [expected]),
+        ]
+        x = torch.cat(seen, dim=1).contiguous(memory_format=torch.channels_last)
+        correction: Tensor = self.regressor(self.layers(x)).float()
+        return theta + correction
+
+
 class ClassicParseDecoder(nn.Module):
     """The auxiliary decoder as the paper draws it: both encoders' features, concatenated, → M_exp's logits at 8×
     their size."""
@@ -174,8 +205,10 @@ class GMM(nn.Module):
             self.parse_decoder = ClassicParseDecoder(features, preset.decoder)
         elif aux:
             self.parse_decoder = ParseDecoder(preset.widths, preset.decoder)
+        self.refiner = Refiner(aux) if preset.refinements else None
 
-    def forward(self, representation: Tensor, garment: Tensor) -> GMMOutput:
+    def forward(self, representation: Tensor, garment: Tensor, refine: bool = False) -> GMMOutput:
+        """`refine` (`lite`): θ is aligned and refined as well, which `earlier` then tells of; for training."""
         garment = garment[:, : self.preset.garment_channels]
         levels = [] if self.preset.classic else self.person_encoder.levels(representation)
         person = levels[-1] if levels else self.person_encoder(representation)
@@ -192,7 +225,26 @@ class GMM(nn.Module):
         grid = tps_grid(first.detach(), self.preset.size)
         warped = sample(garment.float(), grid).contiguous(memory_format=torch.channels_last)
         correction = self.corrector(torch.cat([person, self.cloth_encoder(warped)], dim=1)).float()
-        return GMMOutput(first.detach() + correction, [first], expected)
+        thetas = [first, first.detach() + correction]
+        if refine:
+            probabilities, start = None, thetas[-1].detach()
+            if expected is not None:
+                probabilities = expected.detach().float().softmax(1)
+                with torch.no_grad():
+                    start = alignment.align(start, garment[:, 3:], probabilities)
+            thetas += self.refined(representation, garment, probabilities, start)
+        return GMMOutput(thetas[-1], thetas[:-1], expected)
+
+    def refined(
+        self, representation: Tensor, garment: Tensor, expected: Tensor | None, theta: Tensor
+    ) -> list[Tensor]:
+        """θ (B, 50) after each refinement (`lite`), with M_exp's probabilities `expected` where there is the auxiliary
+        decoder. Like the correction's, gradients stop at the pass before."""
+        thetas = [theta]
+        if self.refiner is not None:
+            for _ in range(self.preset.refinements):
+                thetas.append(self.refiner(representation, garment, expected, thetas[-1].detach()))
+        return thetas[1:]
 
 
 def normalise(features: Tensor) -> Tensor:

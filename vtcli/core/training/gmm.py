@@ -1,4 +1,4 @@
-"""Stage `gmm`: the warp. L1 between warped garment and worn garment, mask L1, bending, and M_exp."""
+"""Stage `gmm`: the warp. L1 between warped garment and worn garment, mask L1, bending, M_exp, and, in `lite`, SSIM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vtcli.core.models.gmm import GMM, GMM_PRESETS, GMMOutput, garment_input
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
 from vtcli.core.representation import has_label, represent
 from vtcli.core.training.figures import LabelCounts, mask_iou
-from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou
+from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou, structure
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
@@ -28,7 +28,10 @@ FOLDING = 2.0
 UNFOLDED = 0.15
 """The determinant of the grid's Jacobian below which a warp is pushed back, and the weight of that."""
 EARLIER = 0.5
-"""Weight of the first pass's own loss."""
+"""Weight of the loss of each pass before the last."""
+STRUCTURE = 0.5
+"""Weight of what is missing from SSIM inside the worn garment, at half the size and coarser: L1 hardly sees a print
+that lies next to its place."""
 
 
 class GMMStage(Stage):
@@ -59,14 +62,16 @@ class GMMStage(Stage):
         representation = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size).channels
         garment = garment_input(pairs.cloth, pairs.cloth_mask, size)
         target = worn_garment(pairs, size)
-        out: GMMOutput = network(channels_last(representation), channels_last(garment))
+        refine = not self.preset.classic
+        out: GMMOutput = network(channels_last(representation), channels_last(garment), refine)
+        structured = STRUCTURE if refine else 0.0
         parts = {
-            "warp": _warp_loss(garment, out.theta, target, size),
+            "warp": _warp_loss(garment, out.theta, target, size, structured),
             "bending": second_differences(out.theta),
         }
         loss = parts["warp"] + BENDING * parts["bending"]
         for theta in out.earlier:
-            earlier = _warp_loss(garment, theta, target, size)
+            earlier = _warp_loss(garment, theta, target, size, structured)
             loss = loss + EARLIER * (earlier + BENDING * second_differences(theta))
         if out.expected_parse is not None:
             parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
@@ -121,10 +126,17 @@ def contact_sheet(columns: Tensor) -> np.ndarray:
     return out
 
 
-def _warp_loss(garment: Tensor, theta: Tensor, target: Tensor, size: tuple[int, int]) -> Tensor:
+def _warp_loss(
+    garment: Tensor, theta: Tensor, target: Tensor, size: tuple[int, int], structured: float
+) -> Tensor:
     grid = tps_grid(theta, size)
     colours = sample(garment[:, :3], grid, outside=1.0)
     mask = sample(garment[:, 3:], grid, outside=0.0)
     l1 = (colours - target[:, :3]).abs().mean() + (mask - target[:, 3:]).abs().mean()
     overlap = (1.0 - soft_iou(mask, target[:, 3:])).mean()
-    return l1 + OVERLAP * overlap + FOLDING * folding(grid, mask, UNFOLDED).mean()
+    loss = l1 + OVERLAP * overlap + FOLDING * folding(grid, mask, UNFOLDED).mean()
+    if structured:
+        worn = target[:, 3:]
+        seen = F.avg_pool2d(colours * worn + (1.0 - worn), 2)
+        loss = loss + structured * structure(seen, F.avg_pool2d(target[:, :3], 2)).mean()
+    return loss

@@ -233,7 +233,8 @@ def _train(
             else:
                 average.restore_buffers(network)
                 lost(step)
-            against = stage.adversary_loss(batch) if finite else None
+            with runtime.autocast(device, amp):
+                against = stage.adversary_loss(batch) if finite else None
             if against is not None and stage.adversary is not None:
                 optimizers["adversary"].zero_grad(set_to_none=True)
                 against.backward()  # type: ignore[no-untyped-call]

@@ -97,12 +97,16 @@ class Lite0Distance(nn.Module):
         super().__init__()
         self.features = Lite0Features().eval().requires_grad_(False)
 
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Both (B, 3, H, W) in [-1, 1]; gradients flow into `a` only."""
+    def maps(self, a: Tensor, b: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Lite0's maps at strides 2 to 32 of pictures (B, 3, H, W) in [-1, 1]; gradients flow into `a` only."""
         with torch.no_grad():
-            targets = self.features(b)[:4]
-        total = torch.zeros((), device=a.device)
-        for x, y in zip(self.features(a)[:4], targets, strict=True):
+            targets = self.features(b)
+        return self.features(a), targets
+
+    def forward(self, ours: list[Tensor], truth: list[Tensor]) -> Tensor:
+        """The distance of what `maps` gave."""
+        total = torch.zeros((), device=ours[0].device)
+        for x, y in zip(ours[:4], truth[:4], strict=True):
             difference = F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)
             total = total + difference.square().sum(1).mean()
         return total / 4
@@ -169,13 +173,6 @@ def _vgg_state(weights: Path | None) -> tuple[dict[str, Tensor], Path]:
         raise VtcliError(f"{weights}: not a state dict of torchvision's vgg19")
     prefix = "features."
     return {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}, weights
-
-
-def perceptual(kind: str, vgg_weights: Path | None) -> nn.Module | None:
-    """ "lite0", "vgg19" or "none" → the distance, or None."""
-    if kind == "none":
-        return None
-    return VGG19Distance(vgg_weights) if kind == "vgg19" else Lite0Distance()
 
 
 def random_crops(generator: torch.Generator, size: tuple[int, int], *images: Tensor) -> list[Tensor]:

@@ -1,5 +1,5 @@
-"""Stage `tom`: the composition. CP-VTON's losses on I_try-on and M_cm, a perceptual distance, M_exp, and, as a
-last phase where asked for, a small patch discriminator."""
+"""Stage `tom`: the composition. CP-VTON's losses on I_try-on and M_cm, a perceptual distance, M_exp, and,
+where asked for, a discriminator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
@@ -20,12 +19,14 @@ from vtcli.core.models.light import pattern
 from vtcli.core.models.load import load_gmm
 from vtcli.core.models.tom import TOM, TOM_PRESETS, TOMOutput
 from vtcli.core.representation import GROWTH, has_label, represent
+from vtcli.core.training.adversary import Discriminator, discerned, fooled
 from vtcli.core.training.figures import LabelCounts, ssim
 from vtcli.core.training.gmm import contact_sheet
 from vtcli.core.training.losses import (
+    Lite0Distance,
+    VGG19Distance,
     expected_parse_loss,
     label_weights,
-    perceptual,
     random_crops,
     structure,
 )
@@ -41,26 +42,8 @@ PLAIN_MASK_WEIGHT = 0.02
 light. CP-VTON's losses have 1 everywhere."""
 SQUARED_WEIGHT = 0.6
 """Weight of squared differences, which CP-VTON's losses do without, like `structure`."""
-ADVERSARY_FROM = 0.5
+ADVERSARY_FROM = 0.2
 """The share of the run after which the discriminator takes part."""
-
-
-class Discriminator(nn.Module):
-    """Patch discriminator on pictures (B, 3, H, W) → scores (B, 1, H/8, W/8) (Isola et al., CVPR 2017;
-    spectral norm: Miyato et al., ICLR 2018)."""
-
-    def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        channels = 3
-        for factor in (1, 2, 4):
-            layers += [spectral_norm(nn.Conv2d(channels, width * factor, 4, 2, 1)), nn.LeakyReLU(0.2)]
-            channels = width * factor
-        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(channels, 1, 3, 1, 1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.layers(x)
-        return out
 
 
 class TOMStage(Stage):
@@ -90,10 +73,12 @@ class TOMStage(Stage):
         self.aux_weight = 0.1 if options.aux_weight is None else options.aux_weight
         self.losses = options.losses or ("cpvton" if preset.classic else "full")
         kind = "none" if self.losses == "l1" else options.perceptual
-        self.perceptual = perceptual(kind, options.vgg_weights)
-        self.perceptual_weight = 0.1 if options.perceptual_weight is None else options.perceptual_weight
         self.adversary = Discriminator() if options.adversarial_weight > 0 else None
-        self._drawn: tuple[Tensor, Tensor] | None = None
+        self.perceptual = kind
+        self.lite0 = Lite0Distance() if kind == "lite0" or self.adversary is not None else None
+        self.vgg19 = VGG19Distance(options.vgg_weights) if kind == "vgg19" else None
+        self.perceptual_weight = 0.1 if options.perceptual_weight is None else options.perceptual_weight
+        self._maps: tuple[list[Tensor], list[Tensor]] | None = None
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -151,32 +136,42 @@ class TOMStage(Stage):
             parts["squared"] = ((result - pairs.image).square() / share).mean()
             parts["structure"] = (structure(result, pairs.image) / share.flatten()).mean()
             loss = loss + 0.25 * parts["rendered"] + SQUARED_WEIGHT * parts["squared"] + parts["structure"]
-        if self.perceptual is not None:
-            self.perceptual.to(result.device)
-            dice = torch.Generator().manual_seed(int(torch.randint(0, 2**31, ())))
-            ours, truth = random_crops(dice, _size(pairs), result, pairs.image)
-            parts["perceptual"] = self.perceptual(channels_last(ours), channels_last(truth))
-            loss = loss + self.perceptual_weight * parts["perceptual"]
+        loss = loss + self._seen(result, pairs.image, progress, parts)
         if out.expected_parse is not None:
             parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
                 out.expected_parse, pairs.parse, self.weights
             )
             loss = loss + self.aux_weight * parts["parse"]
-        self._drawn = None
-        if self.adversary is not None and progress >= ADVERSARY_FROM:
-            parts["fooled"] = -self.adversary(channels_last(result)).mean()
-            loss = loss + self.options.adversarial_weight * parts["fooled"]
-            self._drawn = (result.detach(), pairs.image)
         return loss, parts
 
+    def _seen(self, result: Tensor, image: Tensor, progress: float, parts: dict[str, Tensor]) -> Tensor:
+        """The losses by features of crops, the perceptual distance and the discriminator's, which `parts` also get."""
+        self._maps = None
+        loss = torch.zeros((), device=result.device)
+        if self.lite0 is None and self.vgg19 is None:
+            return loss
+        dice = torch.Generator().manual_seed(int(torch.randint(0, 2**31, ())))
+        crops = random_crops(dice, (int(image.shape[2]), int(image.shape[3])), result, image)
+        ours, truth = (channels_last(x) for x in crops)
+        if self.vgg19 is not None:
+            parts["perceptual"] = self.vgg19.to(result.device)(ours, truth)
+        if self.lite0 is not None:
+            ours_maps, truth_maps = self.lite0.to(result.device).maps(ours, truth)
+            if self.perceptual == "lite0":
+                parts["perceptual"] = self.lite0(ours_maps, truth_maps)
+            if self.adversary is not None and progress >= ADVERSARY_FROM:
+                parts["fooled"] = fooled(self.adversary(ours_maps))
+                loss = loss + self.options.adversarial_weight * parts["fooled"]
+                self._maps = [x.detach() for x in ours_maps], truth_maps
+        if "perceptual" in parts:
+            loss = loss + self.perceptual_weight * parts["perceptual"]
+        return loss
+
     def adversary_loss(self, batch: Batch) -> Tensor | None:
-        if self.adversary is None or self._drawn is None:
+        if self.adversary is None or self._maps is None:
             return None
-        drawn, real = self._drawn
-        return (
-            F.relu(1.0 + self.adversary(channels_last(drawn))).mean()
-            + F.relu(1.0 - self.adversary(channels_last(real))).mean()
-        )
+        drawn, real = self._maps
+        return discerned(self.adversary(drawn), self.adversary(real))
 
     def validate(self, network: nn.Module) -> Validation:
         device = next(network.parameters()).device

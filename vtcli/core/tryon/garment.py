@@ -19,6 +19,8 @@ from vtcli.core.tryon.collar import inner_collar
 
 BOX = (240.0, 180.0)
 HEIGHT, WIDTH = 256, 192
+RIM = 0.6
+"""Width of the garment's edge in which the shop's background shines through, in pixels at 256×192."""
 
 
 @dataclass
@@ -77,8 +79,9 @@ def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
     size = (4 * unit, 3 * unit)
     scale = size[0] / HEIGHT * fit
     inner = (max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale)))
-    cut = Image.fromarray(np.ascontiguousarray(rgb[top:bottom, left:right]))
-    cut_mask = Image.fromarray(mask[top:bottom, left:right].astype(np.uint8) * 255)
+    box = slice(top, bottom), slice(left, right)
+    cut = Image.fromarray(_own_colours(rgb[box], mask[box], max(1, round(RIM / fit))))
+    cut_mask = Image.fromarray(mask[box].astype(np.uint8) * 255)
     colours = np.asarray(cut.resize((inner[1], inner[0]), Image.Resampling.BICUBIC), np.float32) / 127.5 - 1.0
     alpha = np.asarray(cut_mask.resize((inner[1], inner[0]), Image.Resampling.BILINEAR), np.float32) / 255.0
     canvas = np.ones((*size, 3), np.float32)
@@ -94,3 +97,19 @@ def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
         torch.from_numpy(whole)[None, None],
         torch.from_numpy(inside.astype(np.float32))[None, None],
     )
+
+
+def _own_colours(rgb: np.ndarray, mask: np.ndarray, rim: int) -> np.ndarray:
+    """`rgb` (H, W, 3) uint8 where everything but the garment's inside has the colour of the pixel of it that is nearest:
+    `rim` pixels at the edge of the `mask` (H, W) bool are half background, and a resized picture mixes in what lies
+    beyond. Parts too thin to have an inside, straps say, count as they are."""
+    whole = mask.astype(np.uint8)
+    padded = np.pad(whole, rim)  # what the box cuts off is outside
+    inner = np.asarray(cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=rim))
+    inner = inner[rim:-rim, rim:-rim]
+    far = np.asarray(cv2.distanceTransform(1 - inner, cv2.DIST_L2, 5)) > 2 * rim + 1
+    sure = ((inner > 0) | (mask & far)).astype(np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(1 - sure, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    colours = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
+    colours[nearest[sure > 0]] = rgb[sure > 0]
+    return colours[nearest]
