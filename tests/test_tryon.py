@@ -17,10 +17,14 @@ from PIL import Image
 from vtcli import TryOn
 from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_parse, read_pose
+from vtcli.core.models.tps import tps_grid
 from vtcli.core.results import ResultsInfo
+from vtcli.core.tryon.compose import finish
 from vtcli.core.tryon.framing import Frame, NobodyFound, whole
-from vtcli.core.tryon.garment import place
+from vtcli.core.tryon.garment import Garment, place
+from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.pipeline import TryOnResult, UnfitPhoto
+from vtcli.core.warping import Warp
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 Run = Callable[..., Ended]
@@ -64,6 +68,45 @@ def test_shows_the_new_garment(result: TryOnResult) -> None:
     before = ((result.seen.people.image[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(int)
     to_new = np.abs(picture - warped)[trusted].mean()
     assert to_new < 25 and to_new < 0.5 * np.abs(picture - before)[trusted].mean()
+
+
+def test_nothing_of_the_old_garment_stays_along_hair_and_arms(result: TryOnResult) -> None:
+    window, picture = result.seen.window.astype(int), result.finished.picture.astype(int)
+    scale = window.shape[0] / 256
+    parse = cv2.resize(
+        result.seen.people.parse[0].numpy(), window.shape[1::-1], interpolation=cv2.INTER_NEAREST
+    )
+    worn, head_and_arms = np.isin(parse, L.TOP_LABELS), np.isin(parse, (*L.HEAD_LABELS, *L.ARM_LABELS))
+    inside = cv2.erode(worn.astype(np.uint8), np.ones((int(6 * scale),) * 2, np.uint8)) > 0
+    old = np.abs(window - np.median(window[inside], 0)).max(2) < 30
+    for mask in (worn, head_and_arms):  # both within some pixels
+        old &= cv2.dilate(mask.astype(np.uint8), np.ones((int(5 * scale),) * 2, np.uint8)) > 0
+    assert old.sum() > 5000
+    stayed = old & (np.abs(picture - window).max(2) < 20)
+    assert stayed.sum() < 0.12 * old.sum()
+
+
+def test_light_at_the_garments_edge_is_that_of_its_inside() -> None:
+    """I_rp ends a little inside of the garment: its white is no light on red cloth."""
+    mask = torch.zeros(1, 1, 256, 192)
+    mask[..., 60:200, 50:140] = 1.0
+    red = torch.tensor([0.5, -0.9, -0.7]).view(1, 3, 1, 1)
+    cloth = mask * red + (1.0 - mask)
+    smaller = torch.zeros_like(mask)
+    smaller[..., 62:198, 52:138] = 1.0
+    rendered = smaller * (red + 0.2) + (1.0 - smaller)  # lighter cloth, then white
+    expected = torch.zeros(1, L.LABELS, 256, 192)
+    expected[:, L.UPPER_CLOTHES], expected[:, L.BACKGROUND] = mask[:, 0], 1.0 - mask[:, 0]
+    image = torch.zeros(1, 3, 256, 192)
+    people = People(image, (mask[:, 0] * L.UPPER_CLOTHES).byte(), torch.zeros(1, 18, 3))
+    grid = tps_grid(torch.zeros(1, 50), (256, 192))
+    warp = Warp(torch.zeros(1, 50), grid, cloth, mask, expected)
+    made = Composition(rendered, torch.zeros_like(mask), expected, rendered, torch.ones_like(mask), rendered)
+    garment = Garment(cloth, mask, torch.zeros_like(mask))
+    window = np.full((512, 384, 3), 128, np.uint8)
+    picture = finish(window, expected, people, garment, warp, made).picture.astype(int)
+    shown = picture[124:396, 104:276]
+    assert np.abs(shown - (np.array([0.7, -0.7, -0.5]) + 1) * 127.5).max() < 12
 
 
 def test_same_picture_twice(

@@ -98,8 +98,8 @@ def finish(
     full = (window.shape[0], window.shape[1])
     work = full if full[0] <= WORK else (WORK, round(WORK * full[1] / full[0]))
     small = window if work == full else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
-    layers = _layers(small, probabilities, people, garment, warp, made)
-    region = _enlarge(_plane(made.region), full) > 0.5
+    *layers, reach = _layers(small, probabilities, people, garment, warp, made)
+    region = _enlarge(reach, full) > 0.5
     picture = window.copy()
     sharp = FullWarp(garment, warp.theta, full)
     for start in range(0, full[0], BAND):
@@ -120,8 +120,8 @@ def _layers(
     window: np.ndarray, probabilities: Tensor, people: People, garment: Garment, warp: Warp, made: Composition
 ) -> tuple[np.ndarray, ...]:
     """What lies under the garment (h, w, 3), the garment's colours carried beyond its edge (h, w, 3), what its folds
-    and the light add to them (h, w, 3), where the garment shows (h, w), and where the photo gives way (h, w):
-    float32, of the window's size."""
+    and the light add to them (h, w, 3), where the garment shows (h, w), where the photo gives way (h, w), and the
+    region (h, w): float32, of the window's size."""
     size = (window.shape[0], window.shape[1])
     scale = size[0] / made.region.shape[2]
     colours, alpha = warp_full(garment, warp.theta, size)
@@ -149,7 +149,10 @@ def _layers(
     rendered = (made.rendered_person[0].permute(1, 2, 0).cpu().numpy() + 1.0) * 127.5
     rendered = _match_skin(rendered, people, before, after, neck)
     drawn = np.clip(_enlarge(rendered, size, cv2.INTER_CUBIC), 0, 255)
-    soft = _soft_region(_plane(made.region), size)
+    region = _enlarge(_plane(made.region), size) > 0.5
+    # Maps are a pixel or two off: along hair and hands the photo tells what is still the old garment.
+    region |= (_grown(region.astype(np.float32), FRINGE * scale) > 0.5) & (had > 0.5)
+    soft = np.maximum(_soft_region(region, FEATHER * scale), had * region)
     gone = gone * soft
     if gone.max() > 0.05:
         to_scene = gone * _steep(_enlarge(after[L.BACKGROUND] * behind, size), scale)
@@ -166,24 +169,34 @@ def _layers(
     return (
         drawn,
         _solid(colours, alpha, scale),
-        _shade(warp, made, size),
+        _shade(warp, made, after[list(CLOTHES)].sum(0), size),
         np.minimum(near, has),
         soft * changes,
+        region.astype(np.float32),
     )
 
 
-def _shade(warp: Warp, made: Composition, size: tuple[int, int]) -> np.ndarray:
+def _shade(warp: Warp, made: Composition, clothes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Equation 1 as what is added to the garment, I_try-on - I_warp, (h, w, 3) float32 in grey levels.
 
     I_rp has folds and light, but at 256×192; so added, they leave the garment the seams and threads of its own photo.
+    What is added at the garment's edge is that of its inside, where `clothes` (256, 192) are expected: beside it I_rp
+    shows skin or the scene, which are no light on the garment.
     """
     tryon, colours = (
         (x[0].permute(1, 2, 0).float().cpu().numpy() + 1.0) * 127.5 for x in (made.tryon, warp.cloth)
     )
-    solid = _solid(colours, _plane(warp.mask), 1.0)
+    mask = _plane(warp.mask)
     share = _plane(made.composition_mask)[..., None]
-    added = tryon - share * colours - (1.0 - share) * solid
-    return _enlarge(cv2.GaussianBlur(added, (0, 0), 0.8), size, cv2.INTER_CUBIC)
+    added = tryon - share * colours - (1.0 - share) * _solid(colours, mask, 1.0)
+    inner = ((mask > 0.9) & (clothes > 0.5)).astype(np.float32)
+    sure = np.asarray(cv2.erode(inner, np.ones((7, 7), np.uint8)))
+    side = 2 * round(REACH) + 1
+    weight, wide = cv2.GaussianBlur(sure, (0, 0), 0.8)[..., None], cv2.blur(sure, (side, side))[..., None]
+    inside = added * sure[..., None]
+    near = cv2.GaussianBlur(inside, (0, 0), 0.8) / np.maximum(weight, 1e-3)
+    beyond = cv2.blur(inside, (side, side)) / np.maximum(wide, 1e-3)
+    return _enlarge(np.where(weight > 0.2, near, beyond), size, cv2.INTER_CUBIC)
 
 
 def _lay(picture: np.ndarray, over: np.ndarray, share: np.ndarray) -> None:
@@ -210,11 +223,11 @@ def _solid(colours: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
     return out
 
 
-def _soft_region(low: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The region's soft version at `size`: 0 at its edge, 1 `FEATHER` pixels inside."""
-    region = (_enlarge(low, size) > 0.5).astype(np.uint8)
-    depth = FEATHER * size[0] / low.shape[0]
-    padded = np.pad(region, 1, mode="edge")  # the window's own border is no edge of the region
+def _soft_region(region: np.ndarray, depth: float) -> np.ndarray:
+    """`region` (h, w) bool with a soft edge: 0 at its edge, 1 `depth` pixels inside."""
+    padded = np.pad(
+        region.astype(np.uint8), 1, mode="edge"
+    )  # the window's own border is no edge of the region
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     out: np.ndarray = np.clip(inside / max(depth, 1.0), 0, 1)
     return out

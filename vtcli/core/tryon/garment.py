@@ -19,7 +19,7 @@ from vtcli.core.tryon.collar import inner_collar
 
 BOX = (240.0, 180.0)
 HEIGHT, WIDTH = 256, 192
-RIM = 0.6
+RIM = 1.0
 """Width of the garment's edge in which the shop's background shines through, in pixels at 256×192."""
 
 
