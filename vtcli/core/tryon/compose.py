@@ -191,7 +191,7 @@ def _shade(warp: Warp, made: Composition, clothes: np.ndarray, size: tuple[int, 
     added = tryon - share * colours - (1.0 - share) * _solid(colours, mask, 1.0)
     inner = ((mask > 0.9) & (clothes > 0.5)).astype(np.float32)
     sure = np.asarray(cv2.erode(inner, np.ones((7, 7), np.uint8)))
-    side = 2 * round(REACH) + 1
+    side = 4 * round(REACH) + 1  # from there to as far as the garment is stretched
     weight, wide = cv2.GaussianBlur(sure, (0, 0), 0.8)[..., None], cv2.blur(sure, (side, side))[..., None]
     inside = added * sure[..., None]
     near = cv2.GaussianBlur(inside, (0, 0), 0.8) / np.maximum(weight, 1e-3)
