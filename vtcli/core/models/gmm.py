@@ -3,7 +3,7 @@ with the auxiliary decoder, M_exp (CP-VTON, section 3.1; Ayush et al., section 3
 
 `paper` is CP-VTON's network to the number (19,057,650 parameters without the decoder). `lite` works at
 128×96, corrects its first θ in a second pass that looks at the garment as warped by the first, aligns the second to
-M_exp (`core/alignment.py`), and refines it at twice the resolution, where M_exp lies beside the garment.
+M_exp (`core/alignment.py`), and refines it on maps of half that size, where M_exp lies beside the garment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The discriminator, the last phase's critic: it looks at pictures by EfficientNet-Lite0's features, so that what it
+"""The discriminator, the TOM's critic: it looks at pictures by EfficientNet-Lite0's features, so that what it
 asks of the TOM is texture and form rather than noise, and it has little to learn (projected GANs; Sauer et al., NeurIPS
 2021). The features are those of the perceptual loss, which makes it cheap."""
 

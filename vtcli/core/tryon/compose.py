@@ -192,11 +192,9 @@ def _shade(warp: Warp, made: Composition, clothes: np.ndarray, size: tuple[int, 
     inner = ((mask > 0.9) & (clothes > 0.5)).astype(np.float32)
     sure = np.asarray(cv2.erode(inner, np.ones((7, 7), np.uint8)))
     side = 4 * round(REACH) + 1  # from there to as far as the garment is stretched
-    weight, wide = cv2.GaussianBlur(sure, (0, 0), 0.8)[..., None], cv2.blur(sure, (side, side))[..., None]
-    inside = added * sure[..., None]
-    near = cv2.GaussianBlur(inside, (0, 0), 0.8) / np.maximum(weight, 1e-3)
-    beyond = cv2.blur(inside, (side, side)) / np.maximum(wide, 1e-3)
-    return _enlarge(np.where(weight > 0.2, near, beyond), size, cv2.INTER_CUBIC)
+    weight = cv2.GaussianBlur(sure, (0, 0), 0.8)[..., None]
+    near = cv2.GaussianBlur(added * sure[..., None], (0, 0), 0.8) / np.maximum(weight, 1e-3)
+    return _enlarge(np.where(weight > 0.2, near, _carried(added, sure, side)), size, cv2.INTER_CUBIC)
 
 
 def _lay(picture: np.ndarray, over: np.ndarray, share: np.ndarray) -> None:
@@ -217,17 +215,21 @@ def _solid(colours: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
     side = 2 * max(1, round(REACH * scale)) + 1
     own = _own(colours, alpha)
     sure = (alpha > 0.6).astype(np.float32)
-    weight = cv2.blur(sure, (side, side))
-    beyond = cv2.blur(own * sure[..., None], (side, side)) / np.maximum(weight, 1e-3)[..., None]
-    out: np.ndarray = np.where(sure[..., None] > 0, own, beyond)
+    out: np.ndarray = np.where(sure[..., None] > 0, own, _carried(own, sure, side))
     return out
+
+
+def _carried(values: np.ndarray, sure: np.ndarray, side: int) -> np.ndarray:
+    """Means of `values` (h, w, 3) over those neighbours in a square of `side` pixels that are `sure` (h, w); 0 where
+    none is."""
+    weight = cv2.blur(sure, (side, side))
+    return cv2.blur(values * sure[..., None], (side, side)) / np.maximum(weight, 1e-3)[..., None]
 
 
 def _soft_region(region: np.ndarray, depth: float) -> np.ndarray:
     """`region` (h, w) bool with a soft edge: 0 at its edge, 1 `depth` pixels inside."""
-    padded = np.pad(
-        region.astype(np.uint8), 1, mode="edge"
-    )  # the window's own border is no edge of the region
+    # The window's own border is no edge of the region.
+    padded = np.pad(region.astype(np.uint8), 1, mode="edge")
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     out: np.ndarray = np.clip(inside / max(depth, 1.0), 0, 1)
     return out
