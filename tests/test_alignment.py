@@ -126,7 +126,7 @@ def test_structure_is_ssim() -> None:
     a = torch.rand(1, 3, 64, 48, generator=dice) * 2 - 1
     b = (a + 0.3 * torch.randn(a.shape, generator=dice)).clamp(-1, 1)
     _, theirs = structural_similarity(
-        a[0].numpy(), b[0].numpy(), win_size=7, data_range=2.0, channel_axis=0, full=True,
+        (a[0].numpy() + 1) / 2, (b[0].numpy() + 1) / 2, win_size=7, data_range=1.0, channel_axis=0, full=True,
         use_sample_covariance=False,
     )  # fmt: skip
     ours = ssim_map(a, b, stride=2)[0].numpy()

@@ -104,6 +104,26 @@ def test_loss_falls_on_one_batch(name: str, store: Path, gmm: Path, tmp_path: Pa
     assert min(losses[-3:]) < 0.9 * losses[0], losses
 
 
+def test_discriminator_alone_judges_people_in_other_garments(store: Path, gmm: Path, tmp_path: Path) -> None:
+    options = TrainOptions("tom", store, tmp_path, steps=10, batch_size=4, gmm=gmm, adversarial_weight=0.1)
+    stage = build_stage(options)
+    stage.network.eval()
+    batch = stage.batch(0)
+    assert batch["dressed"].tolist() == [2]  # of the half that keeps what lies outside
+    assert not torch.equal(batch["other_cloth"][0], batch["cloth"][2])
+
+    def parts(batch: Any, progress: float) -> dict[str, float]:
+        torch.manual_seed(0)
+        return {k: v.item() for k, v in stage.loss(stage.network, batch, progress)[1].items()}
+
+    assert "fooled" not in parts(batch, 0.0)
+    judged = parts(batch, 1.0)
+    assert stage.adversary_loss(batch) is not None
+    other = parts({**batch, "other_cloth": 255 - batch["other_cloth"]}, 1.0)
+    assert [k for k in judged if abs(judged[k] - other[k]) > 1e-6] == ["fooled"]
+    assert torch.equal(stage.batch(0)["other_cloth"], batch["other_cloth"])
+
+
 @pytest.mark.parametrize("name", ["parser", "gmm", "tom"])
 def test_resumed_equals_uninterrupted(
     name: str, vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path, interrupt: Callable

@@ -208,7 +208,7 @@ def train(
         typer.Option(
             "--adversarial-weight",
             min=0.0,
-            help="Weight of a discriminator in tom's run but its first fifth; 0: none.",
+            help="Weight of a discriminator in tom's run but its first fifth; it sees unpaired try-ons, too. 0: none.",
         ),
     ] = 0.0,
     backgrounds: Annotated[

@@ -73,7 +73,7 @@ def mean_refinement(
     both = torch.cat([expected, _mirror_parse(expected)]) if expected is not None else None
     start = torch.cat([theta, tps.mirror(theta)])
     person, garment = _both_ways(person, garment)
-    return _mean(gmm.refined(channels_last(person), garment, both, start)[-1])
+    return _mean(gmm.refined(channels_last(person), garment, both, start))
 
 
 def _both_ways(person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor]:

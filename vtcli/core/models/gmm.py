@@ -24,21 +24,21 @@ from vtcli.core.representation import CHANNELS
 @dataclass(frozen=True)
 class GMMPreset:
     """`size`: what the network takes; `widths`: of the strided convolutions; `garment_channels`: 3 for I_c, 4
-    with its mask; `passes`: 2 with the correcting pass; `refinements`: passes of the `Refiner` after them; `decoder`:
-    widths of the auxiliary decoder, in the order of its layers (`paper`) or from the finest level (`lite`)."""
+    with its mask; `passes`: 2 with the correcting pass; `refined`: whether the `Refiner` follows; `decoder`: widths of
+    the auxiliary decoder, in the order of its layers (`paper`) or from the finest level (`lite`)."""
 
     size: tuple[int, int]
     widths: tuple[int, ...]
     garment_channels: int
     passes: int
-    refinements: int
+    refined: bool
     decoder: tuple[int, ...]
     classic: bool
 
 
 GMM_PRESETS = {
-    "paper": GMMPreset((256, 192), (64, 128, 256, 512), 3, 1, 0, (256, 128, 64), True),
-    "lite": GMMPreset((128, 96), (48, 96, 160, 224), 4, 2, 2, (56, 80, 112), False),
+    "paper": GMMPreset((256, 192), (64, 128, 256, 512), 3, 1, False, (256, 128, 64), True),
+    "lite": GMMPreset((128, 96), (48, 96, 160, 224), 4, 2, True, (56, 80, 112), False),
 }
 
 
@@ -205,7 +205,7 @@ class GMM(nn.Module):
             self.parse_decoder = ClassicParseDecoder(features, preset.decoder)
         elif aux:
             self.parse_decoder = ParseDecoder(preset.widths, preset.decoder)
-        self.refiner = Refiner(aux) if preset.refinements else None
+        self.refiner = Refiner(aux) if preset.refined else None
 
     def forward(self, representation: Tensor, garment: Tensor, refine: bool = False) -> GMMOutput:
         """`refine` (`lite`): θ is aligned and refined as well, which `earlier` then tells of; for training."""
@@ -232,19 +232,17 @@ class GMM(nn.Module):
                 probabilities = expected.detach().float().softmax(1)
                 with torch.no_grad():
                     start = alignment.align(start, garment[:, 3:], probabilities)
-            thetas += self.refined(representation, garment, probabilities, start)
+            thetas.append(self.refined(representation, garment, probabilities, start))
         return GMMOutput(thetas[-1], thetas[:-1], expected)
 
     def refined(
         self, representation: Tensor, garment: Tensor, expected: Tensor | None, theta: Tensor
-    ) -> list[Tensor]:
-        """θ (B, 50) after each refinement (`lite`), with M_exp's probabilities `expected` where there is the auxiliary
-        decoder. Like the correction's, gradients stop at the pass before."""
-        thetas = [theta]
-        if self.refiner is not None:
-            for _ in range(self.preset.refinements):
-                thetas.append(self.refiner(representation, garment, expected, thetas[-1].detach()))
-        return thetas[1:]
+    ) -> Tensor:
+        """θ (B, 50), refined (`lite`), with M_exp's probabilities `expected` where there is the auxiliary decoder."""
+        if self.refiner is None:
+            return theta
+        refined: Tensor = self.refiner(representation, garment, expected, theta)
+        return refined
 
 
 def normalise(features: Tensor) -> Tensor:

@@ -52,6 +52,13 @@ class TOMOutput:
             warped_cloth = warped_cloth + self.light
         return self.composition_mask * warped_cloth + (1.0 - self.composition_mask) * self.rendered_person
 
+    def __getitem__(self, rows: slice) -> TOMOutput:
+        """What it says of some of the samples."""
+        given = (self.rendered_person, self.composition_mask, self.expected_parse, self.light)
+        rendered, mask, parse, light = (x if x is None else x[rows] for x in given)
+        assert rendered is not None and mask is not None
+        return TOMOutput(rendered, mask, parse, light)
+
 
 class ClassicLevel(nn.Module):
     """One level of CP-VTON's U-Net: down by a 4×4 convolution, the levels below, up by bilinear enlargement and a

@@ -29,7 +29,7 @@ UNFOLDED = 0.15
 """The determinant of the grid's Jacobian below which a warp is pushed back, and the weight of that."""
 EARLIER = 0.5
 """Weight of the loss of each pass before the last."""
-STRUCTURE = 0.5
+STRUCTURE = 1.0
 """Weight of what is missing from SSIM inside the worn garment, at half the size and coarser: L1 hardly sees a print
 that lies next to its place."""
 
@@ -54,7 +54,7 @@ class GMMStage(Stage):
         return {"stage": "gmm", "preset": self.options.preset, "aux": self.options.aux}
 
     def batch(self, step: int) -> Batch:
-        return self.pairs.batch(step, slice(0, 0))
+        return self.pairs.batch(step)
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         size = self.preset.size

@@ -17,6 +17,9 @@ from vtcli.core.training import backgrounds
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.stage import Batch, Order, generator, share_of_batch
 
+NONE = slice(0, 0)
+"""No sample of a batch."""
+
 
 @dataclass
 class Pairs:
@@ -40,9 +43,21 @@ class Pairs:
             batch["parse"], batch["keypoints"],
         )  # fmt: skip
 
-    def __getitem__(self, rows: slice) -> Pairs:
+    def __getitem__(self, rows: slice | Tensor) -> Pairs:
         return Pairs(
             self.image[rows], self.cloth[rows], self.cloth_mask[rows], self.parse[rows], self.keypoints[rows]
+        )
+
+    def and_unpaired(self, batch: Batch) -> Pairs:
+        """These pairs, and after them the people of `batch` who try on another garment than their own."""
+        people = self[batch["dressed"]]
+        cloth, mask = pixels(batch["other_cloth"]), batch["other_cloth_mask"][:, None].float() / 255.0
+        return Pairs(
+            torch.cat([self.image, people.image]),
+            torch.cat([self.cloth, cloth]),
+            torch.cat([self.cloth_mask, mask]),
+            torch.cat([self.parse, people.parse]),
+            torch.cat([self.keypoints, people.keypoints]),
         )
 
 
@@ -105,16 +120,45 @@ class PairBatches:
         sets = [LabelledPhotos.read(folder) for folder in options.photos] if backgrounds > 0 else []
         self.strips = [strip for photos in sets for strip in photos.backgrounds()]
 
-    def batch(self, step: int, changeable: slice) -> Batch:
+    def batch(self, step: int, changeable: slice = NONE, dressed: slice = NONE) -> Batch:
         """Samples of batch `step`; those at positions in `changeable` of the joint batch get another background
-        with the set probability."""
+        with the set probability. For those in `dressed` there is another garment as well: their places in this share
+        are `dressed`, the garments `other_cloth` and `other_cloth_mask`."""
         dice = [generator(self.options.seed, step, int(position)) for position in self.positions]
         fields = self.source.read(dice, self.order.rows(step)[self.positions])
-        may_change = np.zeros(self.order.batch_size, bool)
-        may_change[changeable] = True
-        for i, (rng, position) in enumerate(zip(dice, self.positions, strict=True)):
-            self._augment(rng, fields, i, bool(may_change[position]))
+        may_change = self._among(changeable)
+        for i, rng in enumerate(dice):
+            self._augment(rng, fields, i, bool(may_change[i]))
+        if dressed != NONE:
+            places = np.flatnonzero(self._among(dressed))
+            fields |= self._others([dice[i] for i in places])
+            fields["dressed"] = places
         return {name: torch.from_numpy(array) for name, array in fields.items()}
+
+    def _among(self, positions: slice) -> np.ndarray:
+        """Which samples of this share lie at `positions` of the joint batch."""
+        chosen = np.zeros(self.order.batch_size, bool)
+        chosen[positions] = True
+        return chosen[self.positions]
+
+    def _others(self, dice: list[np.random.Generator]) -> dict[str, np.ndarray]:
+        """A random garment for each of `dice`."""
+        store, rows = self.source.store, self.source.rows
+        chosen = rows[np.array([rng.integers(len(rows)) for rng in dice], np.int64)]
+        cloths, masks = store.read("cloth", chosen), store.read("cloth_mask", chosen)
+        for i, rng in enumerate(dice):
+            cloths[i], masks[i] = self._moved_garment(rng, cloths[i], masks[i], rng.random() < 0.5)
+        return {"other_cloth": cloths, "other_cloth_mask": masks}
+
+    @staticmethod
+    def _moved_garment(
+        rng: np.random.Generator, cloth: np.ndarray, mask: np.ndarray, flip: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        height, width = size = mask.shape
+        shift = augment.affine(rng, (width / 2, height / 2), height, size, (0.92, 1.06), 0.03, 2.0)
+        if flip:
+            shift = augment.mirror(shift, width)
+        return augment.warp_image(cloth, shift, size, border=255), augment.warp_labels(mask, shift, size)
 
     def _augment(
         self, rng: np.random.Generator, fields: dict[str, np.ndarray], i: int, changeable: bool
@@ -124,17 +168,15 @@ class PairBatches:
         height, width = size = parse.shape
         flip = rng.random() < 0.5
         move = augment.affine(rng, (width / 2, height / 2), height, size, (0.93, 1.1), 0.04, 3.0)
-        shift = augment.affine(rng, (width / 2, height / 2), height, size, (0.92, 1.06), 0.03, 2.0)
+        cloth, mask = self._moved_garment(rng, cloth, mask, flip)
         person = None
         if changeable and rng.random() < self.backgrounds:
             person = backgrounds.person_mask(image, parse, keypoints).astype(np.uint8)
         if flip:
-            move, shift = augment.mirror(move, width), augment.mirror(shift, width)
+            move = augment.mirror(move, width)
         image = augment.warp_image(image, move, size)
         parse = augment.warp_labels(parse, move, size)
         keypoints = augment.warp_keypoints(keypoints, move, size)
-        cloth = augment.warp_image(cloth, shift, size, border=255)
-        mask = augment.warp_labels(mask, shift, size)
         if flip:
             parse, keypoints = L.FLIP_LABELS[parse].astype(np.uint8), augment.mirror_keypoints(keypoints)
         if rng.random() < 0.5:  # one change of colour for both, so that the garment stays the same garment

@@ -31,7 +31,7 @@ from vtcli.core.training.losses import (
     structure,
 )
 from vtcli.core.training.options import TrainOptions
-from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
+from vtcli.core.training.pairs import NONE, PairBatches, Pairs, read_pairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
 from vtcli.core.warping import channels_last, warp_garments
 from vtcli.core.weights import sha256, stage_file
@@ -40,8 +40,10 @@ MASK_WEIGHT = 1.5
 PLAIN_MASK_WEIGHT = 0.02
 """Weights with which M_cm is held to the warped mask, and on plain cloth, where the rendering has the folds and the
 light. CP-VTON's losses have 1 everywhere."""
-SQUARED_WEIGHT = 0.6
-"""Weight of squared differences, which CP-VTON's losses do without, like `structure`."""
+SQUARED_WEIGHT = 3.0
+COARSE = 4
+"""Weight of squared differences of means over cells of `COARSE` pixels, which CP-VTON's losses do without, like
+`structure`. Squares of single pixels would blur them."""
 ADVERSARY_FROM = 0.2
 """The share of the run after which the discriminator takes part."""
 
@@ -89,30 +91,40 @@ class TOMStage(Stage):
             "gmm": sha256(self.gmm_path),
         }
 
-    def _halves(self, size: int) -> list[tuple[str, slice]]:
-        """What is kept in which samples of a batch of `size`, the joint one or a rank's share of it."""
+    def _halves(self, size: int, more: int = 0) -> list[tuple[str, slice]]:
+        """What is kept in which samples of a batch of `size`, the joint one or a rank's share of it, and in `more`
+        that follow."""
         if self.options.keep != "both":
-            return [(self.options.keep, slice(0, size))]
-        return [("head", slice(0, size // 2)), ("outside", slice(size // 2, size))]
+            return [(self.options.keep, slice(0, size + more))]
+        return [("head", slice(0, size // 2)), ("outside", slice(size // 2, size + more))]
 
     def batch(self, step: int) -> Batch:
-        halves = self._halves(self.batch_size)
-        changeable = next((rows for keep, rows in halves if keep == "outside"), slice(0, 0))
-        return self.pairs.batch(step, changeable)
+        keep, rows = self._halves(self.batch_size)[-1]
+        changeable = rows if keep == "outside" else NONE
+        few = slice(rows.start, rows.start + max(1, self.batch_size // 4))
+        dressed = NONE if self.adversary is None else few
+        return self.pairs.batch(step, changeable, dressed)
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         pairs = Pairs.of(batch)
+        count = len(pairs.image)
+        against = self.adversary is not None and progress >= ADVERSARY_FROM
+        everyone = pairs.and_unpaired(batch) if against else pairs
         # The region's growth varies, so that the old garment's outline cannot be read from the hole.
         growth = int(torch.randint(GROWTH - 4, GROWTH + 5, ()))
         channels, regions = [], []
-        for keep, rows in self._halves(len(pairs.image)):
-            part = pairs[rows]
+        for keep, rows in self._halves(count, len(everyone.image) - count):
+            part = everyone[rows]
             made = represent(part.image, part.parse, part.keypoints, keep, _size(part), growth)
             channels.append(made.channels)
             regions.append(made.region)
         region = torch.cat(regions)
-        warped, mask = warp_cloth(self.gmm, pairs)
+        warped, mask = warp_cloth(self.gmm, everyone)
         out: TOMOutput = network(torch.cat(channels), warped, mask)
+        unpaired = (
+            _unpaired_result(everyone, region, warped, mask, out, slice(count, None)) if against else None
+        )
+        region, warped, mask, out = region[:count], warped[:count], mask[:count], out[:count]
         worn = has_label(pairs.parse, L.TOP_LABELS)[:, None].float()
         given, held = out.composition_mask, torch.ones(())
         if self.losses == "full":
@@ -133,10 +145,10 @@ class TOMStage(Stage):
             # Behind M_cm, too, the rendering should be the person.
             parts["rendered"] = ((out.rendered_person - pairs.image).abs() * region / share).mean()
             # L1 alone settles on the median colour of trousers never seen; squares pull it to the mean.
-            parts["squared"] = ((result - pairs.image).square() / share).mean()
+            parts["squared"] = (F.avg_pool2d(result - pairs.image, COARSE).square() / share).mean()
             parts["structure"] = (structure(result, pairs.image) / share.flatten()).mean()
             loss = loss + 0.25 * parts["rendered"] + SQUARED_WEIGHT * parts["squared"] + parts["structure"]
-        loss = loss + self._seen(result, pairs.image, progress, parts)
+        loss = loss + self._seen(result, pairs.image, unpaired, parts)
         if out.expected_parse is not None:
             parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
                 out.expected_parse, pairs.parse, self.weights
@@ -144,22 +156,28 @@ class TOMStage(Stage):
             loss = loss + self.aux_weight * parts["parse"]
         return loss, parts
 
-    def _seen(self, result: Tensor, image: Tensor, progress: float, parts: dict[str, Tensor]) -> Tensor:
-        """The losses by features of crops, the perceptual distance and the discriminator's, which `parts` also get."""
+    def _seen(
+        self, result: Tensor, image: Tensor, unpaired: Tensor | None, parts: dict[str, Tensor]
+    ) -> Tensor:
+        """The losses by features of crops, the perceptual distance and, where there are `unpaired` results, the
+        discriminator's; `parts` get them, too."""
         self._maps = None
         loss = torch.zeros((), device=result.device)
         if self.lite0 is None and self.vgg19 is None:
             return loss
         dice = torch.Generator().manual_seed(int(torch.randint(0, 2**31, ())))
-        crops = random_crops(dice, (int(image.shape[2]), int(image.shape[3])), result, image)
-        ours, truth = (channels_last(x) for x in crops)
+        size = int(image.shape[2]), int(image.shape[3])
+        drawn = result if unpaired is None else torch.cat([result, unpaired])
+        ours, truth = random_crops(dice, size, drawn, image)
+        ours, truth = channels_last(ours), channels_last(truth)
+        count = len(result)
         if self.vgg19 is not None:
-            parts["perceptual"] = self.vgg19.to(result.device)(ours, truth)
+            parts["perceptual"] = self.vgg19.to(result.device)(ours[:count], truth)
         if self.lite0 is not None:
             ours_maps, truth_maps = self.lite0.to(result.device).maps(ours, truth)
             if self.perceptual == "lite0":
-                parts["perceptual"] = self.lite0(ours_maps, truth_maps)
-            if self.adversary is not None and progress >= ADVERSARY_FROM:
+                parts["perceptual"] = self.lite0([x[:count] for x in ours_maps], truth_maps)
+            if self.adversary is not None and unpaired is not None:
                 parts["fooled"] = fooled(self.adversary(ours_maps))
                 loss = loss + self.options.adversarial_weight * parts["fooled"]
                 self._maps = [x.detach() for x in ours_maps], truth_maps
@@ -222,6 +240,16 @@ def warp_cloth(gmm: GMM, pairs: Pairs) -> tuple[Tensor, Tensor]:
     gmm.to(pairs.image.device)
     warp = warp_garments(gmm, pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
     return warp.cloth, warp.mask
+
+
+def _unpaired_result(
+    everyone: Pairs, region: Tensor, warped: Tensor, mask: Tensor, out: TOMOutput, rows: slice
+) -> Tensor:
+    """The results of those at `rows`, who try on another garment than their own: nobody knows what they should look
+    like, only the discriminator judges them."""
+    region, warped, mask = region[rows], warped[rows], mask[rows]
+    out = _let_patterns_be(out[rows], pattern(warped, mask) * mask)
+    return region * out.tryon(warped) + (1.0 - region) * everyone.image[rows]
 
 
 def _let_patterns_be(out: TOMOutput, patterned: Tensor) -> TOMOutput:
