@@ -14,7 +14,7 @@ from vtcli.core.models.tps import POINTS, jacobian, sample, tps_grid
 from vtcli.core.representation import mirror_representation
 from vtcli.core.training.losses import soft_iou, ssim_map
 from vtcli.core.tryon.networks import CLOTHES, People, unchanged
-from vtcli.core.warping import mean_predictions, mean_refinement
+from vtcli.core.warping import both_ways, mean_predictions, mean_refinement
 
 SIZE = (128, 96)
 
@@ -70,20 +70,21 @@ def test_mirrored_pictures_give_the_mirrored_warp() -> None:
     torch.nn.init.normal_(gmm.regressor.linear.weight, std=0.2)
     torch.nn.init.normal_(gmm.refiner.regressor.linear.weight, std=0.2)
     person, garment = torch.rand(1, 22, *SIZE) * 2 - 1, torch.rand(1, 4, *SIZE)
+    straight, turned = both_ways(person, garment), both_ways(mirror_representation(person), garment.flip(3))
     with torch.no_grad():
-        theta, expected = mean_predictions(gmm, person, garment)
-        other, mirrored = mean_predictions(gmm, mirror_representation(person), garment.flip(3))
+        theta, expected = mean_predictions(gmm, *straight)
+        other, mirrored = mean_predictions(gmm, *turned)
     assert float(theta.abs().max()) > 0.01
-    grid, turned = tps_grid(theta, SIZE), tps_grid(other, SIZE).flip(2)
-    assert torch.allclose(grid, turned * torch.tensor([-1.0, 1.0]), atol=1e-4)
+    grid, back = tps_grid(theta, SIZE), tps_grid(other, SIZE).flip(2)
+    assert torch.allclose(grid, back * torch.tensor([-1.0, 1.0]), atol=1e-4)
     assert expected is not None and mirrored is not None
     assert torch.allclose(expected, mirrored.flip(3)[:, L.FLIP_LABELS.tolist()], atol=1e-5)
     with torch.no_grad():
-        refined = mean_refinement(gmm, person, garment, expected, theta)
-        other = mean_refinement(gmm, mirror_representation(person), garment.flip(3), mirrored, other)
+        refined = mean_refinement(gmm, *straight, expected, theta)
+        other = mean_refinement(gmm, *turned, mirrored, other)
     assert float((refined - theta).abs().max()) > 0.01
-    grid, turned = tps_grid(refined, SIZE), tps_grid(other, SIZE).flip(2)
-    assert torch.allclose(grid, turned * torch.tensor([-1.0, 1.0]), atol=1e-4)
+    grid, back = tps_grid(refined, SIZE), tps_grid(other, SIZE).flip(2)
+    assert torch.allclose(grid, back * torch.tensor([-1.0, 1.0]), atol=1e-4)
 
 
 def test_alignment_leaves_what_agrees_and_what_nobody_expects() -> None:

@@ -39,13 +39,16 @@ def warp_garments(
     """
     size, full = gmm.preset.size, (int(parse.shape[1]), int(parse.shape[2]))
     person = represent(image, parse, keypoints, "head", size).channels
-    predict = predictions if gmm.preset.classic else mean_predictions
     garment = garment_input(cloth, mask, size)
-    theta, expected = predict(gmm, person, garment)
-    if align and not gmm.preset.classic:
-        if expected is not None:
-            theta = alignment.align(theta, mask, expected)
-        theta = alignment.unfolded(theta, mean_refinement(gmm, person, garment, expected, theta), mask)
+    if gmm.preset.classic:
+        theta, expected = predictions(gmm, channels_last(person), channels_last(garment))
+    else:
+        both = both_ways(person, garment)
+        theta, expected = mean_predictions(gmm, *both)
+        if align:
+            if expected is not None:
+                theta = alignment.align(theta, mask, expected)
+            theta = alignment.unfolded(theta, mean_refinement(gmm, *both, expected, theta), mask)
     grid = tps_grid(theta, full)
     garment = garment_input(cloth, mask, full)
     return Warp(theta, grid, sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0), expected)
@@ -53,13 +56,22 @@ def warp_garments(
 
 def predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:
     """θ, and M_exp's probabilities where there is a decoder."""
-    out = gmm(channels_last(person), channels_last(garment))
+    out = gmm(person, garment)
     return out.theta, out.expected_parse.float().softmax(1) if out.expected_parse is not None else None
 
 
+def both_ways(person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor]:
+    """I_p and garment, and after them all of them mirrored; in the memory format in which convolutions are quick."""
+    return (
+        channels_last(torch.cat([person, mirror_representation(person)])),
+        channels_last(torch.cat([garment, garment.flip(3)])),
+    )
+
+
 def mean_predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Means of what the GMM says of the pictures and of the mirrored pictures: both are less noisy so."""
-    theta, expected = predictions(gmm, *_both_ways(person, garment))
+    """Means of what the GMM says of pictures and mirrored pictures, as `both_ways` gives them: both are less noisy
+    so."""
+    theta, expected = predictions(gmm, person, garment)
     if expected is not None:
         straight, mirrored = expected.chunk(2)
         expected = (straight + _mirror_parse(mirrored)) / 2
@@ -69,16 +81,9 @@ def mean_predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor,
 def mean_refinement(
     gmm: GMM, person: Tensor, garment: Tensor, expected: Tensor | None, theta: Tensor
 ) -> Tensor:
-    """θ refined, as the mean of what the GMM makes of the pictures and of the mirrored pictures."""
+    """θ refined, as the mean of what the GMM makes of pictures and mirrored pictures, as `both_ways` gives them."""
     both = torch.cat([expected, _mirror_parse(expected)]) if expected is not None else None
-    start = torch.cat([theta, tps.mirror(theta)])
-    person, garment = _both_ways(person, garment)
-    return _mean(gmm.refined(channels_last(person), garment, both, start))
-
-
-def _both_ways(person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor]:
-    """I_p and garment, and after them all of them mirrored."""
-    return torch.cat([person, mirror_representation(person)]), torch.cat([garment, garment.flip(3)])
+    return _mean(gmm.refined(person, garment, both, torch.cat([theta, tps.mirror(theta)])))
 
 
 def _mirror_parse(expected: Tensor) -> Tensor:
