@@ -32,6 +32,8 @@ from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE
 from vtcli.core.models.tps import jacobian
 from vtcli.core.results import image_file
+from vtcli.core.scoring.distances import Statistics, frechet_distance
+from vtcli.core.scoring.features import Lite0Vectors
 from vtcli.core.training import backgrounds
 from vtcli.core.training.figures import LabelCounts, pck
 from vtcli.core.training.pairs import Pairs, read_pairs
@@ -92,6 +94,22 @@ def plain_distance(data: Path, out: Path, weights: Path, device: str) -> float:
     file = out / "plain.json"
     vtcli("score", out / "plain", "--json", file, "--bootstrap", 0, "--device", device)
     return float(json.loads(file.read_text())[0]["fd_lite0"])
+
+
+def photos_distance(store: PreparedStore, others: PreparedStore, device: torch.device) -> float:
+    """The Fréchet distance of photos from photos: the split's, against as many evenly spread ones of another split. What
+    is asked of try-ons should be read beside it."""
+    vectors, count = Lite0Vectors(device), len(store)
+    statistics = []
+    for photos in (store, others):
+        rows = np.linspace(0, len(photos) - 1, count).round().astype(int)
+        features = []
+        for start in range(0, count, BATCH):
+            pictures = torch.from_numpy(photos.read("image", rows[start : start + BATCH])).permute(0, 3, 1, 2)
+            with torch.inference_mode():
+                features.append(vectors(pictures).float().cpu().numpy())
+        statistics.append(Statistics.of(np.concatenate(features)))
+    return frechet_distance(*statistics)
 
 
 def laplacian_energy(store: PreparedStore, results: Path) -> float:
@@ -275,6 +293,9 @@ def main() -> None:
             figures[f"parser mean IoU, street, crop {share}"] = street_figure(photos, annotator, share)
     raw = raw_ssim(store, options.out, weights, options.device)
     figures["SSIM lost from raw photos, head"] = figures["head SSIM"] - raw
+    if (options.data / "train").is_dir():
+        others = PreparedStore.open(options.data, "train")
+        figures["FD (Lite0), as many training photos"] = photos_distance(store, others, device)
     if options.plain is not None:
         plain = plain_distance(options.data, options.out, options.plain, options.device)
         figures["FD (Lite0), outside, unpaired, L1 alone"] = plain
