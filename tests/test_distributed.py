@@ -54,29 +54,43 @@ def _stage(options: TrainOptions) -> Stage:
 # -- training ------------------------------------------------------------------------------------------------
 
 
-def _gradients(name: str, store: Path, file: Path) -> None:
+def _gradients(name: str, adversarial_weight: float, store: Path, file: Path) -> None:
     # Least squares magnify the rounding by which a garment's warp depends on those beside it.
     unaligned = mock.patch("vtcli.core.alignment.align", lambda theta, *_: theta)
+    options = TrainOptions(
+        name, store, file.parent, steps=1, batch_size=8 if adversarial_weight else 4, val=2,
+        adversarial_weight=adversarial_weight,
+    )  # fmt: skip
     with distributed.joined(), unaligned:
-        stage = _stage(TrainOptions(name, store, file.parent, steps=1, batch_size=4, val=2))
+        stage = _stage(options)
         network = distributed.data_parallel(stage.network, CPU)
         torch.manual_seed(5)
-        loss, _ = stage.loss(network, stage.batch(0), 0.5)
+        batch = stage.batch(0)
+        loss, _ = stage.loss(network, batch, 0.5)
         loss.backward()
+        trained = list(stage.network.named_parameters())
+        against = stage.adversary_loss(batch)
+        if against is not None and stage.adversary is not None:
+            stage.adversary.zero_grad()
+            against.backward()  # type: ignore[no-untyped-call]
+            distributed.average_gradients(stage.adversary)
+            trained += [(f"adversary.{k}", p) for k, p in stage.adversary.named_parameters()]
         if distributed.is_first():
-            grads = {
-                k: p.grad.contiguous() for k, p in stage.network.named_parameters() if p.grad is not None
-            }
-            save_file(grads, file)
+            save_file({k: p.grad.contiguous() for k, p in trained if p.grad is not None}, file)
 
 
-@pytest.mark.parametrize("name", ["gmm", "tom", "parser"])
-def test_gradients_of_two_ranks_are_those_of_the_joint_batch(name: str, store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "adversarial_weight"), [("gmm", 0.0), ("tom", 0.0), ("tom", 0.02), ("parser", 0.0)]
+)
+def test_gradients_of_two_ranks_are_those_of_the_joint_batch(
+    name: str, adversarial_weight: float, store: Path, tmp_path: Path
+) -> None:
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
-    _gradients(name, store, one)
-    assert run_ranks(2, _gradients, name, store, two) == [0, 0]
+    _gradients(name, adversarial_weight, store, one)
+    assert run_ranks(2, _gradients, name, adversarial_weight, store, two) == [0, 0]
     joint, shared = load_file(one), load_file(two)
     assert joint.keys() == shared.keys() and any(g.abs().max() > 1e-4 for g in joint.values())
+    assert any(key.startswith("adversary.") for key in joint) == bool(adversarial_weight)
     for key, gradient in joint.items():
         torch.testing.assert_close(
             shared[key], gradient, rtol=1e-3, atol=2e-5, msg=lambda m, k=key: f"{k}: {m}"
