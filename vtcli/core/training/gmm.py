@@ -29,7 +29,7 @@ UNFOLDED = 0.15
 """The determinant of the grid's Jacobian below which a warp is pushed back, and the weight of that."""
 EARLIER = 0.5
 """Weight of the loss of each pass before the last."""
-STRUCTURE = 1.0
+STRUCTURE = 0.7
 """Weight of what is missing from SSIM inside the worn garment, at half the size and coarser: L1 hardly sees a print
 that lies next to its place."""
 

@@ -48,7 +48,7 @@ def folding(grid: Tensor, mask: Tensor, least: float) -> Tensor:
     return (F.relu(least - jacobian(grid)) * mask[:, 0, 1:, 1:].detach()).mean((1, 2))
 
 
-SCALES = (0.45, 0.2, 0.2, 0.16, 0.08)
+SCALES = (0.45, 0.35, 0.35, 0.28, 0.14)
 """Weights of `structure` at the size itself and at a half, a quarter, … of it."""
 
 

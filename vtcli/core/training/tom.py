@@ -40,7 +40,7 @@ MASK_WEIGHT = 1.5
 PLAIN_MASK_WEIGHT = 0.02
 """Weights with which M_cm is held to the warped mask, and on plain cloth, where the rendering has the folds and the
 light. CP-VTON's losses have 1 everywhere."""
-SQUARED_WEIGHT = 3.0
+SQUARED_WEIGHT = 5.0
 COARSE = 4
 """Weight of squared differences of means over cells of `COARSE` pixels, which CP-VTON's losses do without, like
 `structure`. Squares of single pixels would blur them."""

@@ -66,7 +66,7 @@ def unchanged(people: People, expected: Tensor) -> Tensor:
     neck = neck_region(people.parse, people.keypoints)[:, None].float()
     free = (1.0 - fringe) * (1.0 - neck)
     soft = free * F.avg_pool2d(free, 3, stride=1, padding=1)
-    return ((agreement - 0.35) / 0.4).clamp(0, 1) * soft
+    return ((agreement - 0.3) / 0.3).clamp(0, 1) * soft
 
 
 class Networks:
