@@ -59,7 +59,7 @@ def _gradients(name: str, adversarial_weight: float, store: Path, file: Path) ->
     unaligned = mock.patch("vtcli.core.alignment.align", lambda theta, *_: theta)
     options = TrainOptions(
         name, store, file.parent, steps=1, batch_size=8 if adversarial_weight else 4, val=2,
-        adversarial_weight=adversarial_weight,
+        adversarial_weight=adversarial_weight, losses="l1" if adversarial_weight else None,
     )  # fmt: skip
     with distributed.joined(), unaligned:
         stage = _stage(options)
