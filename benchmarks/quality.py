@@ -33,7 +33,8 @@ from vtcli.core.models.parser import INPUT_SIZE
 from vtcli.core.models.tps import jacobian
 from vtcli.core.results import image_file
 from vtcli.core.scoring.distances import Statistics, frechet_distance
-from vtcli.core.scoring.features import Lite0Vectors
+from vtcli.core.scoring.features import Lite0Vectors, extract
+from vtcli.core.scoring.pictures import StorePicture
 from vtcli.core.training import backgrounds
 from vtcli.core.training.figures import LabelCounts, pck
 from vtcli.core.training.pairs import Pairs, read_pairs
@@ -99,17 +100,14 @@ def plain_distance(data: Path, out: Path, weights: Path, device: str) -> float:
 def photos_distance(store: PreparedStore, others: PreparedStore, device: torch.device) -> float:
     """The Fréchet distance of photos from photos: the split's, against as many evenly spread ones of another split. What
     is asked of try-ons should be read beside it."""
-    vectors, count = Lite0Vectors(device), len(store)
-    statistics = []
-    for photos in (store, others):
-        rows = np.linspace(0, len(photos) - 1, count).round().astype(int)
-        features = []
-        for start in range(0, count, BATCH):
-            pictures = torch.from_numpy(photos.read("image", rows[start : start + BATCH])).permute(0, 3, 1, 2)
-            with torch.inference_mode():
-                features.append(vectors(pictures).float().cpu().numpy())
-        statistics.append(Statistics.of(np.concatenate(features)))
-    return frechet_distance(*statistics)
+    vectors = Lite0Vectors(device)
+
+    def statistics(photos: PreparedStore) -> Statistics:
+        rows = np.linspace(0, len(photos) - 1, len(store)).round().astype(int)
+        pictures = [StorePicture(photos.root, int(row)) for row in rows]
+        return Statistics.of(extract(pictures, vectors, lambda done: None))
+
+    return frechet_distance(statistics(store), statistics(others))
 
 
 def laplacian_energy(store: PreparedStore, results: Path) -> float:

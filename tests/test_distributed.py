@@ -57,6 +57,7 @@ def _stage(options: TrainOptions) -> Stage:
 def _gradients(name: str, adversarial_weight: float, store: Path, file: Path) -> None:
     # Least squares magnify the rounding by which a garment's warp depends on those beside it.
     unaligned = mock.patch("vtcli.core.alignment.align", lambda theta, *_: theta)
+    # The discriminator stands beside L1 alone: summed over all losses, rounding would be as large as what is looked for.
     options = TrainOptions(
         name, store, file.parent, steps=1, batch_size=8 if adversarial_weight else 4, val=2,
         adversarial_weight=adversarial_weight, losses="l1" if adversarial_weight else None,

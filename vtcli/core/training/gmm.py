@@ -96,18 +96,20 @@ class GMMStage(Stage):
             target = worn_garment(pairs, full)
             l1s.append((warp.cloth - target[:, :3]).abs().mean((1, 2, 3)))
             folds.append(((jacobian(warp.grid) <= 0) & mask[:, 1:, 1:]).flatten(1).any(1))
-            if warp.expected_parse is not None:
+            if not self.preset.classic:
                 bare = warp_garments(cast(GMM, network), *given, align=False)
                 predicted.append(mask_iou(bare.mask[:, 0] >= 0.5, worn))
+            if warp.expected_parse is not None:
                 expected = F.interpolate(warp.expected_parse, size=full, mode="bilinear", align_corners=False)
                 counts.add(expected.argmax(1), pairs.parse)
         figures = {
             "warp_iou": float(torch.cat(ious).mean()), "l1": float(torch.cat(l1s).mean()),
             "folded": float(torch.cat(folds).double().mean()),
         }  # fmt: skip
-        if counts.total:
-            # θ as the network gives it, before it is aligned to M_exp
+        if predicted:
+            # θ of the two passes, before it is aligned to M_exp and refined
             figures["predicted_iou"] = float(torch.cat(predicted).mean())
+        if counts.total:
             figures |= {f"parse_{k}": v for k, v in counts.figures().items() if k in ("accuracy", "mean_iou")}
         columns = torch.cat([pairs.image, pairs.cloth, warp.cloth, target[:, :3]], dim=2)[:8]
         return Validation(figures, {"warps": contact_sheet(columns)})
