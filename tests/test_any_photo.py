@@ -15,13 +15,15 @@ from PIL import Image
 from vtcli import TryOn
 from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_mask, read_parse
+from vtcli.core.data.collar import inner_collar
 from vtcli.core.errors import UsageProblem
+from vtcli.core.models.tps import sample
 from vtcli.core.tryon import pipeline
 from vtcli.core.tryon.annotate import on_person, settle_hair, settle_neck
-from vtcli.core.tryon.collar import inner_collar
 from vtcli.core.tryon.finding import Choice
 from vtcli.core.tryon.framing import NobodyFound, others, people
 from vtcli.core.tryon.pipeline import UnfitPhoto
+from vtcli.core.warping import front
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 PEOPLE = sorted((SAMPLES / "test" / "image").glob("*.jpg"))
@@ -198,6 +200,36 @@ def test_the_inside_of_the_back_collar() -> None:
     turtleneck[4:40, 70:122] = (60, 20, 120)
     turtleneck[~tall] = 255
     assert not inner_collar(turtleneck, tall).any(), "a collar of another colour is worn"
+
+
+def test_only_the_front_is_warped() -> None:
+    """Of each garment by itself, whatever the company; a garment that shows no inside is left as it is."""
+    (rgb, bowl), (plain, _) = drawn_collar((90, 20, 25)), drawn_collar((190, 40, 50))
+    mask = (rgb != 255).any(2)
+    cloth = torch.from_numpy(np.stack([rgb, plain] * 3)).permute(0, 3, 1, 2) / 127.5 - 1.0
+    whole = torch.from_numpy(mask)[None, None].float().expand(6, -1, -1, -1)
+    left = front(cloth, whole)
+    assert torch.equal(left[1::2], whole[1::2])
+    gone = (whole[0, 0] - left[0, 0]).numpy() > 0
+    assert gone[bowl].all() and (gone & ~bowl).sum() < 0.15 * bowl.sum()
+    assert not (left[0, 0, :40, 90:102] > 0).any(), "nothing of the rim is left above the opening"
+    assert torch.equal(left[2], left[0]) and torch.equal(front(cloth[:1], whole[:1])[0], left[0])
+    straps = mask.copy()
+    straps[20:80] &= (abs(np.arange(192) - 96) < 62) & (abs(np.arange(192) - 96) > 60)  # two pixels wide
+    top = torch.from_numpy(straps)[None, None].float()
+    assert torch.equal(front(cloth[:1], top), top)
+
+
+def test_a_warped_garment_is_open_at_the_neck(engine: TryOn) -> None:
+    rgb, _ = drawn_collar((90, 20, 25))
+    made = engine.warp(
+        Image.open(SAMPLES / "person.jpg"), Image.fromarray(rgb).resize((576, 768)), force=True
+    )
+    there = sample(made.garment.inside, made.warp.grid)[0, 0].numpy()
+    alpha = np.asarray(Image.fromarray(made.warped).resize((192, 256), Image.Resampling.BOX))[..., 3]
+    assert (there > 0.9).sum() > 50 and (alpha > 200).sum() > 4000
+    assert alpha[there > 0.9].mean() < 10
+    assert float(made.warp.mask[0, 0][torch.from_numpy(there > 0.9)].max()) < 0.2
 
 
 @pytest.mark.parametrize("backdrop", [(255, 255, 255), (128, 128, 130), (40, 90, 160), None])

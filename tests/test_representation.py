@@ -119,6 +119,20 @@ def test_outside_keeps_the_photo_and_hides_the_garment() -> None:
     assert torch.equal(made.channels[:, :1], head_only[:, :1])
 
 
+def test_the_region_of_a_longer_garment_reaches_further_down() -> None:
+    image, parse, keypoints = _tensors(4, 8)
+    usual, longer = (
+        represent(image, parse, keypoints, "outside", SIZE, longer=n).region[:, 0] == 1 for n in (0, 40)
+    )
+    assert longer[usual].all()
+    hands, garment = hand_region(parse, keypoints), has_label(parse, L.TOP_LABELS)
+    assert not (longer & (has_label(parse, L.HEAD_LABELS) | hands)).any()
+    for column in range(60, 132, 8):  # across the torso, its lower edge lies 40 pixels lower, or at the end
+        for i in torch.nonzero(garment[:, :, column].any(1)).flatten():
+            ends = [int(torch.nonzero(region[i, :, column]).max()) for region in (usual, longer)]
+            assert min(ends[0] + 30, 255) <= ends[1] <= ends[0] + 42
+
+
 def test_hands_are_found_in_any_direction() -> None:
     parse = torch.zeros(1, 256, 192, dtype=torch.uint8)
     keypoints = torch.zeros(1, 18, 3)

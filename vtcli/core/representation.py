@@ -45,11 +45,18 @@ def has_label(parse: Tensor, labels: tuple[int, ...]) -> Tensor:
 
 
 def represent(
-    image: Tensor, parse: Tensor, keypoints: Tensor, keep: str, size: tuple[int, int], growth: int = GROWTH
+    image: Tensor,
+    parse: Tensor,
+    keypoints: Tensor,
+    keep: str,
+    size: tuple[int, int],
+    growth: int = GROWTH,
+    longer: int = 0,
 ) -> Representation:
     """Build I_p at `size`, which divides the pictures' own size.
 
-    `image` (B, 3, H, W) float in [-1, 1], `parse` (B, H, W) LIP labels, `keypoints` (B, 18, 3) in pixels.
+    `image` (B, 3, H, W) float in [-1, 1], `parse` (B, H, W) LIP labels, `keypoints` (B, 18, 3) in pixels; `growth`
+    and `longer` as in `outside_region`.
     """
     height, _width = parse.shape[1:]
     factor = height // size[0]
@@ -57,7 +64,7 @@ def represent(
     if keep == "head":
         kept = head
     elif keep == "outside":
-        region = outside_region(parse, keypoints, growth)
+        region = outside_region(parse, keypoints, growth, longer)
         kept = ~region
     else:
         raise ValueError(f"keep must be 'head' or 'outside', not {keep!r}")
@@ -122,14 +129,18 @@ def _steps(at: Tensor, half: float, steps: Tensor, end: int) -> tuple[Tensor, Te
     return pixels.clamp(0, end - 1).long(), counted
 
 
-def outside_region(parse: Tensor, keypoints: Tensor, growth: int = GROWTH) -> Tensor:
+def outside_region(parse: Tensor, keypoints: Tensor, growth: int = GROWTH, longer: int = 0) -> Tensor:
     """What `keep=outside` draws anew, (B, H, W) bool.
 
     The old garment, both arms without the hands, the neck, and the torso between shoulders and hips; grown by
     `growth` pixels and rounded, so that the old garment's outline cannot be read from the hole; never the head.
+    With `longer`, as if the old garment reached so many pixels further down.
     """
     hands = hand_region(parse, keypoints)
     garment = has_label(parse, (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF))
+    if longer:
+        above = F.pad(garment[:, None].float(), (0, 0, longer, 0))
+        garment = (F.max_pool2d(above, (longer + 1, 1), stride=1)[:, 0] > 0) & ~hands
     arms = has_label(parse, L.ARM_LABELS)
     core = garment | ((arms | neck_region(parse, keypoints) | torso(parse.shape[1:], keypoints)) & ~hands)  # type: ignore[arg-type]
     rounded = _blurred(_near(core, growth), growth) > 0.4

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vtcli.core import alignment
 from vtcli.core.data import labels as L
+from vtcli.core.data.collar import without_collars
 from vtcli.core.models import tps
 from vtcli.core.models.gmm import GMM, garment_input
 from vtcli.core.models.tps import sample, tps_grid
@@ -32,13 +33,15 @@ def warp_garments(
     gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor, align: bool = True
 ) -> Warp:
     """Warp garments at the pictures' own size; θ comes from the GMM's, and (`lite`, unless `align` is False) is brought
-    to agree with its M_exp, where it has one, and refined.
+    to agree with its M_exp, where it has one, and refined. What `lite` warps is the garment's `front`.
 
     `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels;
     `mask` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps.
     """
     size, full = gmm.preset.size, (int(parse.shape[1]), int(parse.shape[2]))
     person = represent(image, parse, keypoints, "head", size).channels
+    if not gmm.preset.classic:
+        mask = front(cloth, mask)
     garment = garment_input(cloth, mask, size)
     if gmm.preset.classic:
         theta, expected = predictions(gmm, channels_last(person), channels_last(garment))
@@ -52,6 +55,15 @@ def warp_garments(
     grid = tps_grid(theta, full)
     garment = garment_input(cloth, mask, full)
     return Warp(theta, grid, sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0), expected)
+
+
+def front(cloth: Tensor, mask: Tensor) -> Tensor:
+    """`mask` (B, 1, H, W) in [0, 1] of `cloth` (B, 3, H, W) in [-1, 1] without the inside of the back collar, of which
+    nothing is seen on a person: taken along, it lies where the throat is, and the front too low."""
+    pictures = ((cloth.permute(0, 2, 3, 1) + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    left = without_collars(pictures.contiguous().cpu().numpy(), (mask[:, 0] > 0.5).cpu().numpy())
+    collar = (mask > 0.5) & ~torch.from_numpy(left).to(mask.device)[:, None]
+    return mask * ~collar
 
 
 def predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:

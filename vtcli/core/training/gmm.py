@@ -19,7 +19,7 @@ from vtcli.core.training.losses import expected_parse_loss, folding, label_weigh
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
-from vtcli.core.warping import channels_last, warp_garments
+from vtcli.core.warping import channels_last, front, warp_garments
 
 BENDING = 0.05
 OVERLAP = 0.3
@@ -60,9 +60,10 @@ class GMMStage(Stage):
         size = self.preset.size
         pairs = Pairs.of(batch)
         representation = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size).channels
-        garment = garment_input(pairs.cloth, pairs.cloth_mask, size)
-        target = worn_garment(pairs, size)
         refine = not self.preset.classic
+        mask = front(pairs.cloth, pairs.cloth_mask) if refine else pairs.cloth_mask
+        garment = garment_input(pairs.cloth, mask, size)
+        target = worn_garment(pairs, size)
         out: GMMOutput = network(channels_last(representation), channels_last(garment), refine)
         structured = STRUCTURE if refine else 0.0
         parts = {

@@ -44,6 +44,9 @@ SQUARED_WEIGHT = 5.0
 COARSE = 4
 """Weight of squared differences of means over cells of `COARSE` pixels, which CP-VTON's losses do without, like
 `structure`. Squares of single pixels would blur them."""
+LONGER = 40
+"""In half of the batches the region reaches up to so many pixels below the old garment: whoever tries on a shorter one
+than she wears has a hole there, and no pair shows what belongs into it."""
 ADVERSARY_FROM = 0.2
 """The share of the run after which the discriminator takes part."""
 
@@ -112,10 +115,11 @@ class TOMStage(Stage):
         everyone = pairs.and_unpaired(batch) if against else pairs
         # The region's growth varies, so that the old garment's outline cannot be read from the hole.
         growth = int(torch.randint(GROWTH - 4, GROWTH + 5, ()))
+        longer = int(torch.randint(-LONGER, LONGER + 1, ()).clamp_min(0))
         channels, regions = [], []
         for keep, rows in self._halves(count, len(everyone.image) - count):
             part = everyone[rows]
-            made = represent(part.image, part.parse, part.keypoints, keep, _size(part), growth)
+            made = represent(part.image, part.parse, part.keypoints, keep, _size(part), growth, longer)
             channels.append(made.channels)
             regions.append(made.region)
         region = torch.cat(regions)

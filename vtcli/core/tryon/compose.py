@@ -87,6 +87,11 @@ def warp_full(garment: Garment, theta: Tensor, size: tuple[int, int]) -> tuple[n
     return FullWarp(garment, theta, size).rows(0, size[0])
 
 
+def without_opening(alpha: np.ndarray, garment: Garment, warp: Warp) -> np.ndarray:
+    """`alpha` (h, w) of the garment warped, without the inside of its back collar."""
+    return alpha * (1.0 - _inside(garment, warp, alpha.shape))
+
+
 def finish(
     window: np.ndarray, probabilities: Tensor, people: People, garment: Garment, warp: Warp, made: Composition
 ) -> Finished:
@@ -137,7 +142,7 @@ def _layers(
     had = _steep(by_photo(worn), scale)
     scene = _steep(by_photo(before[L.BACKGROUND] * behind), scale)
     has = _steep(by_garment(after[list(CLOTHES)].sum(0)), scale)
-    inside = _steep(_enlarge(_opening(garment, warp), size), scale)
+    inside = _inside(garment, warp, size)
 
     near = _grown(alpha, REACH * scale)
     has = has * (1.0 - scene * (1.0 - alpha))
@@ -303,6 +308,12 @@ def _background(window: np.ndarray, people: People, size: tuple[int, int]) -> np
     return cv2.resize(filled, (size[1], size[0]), interpolation=cv2.INTER_CUBIC).astype(np.float32)
 
 
+def _inside(garment: Garment, warp: Warp, size: tuple[int, ...]) -> np.ndarray:
+    """`_opening` at `size`, with an edge of a few pixels."""
+    plane = _opening(garment, warp)
+    return _steep(_enlarge(plane, (size[0], size[1])), size[0] / plane.shape[0])
+
+
 def _opening(garment: Garment, warp: Warp) -> np.ndarray:
     """Where the garment's neckline is open, (256, 192) in [0, 1]: the inside of the back collar, and what lies
     right above it and is not covered by the garment."""
@@ -414,4 +425,4 @@ def _grown(share: np.ndarray, radius: float) -> np.ndarray:
     return cv2.dilate(share, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
 
 
-__all__ = ["Finished", "FullWarp", "finish", "warp_full"]
+__all__ = ["Finished", "FullWarp", "finish", "warp_full", "without_opening"]

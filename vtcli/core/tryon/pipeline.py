@@ -24,7 +24,7 @@ from vtcli.core.models.load import load_parser
 from vtcli.core.models.tps import sample
 from vtcli.core.tryon import panel
 from vtcli.core.tryon.annotate import SURE, WEAK, Annotator, on_person, settle_hair, settle_neck
-from vtcli.core.tryon.compose import Finished, finish, warp_full
+from vtcli.core.tryon.compose import Finished, finish, warp_full, without_opening
 from vtcli.core.tryon.finding import Choice, Person, choose_person, find_people
 from vtcli.core.tryon.framing import (
     Box,
@@ -369,6 +369,7 @@ def _carry_on(probabilities: Tensor, lowest: int) -> Tensor:
 
 def _rgba(garment: Garment, warp: Warp, size: tuple[int, ...]) -> np.ndarray:
     colours, alpha = warp_full(garment, warp.theta, (size[0], size[1]))
+    alpha = without_opening(alpha, garment, warp)
     return np.dstack([np.clip(colours + 0.5, 0, 255), alpha * 255.0 + 0.5]).astype(np.uint8)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 
 _DEEPEST, _WIDEST = 0.22, 0.55  # of the garment's height and width
 _LEAST = 0.0015  # of the garment's area
 _EDGE = 14.0  # levels of 255 between the inside and the front around it
+_APART = 0.72  # share of pairs of pixels, one of either, that tell the two apart: on a print few do
+_THREAD = 8  # pixels beside the inside where thin remains of its rim are looked for
 
 
 def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -31,6 +36,42 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if not len(starts) or starts[0] > top + 0.12 * tall:
         return found
     rim = int(starts[0])
+    depth = rim + round(2.0 * _DEEPEST * tall)
+    found[:depth] = _bowl(rgb[:depth], mask[:depth], rim, (left, wide), tall, int(mask.sum()))
+    return found
+
+
+def without_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`mask`, bool (H, W), without the inside of the back collar and the rim above it; arguments as for
+    `inner_collar`."""
+    inside = inner_collar(rgb, mask)
+    if not inside.any():
+        return mask
+    gone = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    gone |= np.logical_or.accumulate(gone[::-1], 0)[::-1]
+    left = mask & ~gone
+    # Of the rim's ends threads are left.
+    beside = cv2.dilate(gone.astype(np.uint8), np.ones((1, 2 * _THREAD + 1), np.uint8)) > 0
+    thick = cv2.morphologyEx(left.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    return left & (thick | ~beside)
+
+
+def without_collars(rgb: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """`without_collar` of several: `rgb` (n, H, W, 3) uint8, `masks` (n, H, W) bool."""
+    if len(masks) < 4:
+        return np.stack([without_collar(*one) for one in zip(rgb, masks, strict=True)])
+    with ThreadPoolExecutor(min(len(masks), os.cpu_count() or 1)) as pool:
+        return np.stack(list(pool.map(without_collar, rgb, masks)))
+
+
+def _bowl(
+    rgb: np.ndarray, mask: np.ndarray, rim: int, across: tuple[int, int], tall: int, area: int
+) -> np.ndarray:
+    """The same of the garment's upper part alone, whose upper rim in the middle is at row `rim`; the whole garment
+    begins at column and has the width `across`, and has height and area `tall` and `area`."""
+    left, wide = across
+    middle = left + wide // 2
+    found = np.zeros(mask.shape, bool)
     markers = np.zeros(mask.shape, np.int32)
     band = slice(middle - wide // 16, middle + wide // 16 + 1)
     depth = max(2, tall // 64)
@@ -46,7 +87,7 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     cv2.watershed(np.ascontiguousarray(smooth), markers)
     inside = (markers == 1) & mask
     inside = _largest(cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
-    if inside.sum() < _LEAST * mask.sum() or inside[rim + round(0.9 * _DEEPEST * tall) :].any():
+    if inside.sum() < _LEAST * area or inside[rim + round(0.9 * _DEEPEST * tall) :].any():
         return found
     where = np.nonzero(inside.any(0))[0]
     if len(where) < 0.1 * wide or abs((where[0] + where[-1]) / 2 - middle) > 0.08 * wide:
@@ -54,9 +95,9 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     # A bowl: to its left and right lies the front, row by row; it is widest at its top half.
     enclosed = counted = 0
     for row in np.nonzero(inside.any(1))[0]:
-        across = np.nonzero(inside[row])[0]
+        here = np.nonzero(inside[row])[0]
         reach = max(4, wide // 24)
-        a, b = max(0, across[0] - reach), min(mask.shape[1] - 1, across[-1] + reach)
+        a, b = max(0, here[0] - reach), min(mask.shape[1] - 1, here[-1] + reach)
         counted += 1
         enclosed += bool(mask[row, a] and mask[row, b])
     if enclosed < 0.6 * counted:
@@ -67,9 +108,19 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return found
     inner = inside & cv2.dilate(ring.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
     lab = cv2.cvtColor(smooth, cv2.COLOR_RGB2LAB).astype(np.float32)
-    if not inner.any() or np.abs(np.median(lab[inner], 0) - np.median(lab[ring], 0)).max() < _EDGE:
+    if not inner.any():
+        return found
+    apart = np.abs(np.median(lab[inner], 0) - np.median(lab[ring], 0))
+    channel = int(apart.argmax())
+    if apart[channel] < _EDGE or _told_apart(lab[inner][:, channel], lab[ring][:, channel]) < _APART:
         return found
     return inside
+
+
+def _told_apart(a: np.ndarray, b: np.ndarray) -> float:
+    """The share of pairs, one value of `a` and one of `b`, that lie the way round that most do."""
+    share = float((a[:, None] > b).mean() + 0.5 * (a[:, None] == b).mean())
+    return max(share, 1.0 - share)
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:
