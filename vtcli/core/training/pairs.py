@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vtcli.core.closing import close_garments
 from vtcli.core.data import augment
 from vtcli.core.data import labels as L
 from vtcli.core.data.photos import LabelledPhotos
@@ -86,7 +87,8 @@ class Source:
         self.share = options.extra_share
 
     def read(self, dice: list[np.random.Generator], order: np.ndarray) -> dict[str, np.ndarray]:
-        """Every field of the samples at `order`, some of them replaced by random ones of the second store.
+        """Every field of the samples at `order`, some of them replaced by random ones of the second store; holes in
+        the parse's garments are closed.
 
         `dice` has a generator for each sample."""
         fields = {name: self.store.read(name, self.rows[order]) for name in FIELDS}
@@ -97,6 +99,8 @@ class Source:
                 row = [int(rng.integers(len(self.extra)))]
                 for name in FIELDS:
                     fields[name][i] = self.extra.read(name, row)[0]
+        parse, keypoints = (torch.from_numpy(fields[name]) for name in ("parse", "keypoints"))
+        fields["parse"] = close_garments(parse, keypoints).numpy()
         return fields
 
 

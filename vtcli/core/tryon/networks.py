@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core import runtime
+from vtcli.core.closing import close_garments
 from vtcli.core.data import labels as L
 from vtcli.core.models.gmm import GMM
 from vtcli.core.models.load import load_gmm, load_tom
@@ -32,6 +34,11 @@ class People:
     image: Tensor
     parse: Tensor
     keypoints: Tensor
+
+    @cached_property
+    def closed(self) -> Tensor:
+        """`parse` as the networks see it, without holes in garments."""
+        return close_garments(self.parse, self.keypoints)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,11 +66,11 @@ def unchanged(people: People, expected: Tensor) -> Tensor:
 
     `expected` (B, 20, H, W) probabilities. The networks do not see this: they draw the whole region.
     """
-    parse = people.parse.long()
+    parse = people.closed.long()
     agreement = expected.gather(1, parse[:, None])
     worn = has_label(parse, CLOTHES)[:, None].float()
     fringe = F.max_pool2d(worn, 2 * FRINGE + 1, stride=1, padding=FRINGE)
-    neck = neck_region(people.parse, people.keypoints)[:, None].float()
+    neck = neck_region(people.closed, people.keypoints)[:, None].float()
     free = (1.0 - fringe) * (1.0 - neck)
     soft = free * F.avg_pool2d(free, 3, stride=1, padding=1)
     return ((agreement - 0.3) / 0.3).clamp(0, 1) * soft
@@ -107,14 +114,14 @@ class Networks:
     @torch.inference_mode()
     def warp(self, people: People, cloth: Tensor, mask: Tensor) -> Warp:
         """`cloth` (B, 3, 256, 192) in [-1, 1] and `mask` (B, 1, 256, 192) in [0, 1], as the shop shows them."""
-        return warp_garments(self.gmm, people.image, people.parse, people.keypoints, cloth, mask)
+        return warp_garments(self.gmm, people.image, people.closed, people.keypoints, cloth, mask)
 
     @torch.inference_mode()
     def compose(self, people: People, warp: Warp, keep: str, parse: bool = True) -> Composition:
         """The TOM's picture; `parse=False` leaves the second decoder out where the result does not need it."""
         if self.tom is None:
             raise RuntimeError("loaded for warps only")
-        made: Representation = represent(people.image, people.parse, people.keypoints, keep, people.size)
+        made: Representation = represent(people.image, people.closed, people.keypoints, keep, people.size)
         with runtime.autocast(self.device, self.amp):
             out = self.tom(
                 channels_last(made.channels), warp.cloth, warp.mask, parse=parse or keep == "outside"

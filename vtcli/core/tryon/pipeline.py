@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core import runtime
+from vtcli.core.closing import close_garments
 from vtcli.core.data import labels as L
 from vtcli.core.data.garment import garment_mask
 from vtcli.core.data.images import alpha_mask, flatten
@@ -246,6 +247,7 @@ class TryOn:
             if box is not None:
                 probabilities = _alone(probabilities, frame.box_in(box))
             probabilities = _carry_on(probabilities, frame.lowest_row(len(photo)))
+        probabilities = _closed(probabilities, joints)
         labels = probabilities.argmax(1).to(torch.uint8)
         if keypoints is None:
             joints = on_person(joints, labels)
@@ -353,6 +355,14 @@ def _alone(probabilities: Tensor, box: tuple[float, float, float, float]) -> Ten
     probabilities = probabilities * (~there)
     probabilities[:, L.BACKGROUND] += there.float()
     return probabilities
+
+
+def _closed(probabilities: Tensor, keypoints: Tensor) -> Tensor:
+    """Where a garment has holes in the likeliest labels, it is sure."""
+    labels = probabilities.argmax(1).to(torch.uint8)
+    closed = close_garments(labels, keypoints)
+    sure = F.one_hot(closed.long(), L.LABELS).permute(0, 3, 1, 2).to(probabilities.dtype)
+    return torch.where((closed != labels)[:, None], sure, probabilities)
 
 
 def _carry_on(probabilities: Tensor, lowest: int) -> Tensor:

@@ -1,0 +1,91 @@
+"""Holes in the parse of a garment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vtcli import TryOn
+from vtcli.core.closing import close_garments
+from vtcli.core.data import labels as L
+from vtcli.core.data.annotations import read_parse, read_pose
+from vtcli.core.tryon.networks import People
+
+SAMPLES = Path(__file__).resolve().parent.parent / "sample_data" / "test"
+
+
+def person(number: int = 0) -> tuple[Image.Image, np.ndarray, np.ndarray]:
+    file = sorted((SAMPLES / "image").glob("*.jpg"))[number]
+    parse = read_parse(SAMPLES / "image-parse" / f"{file.stem}.png")
+    return Image.open(file), parse, read_pose(SAMPLES / "pose" / f"{file.stem}_keypoints.json")
+
+
+def closed(parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+    return close_garments(torch.from_numpy(parse)[None], torch.from_numpy(keypoints)[None])[0].numpy()
+
+
+def body() -> tuple[np.ndarray, np.ndarray]:
+    """A dress whose sleeves reach the hips beside it, and joints."""
+    parse = np.zeros((256, 192), np.uint8)
+    parse[60:200, 40:152] = L.DRESS
+    keypoints = np.zeros((18, 3), np.float32)
+    corners = ((L.R_SHOULDER, 70, 70), (L.L_SHOULDER, 122, 70), (L.L_HIP, 118, 170), (L.R_HIP, 74, 170))
+    for joint, x, y in corners:
+        keypoints[joint] = x, y, 1.0
+    return parse, keypoints
+
+
+def test_what_a_top_surrounds_on_the_torso_is_top() -> None:
+    parse, keypoints = body()
+    for label in (L.BACKGROUND, L.FACE, L.SKIRT):
+        holed = parse.copy()
+        holed[100:130, 85:110] = label
+        assert np.array_equal(closed(holed, keypoints), parse)
+
+
+def test_hands_gaps_at_elbows_and_necklines_stay() -> None:
+    parse, keypoints = body()
+    hand, gap, neckline, speck = (parse.copy() for _ in range(4))
+    hand[100:130, 85:110] = L.LEFT_ARM
+    gap[100:150, 44:60] = L.BACKGROUND  # between sleeve and side
+    neckline[60:90, 85:110] = L.BACKGROUND  # open at the top
+    speck[100, 100] = L.BACKGROUND
+    for given in (parse, hand, gap, neckline, speck):
+        assert np.array_equal(closed(given, keypoints), given)
+    both = torch.from_numpy(np.stack([parse, hand]))
+    assert close_garments(both, torch.from_numpy(np.stack([keypoints] * 2))) is both
+
+
+def test_nothing_of_the_old_garment_is_left_in_a_hole() -> None:
+    photo, parse, keypoints = person()
+    rows, columns = np.nonzero(np.isin(parse, L.TOP_LABELS))
+    y, x = int(np.median(rows)), int(np.median(columns))
+    holed = parse.copy()
+    holed[y - 24 : y + 24, x - 20 : x + 20] = L.BACKGROUND
+    cloth = Image.open(sorted((SAMPLES / "cloth").glob("*.jpg"))[3])
+    engine = TryOn.load(device="cpu")
+    whole, made = (engine.run(photo, cloth, parse=given, keypoints=keypoints) for given in (parse, holed))
+    assert made.region[y - 24 : y + 24, x - 20 : x + 20].all()
+    assert np.array_equal(np.asarray(made.image), np.asarray(whole.image))
+
+
+def test_batches_are_made_without_holes() -> None:
+    """The networks get the closed parse, whatever `People` was given."""
+    photo, parse, keypoints = person()
+    rows, columns = np.nonzero(np.isin(parse, L.TOP_LABELS))
+    y, x = int(np.median(rows)), int(np.median(columns))
+    holed = parse.copy()
+    holed[y - 24 : y + 24, x - 20 : x + 20] = L.BACKGROUND
+    image = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)[None] / 127.5 - 1.0
+    networks = TryOn.load(device="cpu").networks
+    cloth, mask = torch.zeros(1, 3, 256, 192), torch.zeros(1, 1, 256, 192)
+    mask[:, :, 40:220, 30:160] = 1.0
+    results = []
+    for given in (parse, holed):
+        people = People(image, torch.from_numpy(given)[None], torch.from_numpy(keypoints)[None])
+        results.append(networks.compose(people, networks.warp(people, cloth, mask), "outside").result)
+        assert np.array_equal(people.parse[0].numpy(), given)
+    assert torch.equal(*results)
