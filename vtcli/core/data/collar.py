@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
-_DEEPEST, _WIDEST = 0.22, 0.55  # of the garment's height and width
+_DEEPEST, _WIDEST = 0.3, 0.55  # of the garment's height and width
 _LEAST = 0.0015  # of the garment's area
-_EDGE = 14.0  # levels of 255 between the inside and the front around it
-_APART = 0.72  # share of pairs of pixels, one of either, that tell the two apart: on a print few do
+# Levels of 255 between the inside and the front around it, and the share of pairs of pixels, one of either, that tell
+# the two apart: on a print few do, and where nearly all do a faint edge is enough.
+_EDGES = ((14.0, 0.72), (7.0, 0.95))
 _THREAD = 8  # pixels beside the inside where thin remains of its rim are looked for
 
 
@@ -36,7 +37,7 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if not len(starts) or starts[0] > top + 0.12 * tall:
         return found
     rim = int(starts[0])
-    depth = rim + round(2.0 * _DEEPEST * tall)
+    depth = rim + round(1.4 * _DEEPEST * tall)
     found[:depth] = _bowl(rgb[:depth], mask[:depth], rim, (left, wide), tall, int(mask.sum()))
     return found
 
@@ -112,7 +113,8 @@ def _bowl(
         return found
     apart = np.abs(np.median(lab[inner], 0) - np.median(lab[ring], 0))
     channel = int(apart.argmax())
-    if apart[channel] < _EDGE or _told_apart(lab[inner][:, channel], lab[ring][:, channel]) < _APART:
+    share = _told_apart(lab[inner][:, channel], lab[ring][:, channel])
+    if not any(apart[channel] >= edge and share >= least for edge, least in _EDGES):
         return found
     return inside
 
