@@ -27,6 +27,15 @@ def closed(parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
     return close_garments(torch.from_numpy(parse)[None], torch.from_numpy(keypoints)[None])[0].numpy()
 
 
+def with_hole(parse: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """The parse with background in the middle of the top, and where that is."""
+    y, x = (int(np.median(n)) for n in np.nonzero(np.isin(parse, L.TOP_LABELS)))
+    hole = slice(y - 24, y + 24), slice(x - 20, x + 20)
+    holed = parse.copy()
+    holed[hole] = L.BACKGROUND
+    return holed, hole
+
+
 def body() -> tuple[np.ndarray, np.ndarray]:
     """A dress whose sleeves reach the hips beside it, and joints."""
     parse = np.zeros((256, 192), np.uint8)
@@ -61,24 +70,18 @@ def test_hands_gaps_at_elbows_and_necklines_stay() -> None:
 
 def test_nothing_of_the_old_garment_is_left_in_a_hole() -> None:
     photo, parse, keypoints = person()
-    rows, columns = np.nonzero(np.isin(parse, L.TOP_LABELS))
-    y, x = int(np.median(rows)), int(np.median(columns))
-    holed = parse.copy()
-    holed[y - 24 : y + 24, x - 20 : x + 20] = L.BACKGROUND
+    holed, hole = with_hole(parse)
     cloth = Image.open(sorted((SAMPLES / "cloth").glob("*.jpg"))[3])
     engine = TryOn.load(device="cpu")
     whole, made = (engine.run(photo, cloth, parse=given, keypoints=keypoints) for given in (parse, holed))
-    assert made.region[y - 24 : y + 24, x - 20 : x + 20].all()
+    assert made.region[hole].all()
     assert np.array_equal(np.asarray(made.image), np.asarray(whole.image))
 
 
 def test_batches_are_made_without_holes() -> None:
     """The networks get the closed parse, whatever `People` was given."""
     photo, parse, keypoints = person()
-    rows, columns = np.nonzero(np.isin(parse, L.TOP_LABELS))
-    y, x = int(np.median(rows)), int(np.median(columns))
-    holed = parse.copy()
-    holed[y - 24 : y + 24, x - 20 : x + 20] = L.BACKGROUND
+    holed, _ = with_hole(parse)
     image = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)[None] / 127.5 - 1.0
     networks = TryOn.load(device="cpu").networks
     cloth, mask = torch.zeros(1, 3, 256, 192), torch.zeros(1, 1, 256, 192)

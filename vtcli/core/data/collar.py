@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import cv2
 import numpy as np
+
+from vtcli.core.data.workers import side_by_side
 
 _DEEPEST, _WIDEST = 0.3, 0.55  # of the garment's height and width
 _LEAST = 0.0015  # of the garment's area
@@ -37,8 +36,11 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if not len(starts) or starts[0] > top + 0.12 * tall:
         return found
     rim = int(starts[0])
-    depth = rim + round(1.4 * _DEEPEST * tall)
-    found[:depth] = _bowl(rgb[:depth], mask[:depth], rim, (left, wide), tall, int(mask.sum()))
+    # Nothing else is looked at: the upper part of the middle, and a margin.
+    across = round(_WIDEST / 2 * wide) + max(16, wide // 16)
+    start = max(0, middle - across)
+    part = slice(rim + round(1.4 * _DEEPEST * tall)), slice(start, middle + across)
+    found[part] = _bowl(rgb[part], mask[part], rim, (middle - start, wide), tall, int(mask.sum()))
     return found
 
 
@@ -59,19 +61,15 @@ def without_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def without_collars(rgb: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """`without_collar` of several: `rgb` (n, H, W, 3) uint8, `masks` (n, H, W) bool."""
-    if len(masks) < 4:
-        return np.stack([without_collar(*one) for one in zip(rgb, masks, strict=True)])
-    with ThreadPoolExecutor(min(len(masks), os.cpu_count() or 1)) as pool:
-        return np.stack(list(pool.map(without_collar, rgb, masks)))
+    return np.stack(side_by_side(without_collar, list(rgb), list(masks)))
 
 
 def _bowl(
     rgb: np.ndarray, mask: np.ndarray, rim: int, across: tuple[int, int], tall: int, area: int
 ) -> np.ndarray:
-    """The same of the garment's upper part alone, whose upper rim in the middle is at row `rim`; the whole garment
-    begins at column and has the width `across`, and has height and area `tall` and `area`."""
-    left, wide = across
-    middle = left + wide // 2
+    """The same of the garment's upper part alone, whose upper rim in the middle is at row `rim`; the whole garment's
+    middle column and width are `across`, its height and area `tall` and `area`."""
+    middle, wide = across
     found = np.zeros(mask.shape, bool)
     markers = np.zeros(mask.shape, np.int32)
     band = slice(middle - wide // 16, middle + wide // 16 + 1)
@@ -81,7 +79,7 @@ def _bowl(
     front = solid.copy()
     front[: rim + round(_DEEPEST * tall)] = False
     sides = np.ones(mask.shape, bool)
-    sides[:, round(middle - _WIDEST / 2 * wide) : round(middle + _WIDEST / 2 * wide)] = False
+    sides[:, max(0, round(middle - _WIDEST / 2 * wide)) : round(middle + _WIDEST / 2 * wide)] = False
     markers[front | (solid & sides)] = 2
     markers[~mask] = 3
     smooth = cv2.bilateralFilter(rgb, 5, 30, 3)
@@ -121,7 +119,9 @@ def _bowl(
 
 def _told_apart(a: np.ndarray, b: np.ndarray) -> float:
     """The share of pairs, one value of `a` and one of `b`, that lie the way round that most do."""
-    share = float((a[:, None] > b).mean() + 0.5 * (a[:, None] == b).mean())
+    ordered = np.sort(b)
+    below, not_above = (np.searchsorted(ordered, a, side).mean() / len(b) for side in ("left", "right"))
+    share = float(below + not_above) / 2
     return max(share, 1.0 - share)
 
 

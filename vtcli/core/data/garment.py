@@ -15,6 +15,7 @@ A background without a plain colour goes to GrabCut (Rother et al., SIGGRAPH 200
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -97,7 +98,8 @@ def _fit_background(picture: np.ndarray) -> tuple[np.ndarray, float, float]:
     colours = picture[rows, columns]
     bins = (colours / 16).astype(np.int64) @ np.array([256, 16, 1])
     commonest = np.median(colours[bins == np.bincount(bins).argmax()], axis=0)
-    terms = _surface_terms(rows, columns, height, width)
+    every = _surface_terms(height, width)
+    terms = every[rows, columns]
     off = _largest(np.abs(colours - commonest))
     tolerance = 40.0
     solution = np.zeros((terms.shape[1], 3))
@@ -110,12 +112,14 @@ def _fit_background(picture: np.ndarray) -> tuple[np.ndarray, float, float]:
         tolerance = max(6.0, min(tolerance, 7.5 * float(np.median(near)) + 2 if near.size else tolerance))
     near = off[off < tolerance]
     noise = 1.48 * float(np.median(near)) if near.size else 0.0
-    y, x = np.mgrid[:height, :width]
-    surface = (_surface_terms(y, x, height, width) @ solution).clip(0, 255).astype(np.float32)
+    surface = (every @ solution).clip(0, 255).astype(np.float32)
     return surface, noise, near.size / len(off)
 
 
-def _surface_terms(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> np.ndarray:
+@lru_cache(8)
+def _surface_terms(height: int, width: int) -> np.ndarray:
+    """What a quadratic surface is made of, at every pixel: (h, w, 6)."""
+    rows, columns = np.mgrid[:height, :width]
     x, y = 2.0 * columns / width - 1, 2.0 * rows / height - 1
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 

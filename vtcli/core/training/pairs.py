@@ -11,6 +11,7 @@ from torch import Tensor
 from vtcli.core.closing import close_garments
 from vtcli.core.data import augment
 from vtcli.core.data import labels as L
+from vtcli.core.data.mending import Garments
 from vtcli.core.data.photos import LabelledPhotos
 from vtcli.core.data.store import FIELDS, PreparedStore
 from vtcli.core.errors import VtcliError
@@ -68,37 +69,43 @@ def pixels(batch: Tensor) -> Tensor:
 
 
 def read_pairs(store: PreparedStore, people: np.ndarray, cloths: np.ndarray | None = None) -> Batch:
-    """The store's fields at `people` (garments from `cloths`, if another order), as CPU tensors."""
-    own = people if cloths is None else cloths
-    return {
-        name: torch.from_numpy(store.read(name, own if name.startswith("cloth") else people))
-        for name in FIELDS
-    }
+    """The store's fields at `people` (garments from `cloths`, if another order), as CPU tensors; garments' masks are
+    mended."""
+    fields = _read(Garments(store), people, people if cloths is None else cloths)
+    return {name: torch.from_numpy(array) for name, array in fields.items()}
+
+
+def _read(garments: Garments, people: np.ndarray, cloths: np.ndarray) -> dict[str, np.ndarray]:
+    """Every field of a store, of `people` and of their garments, `cloths`."""
+    cloth, mask = garments.read(cloths)
+    image, parse, keypoints = (garments.store.read(name, people) for name in ("image", "parse", "keypoints"))
+    return {"image": image, "cloth": cloth, "cloth_mask": mask, "parse": parse, "keypoints": keypoints}
 
 
 class Source:
     """The training rows of a store, with a share of the samples taken from a second one."""
 
     def __init__(self, options: TrainOptions, store: PreparedStore, rows: np.ndarray) -> None:
-        self.store, self.rows = store, rows
-        self.extra = PreparedStore.open(options.extra, "train") if options.extra is not None else None
-        if self.extra is not None and self.extra.size != store.size:
-            raise VtcliError(f"{self.extra.root}: pictures of another size than those of {store.root}")
+        self.garments, self.rows = Garments(store), rows
+        extra = PreparedStore.open(options.extra, "train") if options.extra is not None else None
+        if extra is not None and extra.size != store.size:
+            raise VtcliError(f"{extra.root}: pictures of another size than those of {store.root}")
+        self.extra = Garments(extra) if extra is not None else None
         self.share = options.extra_share
 
     def read(self, dice: list[np.random.Generator], order: np.ndarray) -> dict[str, np.ndarray]:
-        """Every field of the samples at `order`, some of them replaced by random ones of the second store; holes in
-        the parse's garments are closed.
+        """Every field of the samples at `order`, some of them replaced by random ones of the second store; garments'
+        masks are mended, holes in the parse's garments closed.
 
         `dice` has a generator for each sample."""
-        fields = {name: self.store.read(name, self.rows[order]) for name in FIELDS}
+        fields = _read(self.garments, self.rows[order], self.rows[order])
         if self.extra is not None:
             for i, rng in enumerate(dice):
                 if rng.random() >= self.share:
                     continue
-                row = [int(rng.integers(len(self.extra)))]
-                for name in FIELDS:
-                    fields[name][i] = self.extra.read(name, row)[0]
+                row = rng.integers(len(self.extra.store), size=1)
+                for name, array in _read(self.extra, row, row).items():
+                    fields[name][i] = array[0]
         parse, keypoints = (torch.from_numpy(fields[name]) for name in ("parse", "keypoints"))
         fields["parse"] = close_garments(parse, keypoints).numpy()
         return fields
@@ -147,9 +154,9 @@ class PairBatches:
 
     def _others(self, dice: list[np.random.Generator]) -> dict[str, np.ndarray]:
         """A random garment for each of `dice`."""
-        store, rows = self.source.store, self.source.rows
+        rows = self.source.rows
         chosen = rows[np.array([rng.integers(len(rows)) for rng in dice], np.int64)]
-        cloths, masks = store.read("cloth", chosen), store.read("cloth_mask", chosen)
+        cloths, masks = self.source.garments.read(chosen)
         for i, rng in enumerate(dice):
             cloths[i], masks[i] = self._moved_garment(rng, cloths[i], masks[i], rng.random() < 0.5)
         return {"other_cloth": cloths, "other_cloth_mask": masks}

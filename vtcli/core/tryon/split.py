@@ -32,6 +32,7 @@ import vtcli
 from vtcli.core import distributed
 from vtcli.core.data import labels as L
 from vtcli.core.data.layouts import read_pairs, stem
+from vtcli.core.data.mending import Garments
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.errors import UsageProblem, VtcliError
 from vtcli.core.files import read_json, sweep, write_atomically, write_json
@@ -116,13 +117,13 @@ def _run(
         total = len(jobs)
     done = total - sum(len(batches[n]) for n in mine)
     yield done, total
-    journal = _Journal(out, distributed.rank())
+    journal, garments = _Journal(out, distributed.rank()), Garments(store)
     with ThreadPoolExecutor(2) as writers:
         pending: list[Future[None]] = []
         made: dict[str, float | None] = {}
         for number in mine:
             batch = batches[number]
-            pictures, parses, ious = _make(networks, store, batch, options)
+            pictures, parses, ious = _make(networks, garments, batch, options)
             for other in pending:
                 other.result()
             journal.add(made)
@@ -243,21 +244,19 @@ def _journalled(out: Path) -> dict[str, float]:
 
 
 def _make(
-    networks: Networks, store: PreparedStore, batch: list[_Job], options: SplitOptions
+    networks: Networks, garments: Garments, batch: list[_Job], options: SplitOptions
 ) -> tuple[np.ndarray, np.ndarray | None, list[float]]:
-    people_rows, cloth_rows = [j.person for j in batch], [j.cloth for j in batch]
-    image, cloth = (
-        _pixels(store.read(name, rows), networks.device)
-        for name, rows in (("image", people_rows), ("cloth", cloth_rows))
-    )
-    mask = torch.from_numpy(store.read("cloth_mask", cloth_rows)).to(networks.device)[:, None].float() / 255.0
-    parse = torch.from_numpy(store.read("parse", people_rows)).to(networks.device)
-    keypoints = torch.from_numpy(store.read("keypoints", people_rows)).to(networks.device)
-    people = People(image, parse, keypoints)
-    warp = networks.warp(people, cloth, mask)
+    rows = [job.person for job in batch]
+    image, parse, keypoints = (garments.store.read(name, rows) for name in ("image", "parse", "keypoints"))
+    cloth, mask = garments.read([job.cloth for job in batch])
+    device = networks.device
+    labels = torch.from_numpy(parse).to(device)
+    people = People(_pixels(image, device), labels, torch.from_numpy(keypoints).to(device))
+    own = torch.from_numpy(mask).to(device)[:, None].float() / 255.0
+    warp = networks.warp(people, _pixels(cloth, device), own)
     ious: list[float] = []
     if all(job.person == job.cloth for job in batch):
-        ours, worn = warp.mask[:, 0] >= 0.5, has_label(parse, L.TOP_LABELS)
+        ours, worn = warp.mask[:, 0] >= 0.5, has_label(labels, L.TOP_LABELS)
         both, either = (ours & worn).flatten(1).sum(1), (ours | worn).flatten(1).sum(1)
         ious = (both / either.clamp_min(1)).tolist()
     if options.kind == "warp":

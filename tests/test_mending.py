@@ -1,0 +1,89 @@
+"""Garment masks that come with a data set: their holes, and the gaps that they cover."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import Ended
+from vtcli.core.data.annotations import read_mask
+from vtcli.core.data.mending import Garments, mended
+from vtcli.core.data.store import PreparedStore
+
+SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
+GARMENTS = sorted((SAMPLES / "test" / "cloth").glob("*.jpg"))
+
+
+def garment(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    mask = read_mask(file.parent.parent / "cloth-mask" / f"{file.stem}.png")
+    return np.asarray(Image.open(file)), mask
+
+
+def holed(mask: np.ndarray) -> np.ndarray:
+    """The mask as thresholds leave it of a white garment: the sides are there, of the middle some specks."""
+    columns = np.nonzero(mask.any(0))[0]
+    middle = slice(columns[len(columns) // 4], columns[3 * len(columns) // 4])
+    left = mask.copy()
+    left[:, middle] &= np.random.default_rng(1).random(left[:, middle].shape) < 0.2
+    return left
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+@pytest.mark.parametrize("file", GARMENTS, ids=lambda file: file.stem)
+def test_holes_are_filled_and_whole_masks_stay(file: Path) -> None:
+    cloth, mask = garment(file)
+    assert overlap(mended(cloth, mask), mask) > 0.97
+    left = holed(mask)
+    assert overlap(left, mask) < 0.75 and overlap(mended(cloth, left), mask) > 0.97
+    assert (mended(cloth, left) | ~left).all()
+
+
+def test_gaps_are_left_out() -> None:
+    """A top on straps, whose mask covers what shows between them."""
+    cloth = np.full((256, 192, 3), 255, np.uint8)
+    covered = np.zeros((256, 192), bool)
+    covered[30:220, 40:150] = True
+    mask = covered.copy()
+    mask[40:90, 60:130] = False
+    cloth[mask] = 90, 30, 60
+    assert overlap(mended(cloth, covered), mask) > 0.98
+    assert np.array_equal(mended(cloth, mended(cloth, covered)), mended(cloth, covered))
+
+
+def test_masks_of_something_else_stay() -> None:
+    cloth, mask = garment(GARMENTS[0])
+    beside = np.zeros_like(mask)
+    beside[:40, :40] = True
+    noise = np.random.default_rng(0).integers(0, 256, cloth.shape, dtype=np.uint8)
+    assert np.array_equal(mended(cloth, beside), beside)
+    assert np.array_equal(mended(noise, holed(mask)), holed(mask))
+
+
+def test_a_store_has_masks_as_given_and_try_ons_are_made_with_mended_ones(
+    vtcli: Callable[..., Ended], tmp_path: Path
+) -> None:
+    made = []
+    for kind in ("whole", "holed"):
+        data = tmp_path / kind
+        shutil.copytree(SAMPLES, data)
+        for file in (data / "test" / "cloth-mask").glob("*.png") if kind == "holed" else ():
+            Image.fromarray(holed(read_mask(file))).save(file)
+        assert vtcli("prepare", data, "--out", tmp_path / f"{kind}-store").code == 0
+        store = PreparedStore.open(tmp_path / f"{kind}-store", "test")
+        mask = store.read("cloth_mask", [0])[0]
+        file = data / "test" / "cloth-mask" / f"{store.manifest.entries[0].cloth}.png"
+        assert np.array_equal(mask > 0, read_mask(file))
+        _, masks = Garments(store).read([0, 0])
+        assert np.array_equal(masks[0], masks[1]) and set(np.unique(masks)) == {0, 255}
+        out = tmp_path / f"{kind}-results"
+        assert vtcli("tryon", "--data", store.root.parent, "-o", out, "--limit", 1).code == 0
+        made.append(np.asarray(Image.open(next((out / "images").glob("*.png")))).astype(int))
+    assert np.abs(made[0] - made[1]).mean() < 1.0
