@@ -240,15 +240,16 @@ class TryOn:
         if keypoints is not None:
             joints = torch.from_numpy(frame.points_in(keypoints)).to(self.device)[None]
         if parse is not None:
-            labels = torch.from_numpy(frame.labels(parse)).to(self.device)[None].long()
-            probabilities = F.one_hot(labels, L.LABELS).permute(0, 3, 1, 2).float()
+            probabilities = _sure(torch.from_numpy(frame.labels(parse)).to(self.device)[None])
         else:
             probabilities = settle_hair(settle_neck(probabilities, joints), picture)
             if box is not None:
                 probabilities = _alone(probabilities, frame.box_in(box))
             probabilities = _carry_on(probabilities, frame.lowest_row(len(photo)))
-        probabilities = _closed(probabilities, joints)
-        labels = probabilities.argmax(1).to(torch.uint8)
+        likeliest = probabilities.argmax(1).to(torch.uint8)
+        labels = close_garments(likeliest, joints)
+        if labels is not likeliest:
+            probabilities = torch.where((labels != likeliest)[:, None], _sure(labels), probabilities)
         if keypoints is None:
             joints = on_person(joints, labels)
         seen = Seen(photo, frame, frame.cut(photo), People(picture, labels, joints), probabilities)
@@ -357,12 +358,9 @@ def _alone(probabilities: Tensor, box: tuple[float, float, float, float]) -> Ten
     return probabilities
 
 
-def _closed(probabilities: Tensor, keypoints: Tensor) -> Tensor:
-    """Where a garment has holes in the likeliest labels, it is sure."""
-    labels = probabilities.argmax(1).to(torch.uint8)
-    closed = close_garments(labels, keypoints)
-    sure = F.one_hot(closed.long(), L.LABELS).permute(0, 3, 1, 2).to(probabilities.dtype)
-    return torch.where((closed != labels)[:, None], sure, probabilities)
+def _sure(labels: Tensor) -> Tensor:
+    """Probabilities (B, 20, H, W) of `labels` (B, H, W) that nobody doubts."""
+    return F.one_hot(labels.long(), L.LABELS).permute(0, 3, 1, 2).float()
 
 
 def _carry_on(probabilities: Tensor, lowest: int) -> Tensor:
