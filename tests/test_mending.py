@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Ended
 from PIL import Image
 
-from tests.conftest import Ended
 from vtcli.core.data.annotations import read_mask
 from vtcli.core.data.mending import Garments, mended
 from vtcli.core.data.store import PreparedStore

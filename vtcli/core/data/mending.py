@@ -17,10 +17,9 @@ from vtcli.core.data.workers import side_by_side
 
 _FRAME = 4  # pixels along the picture's sides that show the background
 _PLAIN = 0.6  # share of them that has its colour
-_SEEN = 3.0  # levels of 255 by which something differs from the background
-_EDGE = np.ones((5, 5), np.uint8)  # how far from a mask's edge the two are compared
-_MISSED, _FILLED, _RAGGED = 0.02, 0.01, 0.05  # shares of the mask's area above which they do not agree
-_HOLE = np.ones((9, 9), np.uint8)
+_SEEN = 4.0  # levels of 255 by which something differs from the background
+_NEAR, _FAR = np.ones((5, 5), np.uint8), np.ones((9, 9), np.uint8)  # JPEG's halo reaches further out than in
+_MISSED, _FILLED, _RAGGED = 0.02, 0.01, 0.03  # shares of the mask's area above which they do not agree
 _HOLED = 0.95  # share of the garment above which a mask has no holes
 _SAME = 0.7  # share of the mask below which the two are about different things
 _GAP = 24  # pixels of the least gap
@@ -75,10 +74,10 @@ def _agree(rgb: np.ndarray, mask: np.ndarray) -> bool:
     seen = (cv2.inRange(smooth, low, high) == 0).astype(np.uint8)
     own = mask.astype(np.uint8)
     area = max(1, cv2.countNonZero(own))
-    if cv2.countNonZero(cv2.morphologyEx(own, cv2.MORPH_CLOSE, _HOLE)) > (1.0 + _RAGGED) * area:
+    if cv2.countNonZero(cv2.morphologyEx(own, cv2.MORPH_CLOSE, _FAR)) > (1.0 + _RAGGED) * area:
         return False
-    missed = cv2.countNonZero(seen & (1 - cv2.dilate(own, _EDGE)))
-    filled = cv2.countNonZero((1 - seen) & cv2.erode(own, _EDGE))
+    missed = cv2.countNonZero(seen & (1 - cv2.dilate(own, _FAR)))
+    filled = cv2.countNonZero((1 - seen) & cv2.erode(own, _NEAR))
     return missed <= _MISSED * area and filled <= _FILLED * area
 
 
