@@ -35,9 +35,10 @@ class Discriminator(nn.Module):
         return [head(x) for head, x in zip(self.heads, maps, strict=True)]
 
 
-def fooled(scores: list[Tensor]) -> Tensor:
-    """What the TOM descends: minus the mean score of its pictures, every map counting the same."""
-    return -torch.stack([x.float().mean() for x in scores]).mean()
+def fooled(scores: list[Tensor], judged: Tensor) -> Tensor:
+    """What the TOM descends: minus the mean score of its pictures, which count by `judged` (B,), every map counting the
+    same."""
+    return -torch.stack([(x.float().mean((1, 2, 3)) * judged).mean() for x in scores]).mean()
 
 
 def discerned(drawn: list[Tensor], real: list[Tensor]) -> Tensor:

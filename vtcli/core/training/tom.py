@@ -47,6 +47,10 @@ COARSE = 4
 LONGER = 40
 """In half of the batches the region reaches up to so many pixels below the old garment: whoever tries on a shorter one
 than she wears has a hole there, and no pair shows what belongs into it."""
+HEAD_STRUCTURE = 2.0
+HEAD_ADVERSARY = 0.5
+"""How much more `structure` counts, and how much less the discriminator, where the head alone is kept: most of such a
+picture is a guess, of which form can be asked, but hardly texture."""
 ADVERSARY_FROM = 0.2
 """The share of the run after which the discriminator takes part."""
 
@@ -116,13 +120,15 @@ class TOMStage(Stage):
         # The region's growth varies, so that the old garment's outline cannot be read from the hole.
         growth = int(torch.randint(GROWTH - 4, GROWTH + 5, ()))
         longer = int(torch.randint(-LONGER, LONGER + 1, ()).clamp_min(0))
-        channels, regions = [], []
+        channels, regions, kept_head = [], [], []
         for keep, rows in self._halves(count, len(everyone.image) - count):
             part = everyone[rows]
+            kept_head += [keep == "head"] * len(part.image)
             made = represent(part.image, part.parse, part.keypoints, keep, _size(part), growth, longer)
             channels.append(made.channels)
             regions.append(made.region)
         region = torch.cat(regions)
+        head = torch.tensor(kept_head, device=region.device)
         warped, mask = warp_cloth(self.gmm, everyone)
         out: TOMOutput = network(torch.cat(channels), warped, mask)
         unpaired = (
@@ -150,9 +156,11 @@ class TOMStage(Stage):
             parts["rendered"] = ((out.rendered_person - pairs.image).abs() * region / share).mean()
             # L1 alone settles on the median colour of trousers never seen; squares pull it to the mean.
             parts["squared"] = (F.avg_pool2d(result - pairs.image, COARSE).square() / share).mean()
-            parts["structure"] = (structure(result, pairs.image) / share.flatten()).mean()
+            form = structure(result, pairs.image) * torch.where(head[:count], HEAD_STRUCTURE, 1.0)
+            parts["structure"] = (form / share.flatten()).mean()
             loss = loss + 0.25 * parts["rendered"] + SQUARED_WEIGHT * parts["squared"] + parts["structure"]
-        loss = loss + self._seen(result, pairs.image, unpaired, parts)
+        judged = torch.where(head, HEAD_ADVERSARY, 1.0)
+        loss = loss + self._seen(result, pairs.image, unpaired, judged, parts)
         if out.expected_parse is not None:
             parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
                 out.expected_parse, pairs.parse, self.weights
@@ -161,10 +169,10 @@ class TOMStage(Stage):
         return loss, parts
 
     def _seen(
-        self, result: Tensor, image: Tensor, unpaired: Tensor | None, parts: dict[str, Tensor]
+        self, result: Tensor, image: Tensor, unpaired: Tensor | None, judged: Tensor, parts: dict[str, Tensor]
     ) -> Tensor:
         """The losses by features of crops, the perceptual distance and, where there are `unpaired` results, the
-        discriminator's; `parts` get them, too."""
+        discriminator's, in which results count by `judged` (B,); `parts` get them, too."""
         self._maps = None
         loss = torch.zeros((), device=result.device)
         if self.lite0 is None and self.vgg19 is None:
@@ -182,7 +190,7 @@ class TOMStage(Stage):
             if self.perceptual == "lite0":
                 parts["perceptual"] = self.lite0([x[:count] for x in ours_maps], truth_maps)
             if self.adversary is not None and unpaired is not None:
-                parts["fooled"] = fooled(self.adversary(ours_maps))
+                parts["fooled"] = fooled(self.adversary(ours_maps), judged)
                 loss = loss + self.options.adversarial_weight * parts["fooled"]
                 self._maps = [x.detach() for x in ours_maps], truth_maps
         if "perceptual" in parts:
