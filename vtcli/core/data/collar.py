@@ -50,13 +50,16 @@ def without_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     inside = inner_collar(rgb, mask)
     if not inside.any():
         return mask
-    gone = cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    upper = int(np.nonzero(inside.any(1))[0][-1]) + 6  # below it all stays
+    gone = cv2.dilate(inside[:upper].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     gone |= np.logical_or.accumulate(gone[::-1], 0)[::-1]
-    left = mask & ~gone
+    left = mask.copy()
+    left[:upper] &= ~gone
     # Of the rim's ends threads are left.
     beside = cv2.dilate(gone.astype(np.uint8), np.ones((1, 2 * _THREAD + 1), np.uint8)) > 0
-    thick = cv2.morphologyEx(left.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
-    return left & (thick | ~beside)
+    thick = cv2.morphologyEx(left[:upper].astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    left[:upper] &= thick | ~beside
+    return left
 
 
 def without_collars(rgb: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -118,12 +118,19 @@ def _run(
     done = total - sum(len(batches[n]) for n in mine)
     yield done, total
     journal, garments = _Journal(out, distributed.rank()), Garments(store)
-    with ThreadPoolExecutor(2) as writers:
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(2) as writers:
         pending: list[Future[None]] = []
         made: dict[str, float | None] = {}
-        for number in mine:
-            batch = batches[number]
-            pictures, parses, ious = _make(networks, garments, batch, options)
+
+        def read(place: int) -> Future[tuple[np.ndarray, np.ndarray]]:
+            batch = batches[mine[place]] if place < len(mine) else []
+            return reader.submit(garments.read, [job.cloth for job in batch])
+
+        # Masks are mended while the batch before is made.
+        following = read(0)
+        for place, number in enumerate(mine):
+            batch, cloths, following = batches[number], following.result(), read(place + 1)
+            pictures, parses, ious = _make(networks, store, batch, cloths, options)
             for other in pending:
                 other.result()
             journal.add(made)
@@ -244,11 +251,12 @@ def _journalled(out: Path) -> dict[str, float]:
 
 
 def _make(
-    networks: Networks, garments: Garments, batch: list[_Job], options: SplitOptions
-) -> tuple[np.ndarray, np.ndarray | None, list[float]]:
+    networks: Networks, store: PreparedStore, batch: list[_Job], garments: tuple[np.ndarray, np.ndarray],
+    options: SplitOptions,
+) -> tuple[np.ndarray, np.ndarray | None, list[float]]:  # fmt: skip
     rows = [job.person for job in batch]
-    image, parse, keypoints = (garments.store.read(name, rows) for name in ("image", "parse", "keypoints"))
-    cloth, mask = garments.read([job.cloth for job in batch])
+    image, parse, keypoints = (store.read(name, rows) for name in ("image", "parse", "keypoints"))
+    cloth, mask = garments
     device = networks.device
     labels = torch.from_numpy(parse).to(device)
     people = People(_pixels(image, device), labels, torch.from_numpy(keypoints).to(device))
