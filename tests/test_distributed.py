@@ -193,10 +193,10 @@ def _tryon(people: Path, out: Path, told: Path, die_after: int | None = None) ->
     """Try on, and note in `told` which pictures this rank has made; rank 1 dies after `die_after` of them."""
     original, count = split._make, Counter[str]()
 
-    def make(networks: Networks, store: PreparedStore, batch: list[Any], options: Any) -> Any:
+    def make(networks: Networks, store: PreparedStore, batch: list[Any], garments: Any, options: Any) -> Any:
         with (told / f"{distributed.rank()}.txt").open("a") as stream:
             stream.writelines(f"{job.name}\n" for job in batch)
-        made = original(networks, store, batch, options)
+        made = original(networks, store, batch, garments, options)
         count["batches"] += 1
         if distributed.rank() == 1 and count["batches"] == die_after:
             os.kill(os.getpid(), signal.SIGKILL)

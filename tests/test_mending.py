@@ -86,4 +86,5 @@ def test_a_store_has_masks_as_given_and_try_ons_are_made_with_mended_ones(
         out = tmp_path / f"{kind}-results"
         assert vtcli("tryon", "--data", store.root.parent, "-o", out, "--limit", 1).code == 0
         made.append(np.asarray(Image.open(next((out / "images").glob("*.png")))).astype(int))
-    assert np.abs(made[0] - made[1]).mean() < 1.0
+    # Edges lie a pixel off here and there; with the holes the pictures are 10 grey levels apart.
+    assert np.abs(made[0] - made[1]).mean() < 3.0
