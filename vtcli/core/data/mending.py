@@ -6,7 +6,6 @@ alone is plain to see on its shop photo, so `garment_mask` is asked where photo 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -27,25 +26,31 @@ _REMEMBERED = 10_000  # masks: 60 MB if all of them were mended
 
 
 class Garments:
-    """The garments of a prepared store as the networks see them, their masks mended; the last of them are remembered."""
+    """The garments of a prepared store as the networks see them, their masks mended; thousands of them are remembered."""
 
     def __init__(self, store: PreparedStore) -> None:
         self.store = store
-        self._remembered = lru_cache(_REMEMBERED)(self._mended)
+        self._remembered: dict[int, np.ndarray | None] = {}
 
     def read(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`cloth` (n, H, W, 3) uint8 and `cloth_mask` (n, H, W) uint8, 255 on the garment and 0 elsewhere."""
         cloths, masks = self.store.read("cloth", rows), self.store.read("cloth_mask", rows)
-        for mask, bits in zip(masks, side_by_side(self._remembered, [int(row) for row in rows]), strict=True):
+        found = side_by_side(self._mended, [int(row) for row in rows], list(cloths), list(masks))
+        for mask, bits in zip(masks, found, strict=True):
             if bits is not None:
                 mask[:] = 255 * np.unpackbits(bits, count=mask.size).reshape(mask.shape)
         return cloths, masks
 
-    def _mended(self, row: int) -> np.ndarray | None:
-        """The mask's bits, or None where it stays as it is."""
-        mask = self.store.read("cloth_mask", [row])[0] > 127
-        better = mended(self.store.read("cloth", [row])[0], mask)
-        return None if better is mask else np.packbits(better)
+    def _mended(self, row: int, cloth: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+        """The bits of the mask at `row`, or None where it stays as it is."""
+        if row in self._remembered:
+            return self._remembered[row]
+        own = mask > 127
+        better = mended(cloth, own)
+        bits = None if better is own else np.packbits(better)
+        if len(self._remembered) < _REMEMBERED:
+            self._remembered[row] = bits
+        return bits
 
 
 def mended(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:

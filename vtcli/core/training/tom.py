@@ -120,15 +120,15 @@ class TOMStage(Stage):
         # The region's growth varies, so that the old garment's outline cannot be read from the hole.
         growth = int(torch.randint(GROWTH - 4, GROWTH + 5, ()))
         longer = int(torch.randint(-LONGER, LONGER + 1, ()).clamp_min(0))
-        channels, regions, kept_head = [], [], []
+        channels, regions = [], []
+        head = torch.zeros(len(everyone.image), dtype=torch.bool, device=everyone.image.device)
         for keep, rows in self._halves(count, len(everyone.image) - count):
             part = everyone[rows]
-            kept_head += [keep == "head"] * len(part.image)
+            head[rows] = keep == "head"
             made = represent(part.image, part.parse, part.keypoints, keep, _size(part), growth, longer)
             channels.append(made.channels)
             regions.append(made.region)
         region = torch.cat(regions)
-        head = torch.tensor(kept_head, device=region.device)
         warped, mask = warp_cloth(self.gmm, everyone)
         out: TOMOutput = network(torch.cat(channels), warped, mask)
         unpaired = (
