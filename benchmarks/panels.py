@@ -19,6 +19,7 @@ from torch import Tensor
 from vtcli.core import runtime
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.pixels import grey_levels, signed
 from vtcli.core.training.pairs import Pairs, read_pairs
 from vtcli.core.tryon.networks import Networks, People
 
@@ -44,14 +45,14 @@ def sheet(networks: Networks, store: PreparedStore, pairing: str, keep: str) -> 
         batch = read_pairs(store, people_rows[start : start + 8], cloth_rows[start : start + 8])
         pairs = Pairs.of({k: v.to(networks.device) for k, v in batch.items()})
         people = People(pairs.image, pairs.parse, pairs.keypoints)
-        warp = networks.warp(people, pairs.cloth, pairs.cloth_mask)
+        warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, keep)
         cells = [pairs.image, pairs.cloth, warp.mask * warp.cloth + (1 - warp.mask) * pairs.image]
         if networks.tom is not None:
             made = networks.compose(people, warp, keep)
             cells += [made.composition_mask.expand(-1, 3, -1, -1) * 2 - 1, made.rendered_person]
             if made.expected_parse is not None:
                 colours = torch.from_numpy(L.LIP_PALETTE)[made.expected_parse.argmax(1).cpu()]
-                cells.append(colours.permute(0, 3, 1, 2).float() / 127.5 - 1)
+                cells.append(signed(colours))
             cells.append(made.result)
         rows += [_row([cell[i] for cell in cells]) for i in range(len(pairs.parse))]
     pairs_of_rows = [np.concatenate(rows[i : i + 2], axis=1) for i in range(0, len(rows), 2)]
@@ -59,8 +60,8 @@ def sheet(networks: Networks, store: PreparedStore, pairing: str, keep: str) -> 
 
 
 def _row(cells: list[Tensor]) -> np.ndarray:
-    joined = torch.cat([c.cpu() for c in cells], dim=2)
-    return ((joined.clamp(-1, 1) + 1) * 127.5 + 0.5).to(torch.uint8).permute(1, 2, 0).numpy()
+    row: np.ndarray = grey_levels(torch.cat([c.cpu() for c in cells], dim=2)[None])[0].numpy()
+    return row
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE
 from vtcli.core.models.tps import jacobian
+from vtcli.core.pixels import grey_levels, signed
 from vtcli.core.results import image_file
 from vtcli.core.scoring.distances import Statistics, frechet_distance
 from vtcli.core.scoring.features import Lite0Vectors, extract
@@ -85,6 +86,7 @@ def scores(data: Path, out: Path, weights: Path, device: str) -> dict[str, float
         "outside MS-SSIM": outside["ms_ssim"], "outside PSNR (dB)": outside["psnr"],
         "outside FD (Lite0)": outside["fd_lite0"], "FD (Lite0), outside, unpaired": unpaired["fd_lite0"],
         "head M_exp mean IoU": head["m_exp_iou"], "warp IoU": head["figures"]["warp_iou"],
+        "outside warp IoU": outside["figures"]["warp_iou"],
     }  # fmt: skip
 
 
@@ -137,7 +139,8 @@ def folded_share(store: PreparedStore, networks: Networks) -> float:
     """Share of pairs whose grid's Jacobian has a determinant ≤ 0 anywhere inside the warped garment."""
     folded: list[Tensor] = []
     for pairs in batches(store, networks.device):
-        warp = networks.warp(People(pairs.image, pairs.parse, pairs.keypoints), pairs.cloth, pairs.cloth_mask)
+        people = People(pairs.image, pairs.parse, pairs.keypoints)
+        warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, "head")
         inside = warp.mask[:, 0, 1:, 1:] >= 0.5
         folded.append(((jacobian(warp.grid) <= 0) & inside).flatten(1).any(1))
     return float(torch.cat(folded).double().mean())
@@ -153,13 +156,14 @@ def halo(store: PreparedStore, networks: Networks, photos: LabelledPhotos | None
     differences = []
     for pairs in batches(store, networks.device):
         images = []
-        for image, parse, joints in zip(pairs.image, pairs.parse, pairs.keypoints, strict=True):
-            picture = _bytes(image)
+        pictures = grey_levels(pairs.image).cpu().numpy()
+        for picture, parse, joints in zip(pictures, pairs.parse, pairs.keypoints, strict=True):
             person = backgrounds.person_mask(picture, parse.cpu().numpy(), joints.cpu().numpy())
             images.append(backgrounds.replace_background(rng, picture, person, strips))
-        image = torch.from_numpy(np.stack(images)).to(networks.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        image = signed(torch.from_numpy(np.stack(images)).to(networks.device))
         people = People(image, pairs.parse, pairs.keypoints)
-        made = networks.compose(people, networks.warp(people, pairs.cloth, pairs.cloth_mask), "outside")
+        warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, "outside")
+        made = networks.compose(people, warp, "outside")
         if made.expected_parse is None:
             return float("nan")
         person_map = (made.expected_parse.argmax(1) > 0).float()[:, None]
@@ -171,11 +175,6 @@ def halo(store: PreparedStore, networks: Networks, photos: LabelledPhotos | None
 
 def _grown(mask: Tensor, radius: int) -> Tensor:
     return F.max_pool2d(mask, 2 * radius + 1, stride=1, padding=radius) > 0.5
-
-
-def _bytes(image: Tensor) -> np.ndarray:
-    out: np.ndarray = ((image + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    return out
 
 
 def parser_figures(store: PreparedStore, annotator: Annotator) -> dict[str, float]:

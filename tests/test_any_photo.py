@@ -14,7 +14,7 @@ from PIL import Image
 
 from vtcli import TryOn
 from vtcli.core.data import labels as L
-from vtcli.core.data.annotations import read_mask, read_parse
+from vtcli.core.data.annotations import read_mask, read_parse, read_pose
 from vtcli.core.data.collar import inner_collar
 from vtcli.core.errors import UsageProblem
 from vtcli.core.models.tps import sample
@@ -230,6 +230,23 @@ def test_a_warped_garment_is_open_at_the_neck(engine: TryOn) -> None:
     assert (there > 0.9).sum() > 50 and (alpha > 200).sum() > 4000
     assert alpha[there > 0.9].mean() < 10
     assert float(made.warp.mask[0, 0][torch.from_numpy(there > 0.9)].max()) < 0.2
+
+
+def test_a_warp_takes_the_worn_neckline_with_head_alone(engine: TryOn, cloth: Image.Image) -> None:
+    file = PEOPLE[0]
+    photo = Image.open(file).convert("RGB")
+    parse = read_parse(SAMPLES / "test" / "image-parse" / f"{file.stem}.png")
+    joints = read_pose(SAMPLES / "test" / "pose" / f"{file.stem}_keypoints.json")
+    x = int(joints[L.NECK, 0])
+    deeper = parse.copy()
+    top = int(np.isin(parse[:, x], L.TOP_LABELS).argmax())
+    deeper[top : top + 12, x - 12 : x + 12] = L.BACKGROUND
+    for keep in ("head", "outside"):
+        thetas = [
+            engine.warp(photo, cloth, keep=keep, parse=given, keypoints=joints, force=True).warp.theta
+            for given in (parse, deeper)
+        ]
+        assert torch.equal(*thetas) == (keep == "outside")
 
 
 @pytest.mark.parametrize("backdrop", [(255, 255, 255), (128, 128, 130), (40, 90, 160), None])

@@ -71,11 +71,11 @@ def test_shape_tells_no_outline() -> None:
     parse[:, 64:192, 48:144] = 5
     moved = parse.clone()
     moved[:, 64:192, 144:146] = 5  # two columns more
-    shape = body_shape(parse, SIZE)
+    shape = body_shape(parse > 0, SIZE)
     assert shape.min() == -1 and shape.max() == 1
     steps = (shape[..., 1:] - shape[..., :-1]).abs().max()
     assert steps < 2 / 12  # a ramp of about 16 pixels instead of an edge
-    assert (body_shape(moved, SIZE) - shape).abs().max() < 0.3
+    assert (body_shape(moved > 0, SIZE) - shape).abs().max() < 0.3
 
 
 @pytest.mark.parametrize("keep", ["head", "outside"])
@@ -113,10 +113,31 @@ def test_outside_keeps_the_photo_and_hides_the_garment() -> None:
     assert region[grown & ~head & ~hands].all()
     # Trousers below and the far background stay.
     assert not region[:, 230:, :].any() and not region[:, :100, :10].any()
-    # Shape and pose do not depend on what is kept.
+    # Pose does not depend on what is kept, nor the shape, but for the neck.
     head_only = represent(image, parse, keypoints, "head", SIZE).channels
     assert torch.equal(made.channels[:, 4:], head_only[:, 4:])
-    assert torch.equal(made.channels[:, :1], head_only[:, :1])
+    rest = represent(image, parse, keypoints, "outside", SIZE, neckline=torch.ones(4, dtype=torch.bool))
+    assert torch.equal(rest.channels[:, :1], head_only[:, :1])
+
+
+def test_outside_hides_the_neckline() -> None:
+    image, parse, keypoints = _tensors(2, 9)
+    shapes: dict[str, list[torch.Tensor]] = {"head": [], "outside": []}
+    for depth in (0, 8, 20):
+        cut = parse.clone()
+        for person, joints in zip(cut, keypoints, strict=True):
+            x = int(joints[L.NECK, 0])
+            y = int(has_label(person, L.TOP_LABELS)[:, x].int().argmax())
+            person[y : y + depth, x - 8 : x + 8] = 0  # as VITON's maps have a bare neck
+        for keep, found in shapes.items():
+            found.append(represent(image, cut, keypoints, keep, SIZE).channels[:, :1])
+    for deeper in (1, 2):
+        assert torch.equal(shapes["outside"][0], shapes["outside"][deeper])
+        assert (shapes["head"][deeper - 1] - shapes["head"][deeper]).amax() > 0.1
+    # Everybody's own way: the first as with head, the second as with outside.
+    both = torch.tensor([True, False])
+    mixed = represent(image, cut, keypoints, "head", SIZE, neckline=both).channels[:, :1]
+    assert torch.equal(mixed[0], shapes["head"][2][0]) and torch.equal(mixed[1], shapes["outside"][2][1])
 
 
 def test_the_region_of_a_longer_garment_reaches_further_down() -> None:

@@ -393,6 +393,22 @@ def test_losses_are_those_asked_for(
     assert logged & every == parts and {"l1", "mask", "parse"} <= logged
 
 
+@pytest.mark.parametrize("losses", ["full", "l1"])
+def test_mask_weight_weighs_the_loss_of_the_composition_mask(
+    losses: str, store: Path, gmm: Path, tmp_path: Path
+) -> None:
+    totals = []
+    for weight in (0.0, 2.0):
+        options = TrainOptions(
+            "tom", store, tmp_path, steps=1, batch_size=2, gmm=gmm, losses=losses, mask_weight=weight
+        )
+        torch.manual_seed(0)
+        stage = build_stage(options)
+        total, parts = stage.loss(stage.network, stage.batch(0), 0.0)
+        totals.append(total.item())
+    assert totals[1] - totals[0] == pytest.approx(2.0 * parts["mask"].item(), rel=1e-3)
+
+
 def test_lost_steps_are_skipped_and_counted(
     vtcli: Vtcli, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -488,7 +504,7 @@ def test_help_states_defaults_and_needs_no_torch() -> None:
     for option in (
         "--aux", "--data", "--out", "--preset", "--keep", "--steps", "--epochs", "--minutes", "--batch-size",
         "--lr", "--seed", "--val", "--resume", "--init", "--gmm", "--photos", "--losses", "--perceptual", "--vgg-weights",
-        "--perceptual-weight", "--skin-weight", "--background-weight", "--aux-weight", "--adversarial-weight",
+        "--perceptual-weight", "--mask-weight", "--skin-weight", "--background-weight", "--aux-weight", "--adversarial-weight",
         "--backgrounds", "--amp", "--compile", "--device", "--quiet",
     ):  # fmt: skip
         assert option in words

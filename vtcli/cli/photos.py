@@ -154,6 +154,12 @@ def check_name(path: Path | None) -> None:
         raise UsageProblem(f"{path}: name a .png, .jpg or .webp file")
 
 
+def check_keep(keep: str | None) -> None:
+    """Refuse what cannot be kept."""
+    if keep not in (None, "head", "outside"):
+        raise UsageProblem(f"--keep {keep}: one of outside, head")
+
+
 def over_split(
     data: Path, split: str, out: Path, weights: Path | None, device: str, options: SplitOptions
 ) -> None:

@@ -27,7 +27,8 @@ PLAIN_SECONDS = 15.0
 """Where there is no terminal, a line of progress appears no more often than this."""
 
 TOM_ONLY = (
-    "keep", "gmm", "losses", "perceptual", "vgg_weights", "perceptual_weight", "adversarial_weight", "backgrounds",
+    "keep", "gmm", "losses", "perceptual", "vgg_weights", "perceptual_weight", "mask_weight",
+    "adversarial_weight", "backgrounds",
 )  # fmt: skip
 EFFECT = {
     **dict.fromkeys(TOM_ONLY, ("tom",)),
@@ -194,6 +195,14 @@ def train(
     perceptual_weight: Annotated[
         float | None, typer.Option("--perceptual-weight", min=0.0, help="Default: 0.1. (tom)")
     ] = None,
+    mask_weight: Annotated[
+        float,
+        typer.Option(
+            "--mask-weight",
+            min=0.0,
+            help="tom: M_cm's loss counts so many times as much as the stage has it; 0 leaves M_cm to the picture's losses.",
+        ),
+    ] = 1.0,
     skin_weight: Annotated[
         float, typer.Option("--skin-weight", min=0.0, help="Weight of face, arms and legs in M_exp's loss.")
     ] = 2.0,
@@ -269,9 +278,9 @@ def train(
         gmm=own_gmm if gmm is None and stage is Stage.TOM and own_gmm.is_file() else gmm,
         photos=list(photos or ()), extra=extra, extra_share=extra_share,
         losses=losses.value if losses is not None else None, perceptual=perceptual.value, vgg_weights=vgg_weights,
-        perceptual_weight=perceptual_weight, skin_weight=skin_weight, background_weight=background_weight,
-        aux_weight=aux_weight, adversarial_weight=adversarial_weight, backgrounds=backgrounds, amp=amp,
-        compile=compile,
+        perceptual_weight=perceptual_weight, mask_weight=mask_weight, skin_weight=skin_weight,
+        background_weight=background_weight, aux_weight=aux_weight, adversarial_weight=adversarial_weight,
+        backgrounds=backgrounds, amp=amp, compile=compile,
     )  # fmt: skip
     with Report(stage.value) as report:
         folder = run(options, device, report, resume)

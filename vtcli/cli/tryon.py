@@ -97,8 +97,7 @@ def tryon(
     console.set_quiet(quiet)
     if out is None:
         raise UsageProblem("say where the result goes with -o/--out")
-    if keep not in (None, "head", "outside"):
-        raise UsageProblem(f"--keep {keep}: one of outside, head")
+    photos.check_keep(keep)
     folders = people is not None or cloth_folder is not None
     if data is not None:
         if person is not None or folders:

@@ -51,6 +51,13 @@ def warp(
     data: Annotated[Path | None, typer.Option(help="A prepared store: warp a whole split.")] = None,
     split: Split = "test",
     pairs: Annotated[str, typer.Option(help="With --data: paired, unpaired, or a file of pairs.")] = "paired",
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            help="What the warp goes with. outside: the neckline is the garment's own. head: the paper's protocol, whose "
+            "body shape shows the neckline that is worn. Default: outside for photos, head for --data."
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="With --data: pairs at a time.")] = 16,
     limit: Limit = None,
     device: Device = "auto",
@@ -65,14 +72,14 @@ def warp(
     vtcli warp --data prepared --split test --pairs paired -o results/warps
     """
     console.set_quiet(quiet)
+    photos.check_keep(keep)
     photos.require_photos(person, cloth, data, out)
     assert out is not None
     if data is not None:
         from vtcli.core.tryon.split import SplitOptions
 
-        photos.over_split(
-            data, split, out, weights, device, SplitOptions("warp", pairs, "head", batch_size, False, limit)
-        )
+        options = SplitOptions("warp", pairs, keep or "head", batch_size, False, limit)
+        photos.over_split(data, split, out, weights, device, options)
         return
     photos.check_name(out)
     photos.check_name(panel)
@@ -84,7 +91,8 @@ def warp(
     given = photos.read_annotations(cloth_mask, parse, pose, labels.value)
     given["parse"] = photos.fit_parse(given["parse"], photo, parse)
     choice = photos.choose(which, box)
-    result = TryOn.load(weights, device, tom=False).warp(photo, garment, force=force, choice=choice, **given)
+    engine = TryOn.load(weights, device, tom=False)
+    result = engine.warp(photo, garment, keep=keep or "outside", force=force, choice=choice, **given)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")
     if panel is not None:

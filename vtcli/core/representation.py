@@ -6,6 +6,9 @@ network takes. What is kept depends on `keep`:
 - "head": face and hair on black (-1), all else is left to the network. CP-VTON's definition.
 - "outside": every pixel that a change of top does not touch; only a grown, rounded region around the old
   garment, the arms and the neck is blank (-1). Hands are kept.
+
+Labels call the bare neck background, so CP-VTON's shape has a notch there, and the notch is the worn garment's neckline:
+networks that see it give it to every other garment. With "outside" it is filled.
 """
 
 from __future__ import annotations
@@ -52,11 +55,13 @@ def represent(
     size: tuple[int, int],
     growth: int = GROWTH,
     longer: int = 0,
+    neckline: Tensor | None = None,
 ) -> Representation:
     """Build I_p at `size`, which divides the pictures' own size.
 
     `image` (B, 3, H, W) float in [-1, 1], `parse` (B, H, W) LIP labels, `keypoints` (B, 18, 3) in pixels; `growth`
-    and `longer` as in `outside_region`.
+    and `longer` as in `outside_region`; `neckline` (B,) bool: whose shape shows the worn neckline (None: everybody's
+    with "head", nobody's with "outside").
     """
     height, _width = parse.shape[1:]
     factor = height // size[0]
@@ -69,7 +74,7 @@ def represent(
     else:
         raise ValueError(f"keep must be 'head' or 'outside', not {keep!r}")
     channels = image.new_empty((len(image), CHANNELS, *size))
-    channels[:, :1] = body_shape(parse, size)
+    channels[:, :1] = body_shape(_silhouette(parse, keypoints, keep, neckline), size)
     if factor > 1:
         channels[:, 1:4] = F.avg_pool2d(torch.where(kept[:, None], image, -1.0), factor)
     else:
@@ -89,10 +94,18 @@ def mirror_representation(channels: Tensor) -> Tensor:
     return torch.cat([shape, kept, pose[:, L.FLIP_JOINTS.tolist()]], dim=1)
 
 
-def body_shape(parse: Tensor, size: tuple[int, int]) -> Tensor:
-    """The person's silhouette, blurred by way of a 16 times smaller grid: (B, 1, *size) in [-1, 1]."""
-    person = (parse > 0)[:, None].float()
-    small = (parse.shape[1] // SHAPE_GRID, parse.shape[2] // SHAPE_GRID)
+def _silhouette(parse: Tensor, keypoints: Tensor, keep: str, neckline: Tensor | None) -> Tensor:
+    person = parse > 0
+    if neckline is None and keep == "head":
+        return person
+    filled = person | neck_region(parse, keypoints)
+    return filled if neckline is None else torch.where(neckline[:, None, None], person, filled)
+
+
+def body_shape(silhouette: Tensor, size: tuple[int, int]) -> Tensor:
+    """A person's `silhouette` (B, H, W) bool, blurred by way of a 16 times smaller grid: (B, 1, *size) in [-1, 1]."""
+    small = (silhouette.shape[1] // SHAPE_GRID, silhouette.shape[2] // SHAPE_GRID)
+    person = silhouette[:, None].float()
     blurred = F.interpolate(person, size=small, mode="bilinear", antialias=True, align_corners=False)
     return F.interpolate(blurred, size=size, mode="bilinear", align_corners=False) * 2.0 - 1.0
 

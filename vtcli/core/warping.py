@@ -13,6 +13,7 @@ from vtcli.core.data.collar import without_collars
 from vtcli.core.models import tps
 from vtcli.core.models.gmm import GMM, garment_input
 from vtcli.core.models.tps import sample, tps_grid
+from vtcli.core.pixels import grey_levels
 from vtcli.core.representation import mirror_representation, represent
 
 
@@ -30,16 +31,19 @@ class Warp:
 
 @torch.no_grad()
 def warp_garments(
-    gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor, align: bool = True
-) -> Warp:
+    gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor,
+    neckline: Tensor | None = None, align: bool = True,
+) -> Warp:  # fmt: skip
     """Warp garments at the pictures' own size; θ comes from the GMM's, and (`lite`, unless `align` is False) is brought
     to agree with its M_exp, where it has one, and refined. What `lite` warps is the garment's `front`.
 
     `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels;
-    `mask` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps.
+    `mask` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps; but her shape
+    shows the neckline that she wears only where `neckline` (B,) bool says so (None: everywhere; `paper`: always).
     """
     size, full = gmm.preset.size, (int(parse.shape[1]), int(parse.shape[2]))
-    person = represent(image, parse, keypoints, "head", size).channels
+    neckline = None if gmm.preset.classic else neckline
+    person = represent(image, parse, keypoints, "head", size, neckline=neckline).channels
     if not gmm.preset.classic:
         mask = front(cloth, mask)
     garment = garment_input(cloth, mask, size)
@@ -60,8 +64,8 @@ def warp_garments(
 def front(cloth: Tensor, mask: Tensor) -> Tensor:
     """`mask` (B, 1, H, W) in [0, 1] of `cloth` (B, 3, H, W) in [-1, 1] without the inside of the back collar, of which
     nothing is seen on a person: taken along, it lies where the throat is, and the front too low."""
-    pictures = ((cloth.permute(0, 2, 3, 1) + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    left = without_collars(pictures.contiguous().cpu().numpy(), (mask[:, 0] > 0.5).cpu().numpy())
+    pictures = grey_levels(cloth).contiguous().cpu().numpy()
+    left = without_collars(pictures, (mask[:, 0] > 0.5).cpu().numpy())
     collar = (mask > 0.5) & ~torch.from_numpy(left).to(mask.device)[:, None]
     return mask * ~collar
 

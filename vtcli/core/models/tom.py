@@ -9,7 +9,7 @@ a gate lets kept pixels (a face, say) through to I_rp at full sharpness, and the
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,14 @@ class TOMOutput:
         if self.light is not None:
             warped_cloth = warped_cloth + self.light
         return self.composition_mask * warped_cloth + (1.0 - self.composition_mask) * self.rendered_person
+
+    def holding(self, shown: Tensor, warped_cloth: Tensor, warped_mask: Tensor) -> TOMOutput:
+        """The same with an M_cm of at least `shown` (B, 1, H, W) in [0, 1], and the light that belongs to it."""
+        mask = torch.maximum(self.composition_mask, shown)
+        added = self.light
+        if added is not None:
+            added = light(self.rendered_person, warped_cloth, mask, warped_mask)
+        return replace(self, composition_mask=mask, light=added)
 
     def __getitem__(self, rows: slice) -> TOMOutput:
         """What it says of some of the samples."""

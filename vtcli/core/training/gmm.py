@@ -1,4 +1,6 @@
-"""Stage `gmm`: the warp. L1 between warped garment and worn garment, mask L1, bending, M_exp, and, in `lite`, SSIM."""
+"""Stage `gmm`: the warp. L1 between warped garment and worn garment, mask L1, bending, M_exp, and, in `lite`, SSIM.
+
+`lite` sees the neckline that is worn in the first half of each batch alone: it must know necklines from garments."""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.gmm import GMM, GMM_PRESETS, GMMOutput, garment_input
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
+from vtcli.core.pixels import grey_levels
 from vtcli.core.representation import has_label, represent
 from vtcli.core.training.figures import LabelCounts, mask_iou
 from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou, structure
@@ -54,17 +57,19 @@ class GMMStage(Stage):
         return {"stage": "gmm", "preset": self.options.preset, "aux": self.options.aux}
 
     def batch(self, step: int) -> Batch:
-        return self.pairs.batch(step)
+        neckline = torch.from_numpy(self.pairs.positions < self.batch_size / 2)
+        return {**self.pairs.batch(step), "neckline": neckline}
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         size = self.preset.size
         pairs = Pairs.of(batch)
-        representation = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size).channels
         refine = not self.preset.classic
+        neckline = batch["neckline"] if refine else None
+        made = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size, neckline=neckline)
         mask = front(pairs.cloth, pairs.cloth_mask) if refine else pairs.cloth_mask
         garment = garment_input(pairs.cloth, mask, size)
         target = worn_garment(pairs, size)
-        out: GMMOutput = network(channels_last(representation), channels_last(garment), refine)
+        out: GMMOutput = network(channels_last(made.channels), channels_last(garment), refine)
         structured = STRUCTURE if refine else 0.0
         parts = {
             "warp": _warp_loss(garment, out.theta, target, size, structured),
@@ -83,7 +88,7 @@ class GMMStage(Stage):
 
     def validate(self, network: nn.Module) -> Validation:
         device = next(network.parameters()).device
-        ious, predicted, l1s, folds = [], [], [], []
+        ious, unseen, predicted, l1s, folds = [], [], [], [], []
         counts = LabelCounts()
         for start in range(0, len(self.val_rows), 25):
             batch = read_pairs(self.val_store, self.val_rows[start : start + 25])
@@ -100,6 +105,9 @@ class GMMStage(Stage):
             if not self.preset.classic:
                 bare = warp_garments(cast(GMM, network), *given, align=False)
                 predicted.append(mask_iou(bare.mask[:, 0] >= 0.5, worn))
+                neckline = torch.zeros(len(pairs.image), dtype=torch.bool, device=device)
+                whole = warp_garments(cast(GMM, network), *given, neckline)
+                unseen.append(mask_iou(whole.mask[:, 0] >= 0.5, worn))
             if warp.expected_parse is not None:
                 expected = F.interpolate(warp.expected_parse, size=full, mode="bilinear", align_corners=False)
                 counts.add(expected.argmax(1), pairs.parse)
@@ -110,6 +118,8 @@ class GMMStage(Stage):
         if predicted:
             # θ of the two passes, before it is aligned to M_exp and refined
             figures["predicted_iou"] = float(torch.cat(predicted).mean())
+            # where the person's shape does not show the neckline that she wears
+            figures["outside_iou"] = float(torch.cat(unseen).mean())
         if counts.total:
             figures |= {f"parse_{k}": v for k, v in counts.figures().items() if k in ("accuracy", "mean_iou")}
         columns = torch.cat([pairs.image, pairs.cloth, warp.cloth, target[:, :3]], dim=2)[:8]
@@ -124,8 +134,7 @@ def worn_garment(pairs: Pairs, size: tuple[int, int]) -> Tensor:
 
 def contact_sheet(columns: Tensor) -> np.ndarray:
     """(n, 3, H, W) in [-1, 1] → one uint8 picture (H, n * W, 3)."""
-    sheet = ((columns.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(2, 0, 3, 1)
-    out: np.ndarray = sheet.flatten(1, 2).cpu().numpy()
+    out: np.ndarray = grey_levels(columns).transpose(0, 1).flatten(1, 2).cpu().numpy()
     return out
 
 

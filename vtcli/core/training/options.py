@@ -43,6 +43,7 @@ class TrainOptions:
     perceptual: str = "lite0"
     vgg_weights: Path | None = None
     perceptual_weight: float | None = None
+    mask_weight: float = 1.0
     skin_weight: float = 2.0
     background_weight: float = 2.0
     aux_weight: float | None = None

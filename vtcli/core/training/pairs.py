@@ -15,6 +15,7 @@ from vtcli.core.data.mending import Garments
 from vtcli.core.data.photos import LabelledPhotos
 from vtcli.core.data.store import FIELDS, PreparedStore
 from vtcli.core.errors import VtcliError
+from vtcli.core.pixels import signed
 from vtcli.core.training import backgrounds
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.stage import Batch, Order, generator, share_of_batch
@@ -41,7 +42,7 @@ class Pairs:
     def of(cls, batch: Batch) -> Pairs:
         """From uint8 NHWC batches, as the store has them."""
         return cls(
-            pixels(batch["image"]), pixels(batch["cloth"]), batch["cloth_mask"][:, None].float() / 255.0,
+            signed(batch["image"]), signed(batch["cloth"]), batch["cloth_mask"][:, None].float() / 255.0,
             batch["parse"], batch["keypoints"],
         )  # fmt: skip
 
@@ -53,7 +54,7 @@ class Pairs:
     def and_unpaired(self, batch: Batch) -> Pairs:
         """These pairs, and after them the people of `batch` who try on another garment than their own."""
         people = self[batch["dressed"]]
-        cloth, mask = pixels(batch["other_cloth"]), batch["other_cloth_mask"][:, None].float() / 255.0
+        cloth, mask = signed(batch["other_cloth"]), batch["other_cloth_mask"][:, None].float() / 255.0
         return Pairs(
             torch.cat([self.image, people.image]),
             torch.cat([self.cloth, cloth]),
@@ -61,11 +62,6 @@ class Pairs:
             torch.cat([self.parse, people.parse]),
             torch.cat([self.keypoints, people.keypoints]),
         )
-
-
-def pixels(batch: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 → (B, 3, H, W) float in [-1, 1], channels-last in memory without a copy."""
-    return batch.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 def read_pairs(store: PreparedStore, people: np.ndarray, cloths: np.ndarray | None = None) -> Batch:

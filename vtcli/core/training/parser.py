@@ -23,6 +23,7 @@ from vtcli.core.models.parser import (
     joint_log_probabilities,
     label_probabilities,
 )
+from vtcli.core.pixels import signed
 from vtcli.core.training import backgrounds
 from vtcli.core.training.figures import LabelCounts, pck
 from vtcli.core.training.options import TrainOptions
@@ -129,7 +130,7 @@ class ParserStage(Stage):
         return _finish(rng, photo), groups, np.zeros((L.JOINTS, 3), np.float32), False
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        photo = batch["image"].permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        photo = signed(batch["image"])
         labels, joints = network(photo)
         parts = {
             "labels": group_cross_entropy(labels, batch["groups"], self.matrix.to(labels.device)),
@@ -151,9 +152,7 @@ class ParserStage(Stage):
         for start in range(0, len(self.val_rows), 25):
             rows = self.val_rows[start : start + 25]
             image = torch.from_numpy(self.val_store.read("image", rows)).to(device)
-            photo = (image.permute(0, 3, 1, 2).float() / 127.5 - 1.0).contiguous(
-                memory_format=torch.channels_last
-            )
+            photo = signed(image).contiguous(memory_format=torch.channels_last)
             labels, joints = network(photo)
             predicted = label_probabilities(labels, photo.shape[2:]).argmax(1)  # type: ignore[arg-type]
             counts.add(predicted, torch.from_numpy(self.val_store.read("parse", rows)))

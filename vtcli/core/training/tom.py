@@ -48,7 +48,7 @@ LONGER = 40
 """In half of the batches the region reaches up to so many pixels below the old garment: whoever tries on a shorter one
 than she wears has a hole there, and no pair shows what belongs into it."""
 HEAD_STRUCTURE = 2.0
-HEAD_ADVERSARY = 0.5
+HEAD_ADVERSARY = 0.25
 """How much more `structure` counts, and how much less the discriminator, where the head alone is kept: most of such a
 picture is a guess, of which form can be asked, but hardly texture."""
 ADVERSARY_FROM = 0.2
@@ -129,7 +129,7 @@ class TOMStage(Stage):
             channels.append(made.channels)
             regions.append(made.region)
         region = torch.cat(regions)
-        warped, mask = warp_cloth(self.gmm, everyone)
+        warped, mask = warp_cloth(self.gmm, everyone, head)
         out: TOMOutput = network(torch.cat(channels), warped, mask)
         unpaired = (
             _unpaired_result(everyone, region, warped, mask, out, slice(count, None)) if against else None
@@ -150,7 +150,7 @@ class TOMStage(Stage):
             "l1": ((result - pairs.image).abs() / share).mean(),
             "mask": ((given - mask * worn).abs() * held * region / share).mean(),
         }
-        loss = parts["l1"] + parts["mask"]
+        loss = parts["l1"] + self.options.mask_weight * parts["mask"]
         if self.losses == "full":
             # Behind M_cm, too, the rendering should be the person.
             parts["rendered"] = ((out.rendered_person - pairs.image).abs() * region / share).mean()
@@ -215,7 +215,9 @@ class TOMStage(Stage):
                 batch = read_pairs(self.val_store, self.val_rows[start : start + 20])
                 pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
                 made = represent(pairs.image, pairs.parse, pairs.keypoints, keep, _size(pairs))
-                warped, mask = warp_cloth(self.gmm, pairs)
+                warped, mask = warp_cloth(
+                    self.gmm, pairs, torch.full((len(pairs.image),), keep == "head", device=device)
+                )
                 out: TOMOutput = network(made.channels, warped, mask)
                 result = made.region * out.tryon(warped) + (1.0 - made.region) * pairs.image
                 ssims.append(ssim(result, pairs.image))
@@ -247,10 +249,11 @@ class TOMStage(Stage):
         return Validation(figures, panels)
 
 
-def warp_cloth(gmm: GMM, pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """I_warp (B, 3, H, W) on white in [-1, 1] and its mask (B, 1, H, W), by the trained GMM."""
+def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor) -> tuple[Tensor, Tensor]:
+    """I_warp (B, 3, H, W) on white in [-1, 1] and its mask (B, 1, H, W), by the trained GMM; `head` (B,) bool: of whom the
+    head alone is kept."""
     gmm.to(pairs.image.device)
-    warp = warp_garments(gmm, pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
+    warp = warp_garments(gmm, pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask, head)
     return warp.cloth, warp.mask
 
 

@@ -15,6 +15,7 @@ from vtcli.core import runtime
 from vtcli.core.data import labels as L
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities
+from vtcli.core.pixels import signed
 from vtcli.core.weights import sha256, stage_file
 
 
@@ -172,7 +173,7 @@ def load_annotator(
 
     def annotate(photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size = photos.shape[1:3]
-        pictures = torch.from_numpy(photos).to(chosen).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        pictures = signed(torch.from_numpy(photos).to(chosen))
         if size != INPUT_SIZE:
             pictures = F.interpolate(pictures, INPUT_SIZE, mode="bilinear", antialias=True)
         seen = annotator(pictures)

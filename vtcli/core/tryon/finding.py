@@ -9,6 +9,7 @@ import torch
 
 from vtcli.core.data import labels as L
 from vtcli.core.errors import UsageProblem
+from vtcli.core.pixels import signed
 from vtcli.core.tryon.annotate import Annotator
 from vtcli.core.tryon.framing import Box, Frame, NobodyFound, frame_of_box, people, whole
 
@@ -82,7 +83,7 @@ def choose_person(annotator: Annotator, photo: np.ndarray, choice: Choice) -> Pe
 def _look(annotator: Annotator, photo: np.ndarray, window: Frame) -> list[Person]:
     seen = window.photo(photo)
     picture = torch.from_numpy(seen.copy()).to(annotator.device)
-    parse = annotator(picture.permute(2, 0, 1)[None].float() / 127.5 - 1.0).parse[0].cpu().numpy()
+    parse = annotator(signed(picture[None])).parse[0].cpu().numpy()
     out = []
     for inside in people(parse):
         left, top, right, bottom = inside

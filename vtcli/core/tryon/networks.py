@@ -22,6 +22,8 @@ from vtcli.core.weights import sha256, stage_file
 
 CLOTHES = (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF)
 """Labels of which nothing stays."""
+HELD = 0.6
+"""What is left of the garment where M_cm lets go of it, with `keep=outside`."""
 FRINGE = 3
 """How far from the old garment its colours may still reach, in pixels at 256×192."""
 
@@ -76,6 +78,18 @@ def unchanged(people: People, expected: Tensor) -> Tensor:
     return ((agreement - 0.3) / 0.3).clamp(0, 1) * soft
 
 
+def shown(warp: Warp, expected: Tensor) -> Tensor:
+    """How much of the garment itself is to be seen at least, (B, 1, H, W) in [0, 1]: `HELD` where it lies and M_exp
+    expects clothes, less towards its edge. On plain cloth M_cm is free to let go of it, and loses its threads and tints
+    it; at edges, and under arms and hair, the rendering knows better.
+
+    `expected` (B, 20, H, W) probabilities.
+    """
+    inside = F.avg_pool2d(-F.max_pool2d(-warp.mask, 5, stride=1, padding=2), 3, stride=1, padding=1)
+    clothes = expected[:, list(L.TOP_LABELS)].sum(1, keepdim=True)
+    return HELD * inside * ((clothes - 0.5) / 0.3).clamp(0, 1)
+
+
 class Networks:
     """GMM and TOM, loaded. With `tom` None only warps can be made.
 
@@ -112,9 +126,11 @@ class Networks:
         return cls(load_gmm(gmm_file), network, device, hashes, amp)
 
     @torch.inference_mode()
-    def warp(self, people: People, cloth: Tensor, mask: Tensor) -> Warp:
-        """`cloth` (B, 3, 256, 192) in [-1, 1] and `mask` (B, 1, 256, 192) in [0, 1], as the shop shows them."""
-        return warp_garments(self.gmm, people.image, people.closed, people.keypoints, cloth, mask)
+    def warp(self, people: People, cloth: Tensor, mask: Tensor, keep: str) -> Warp:
+        """`cloth` (B, 3, 256, 192) in [-1, 1] and `mask` (B, 1, 256, 192) in [0, 1], as the shop shows them. With
+        `keep` "head" the GMM sees the neckline that is worn, as CP-VTON's does; with "outside" it does not."""
+        neckline = torch.full((len(people.image),), keep == "head", device=self.device)
+        return warp_garments(self.gmm, people.image, people.closed, people.keypoints, cloth, mask, neckline)
 
     @torch.inference_mode()
     def compose(self, people: People, warp: Warp, keep: str, parse: bool = True) -> Composition:
@@ -130,6 +146,8 @@ class Networks:
         if out.expected_parse is not None:
             logits = F.interpolate(out.expected_parse, size=people.size, mode="bilinear", align_corners=False)
             expected = logits.softmax(1)
+        if keep == "outside" and expected is not None and not self.tom.preset.classic:
+            out = out.holding(shown(warp, expected), warp.cloth, warp.mask)
         tryon = out.tryon(warp.cloth)
         drawn = made.region
         if keep == "outside" and expected is not None:

@@ -23,6 +23,7 @@ from vtcli.core.data.images import alpha_mask, flatten
 from vtcli.core.errors import VtcliError
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.tps import sample
+from vtcli.core.pixels import grey_levels, signed
 from vtcli.core.tryon import panel
 from vtcli.core.tryon.annotate import SURE, WEAK, Annotator, on_person, settle_hair, settle_neck
 from vtcli.core.tryon.compose import Finished, finish, warp_full, without_opening
@@ -133,7 +134,7 @@ class WarpResult:
 
     def panel(self) -> Image.Image:
         """Person, parse and pose, cloth, the warp on a regular grid, warped cloth, and it pasted on the person."""
-        lines = torch.from_numpy(panel.grid_picture((256, 192))).permute(2, 0, 1)[None].float() / 127.5 - 1.0
+        lines = signed(torch.from_numpy(panel.grid_picture((256, 192)))[None])
         alpha = self.warped[..., 3:].astype(np.float32) / 255.0
         pasted = self.seen.window * (1 - alpha) + self.warped[..., :3] * alpha
         return panel.contact_sheet(
@@ -193,7 +194,7 @@ class TryOn:
 
     def dress(self, seen: Seen, garment: Garment, keep: str = "outside") -> TryOnResult:
         """The try-on itself, for a person that was looked at and a garment that was cut out."""
-        warp = self._warp(seen, garment)
+        warp = self._warp(seen, garment, keep)
         made = self.networks.compose(seen.people, warp, keep)
         if keep == "head":
             size = seen.window.shape[:2]
@@ -207,22 +208,22 @@ class TryOn:
         return TryOnResult(Image.fromarray(result), region, seen, garment, warp, made, finished)
 
     def warp(
-        self, person: Image.Image, cloth: Image.Image, *, cloth_mask: np.ndarray | None = None,
-        parse: np.ndarray | None = None, keypoints: np.ndarray | None = None, force: bool = False,
-        choice: Choice = LARGEST,
+        self, person: Image.Image, cloth: Image.Image, *, keep: str = "outside",
+        cloth_mask: np.ndarray | None = None, parse: np.ndarray | None = None,
+        keypoints: np.ndarray | None = None, force: bool = False, choice: Choice = LARGEST,
     ) -> WarpResult:  # fmt: skip
         """The garment warped onto the person, in place; arguments as for `run`."""
         seen = self.look(_rgb(person), parse, keypoints, force, choice)
         garment = self.cut_out(cloth, cloth_mask, force)
-        warp = self._warp(seen, garment)
+        warp = self._warp(seen, garment, keep)
         warped = _rgba(garment, warp, seen.window.shape[:2])
         canvas = np.zeros((*seen.photo.shape[:2], 4), np.uint8)
         seen.frame.paste(canvas, warped)
         return WarpResult(Image.fromarray(canvas), seen, garment, warp, warped)
 
-    def _warp(self, seen: Seen, garment: Garment) -> Warp:
+    def _warp(self, seen: Seen, garment: Garment, keep: str) -> Warp:
         small, mask = (x.to(self.device) for x in garment.at(seen.people.size))
-        return self.networks.warp(seen.people, small, mask)
+        return self.networks.warp(seen.people, small, mask, keep)
 
     def people(self, photo: np.ndarray) -> list[Person]:
         """Everybody in `photo` (H, W, 3) uint8, the largest first."""
@@ -330,7 +331,7 @@ class TryOn:
             )
 
     def _tensor(self, picture: np.ndarray) -> Tensor:
-        return torch.from_numpy(picture.copy()).to(self.device).permute(2, 0, 1)[None].float() / 127.5 - 1.0
+        return signed(torch.from_numpy(picture.copy()).to(self.device)[None])
 
 
 def _refuse_unfit_person(seen: Seen) -> None:
@@ -401,7 +402,7 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _picture(x: Tensor) -> np.ndarray:
-    out: np.ndarray = ((x[0].clamp(-1, 1) + 1) * 127.5 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    out: np.ndarray = grey_levels(x)[0].cpu().numpy()
     return out
 
 

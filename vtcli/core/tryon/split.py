@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 import vtcli
 from vtcli.core import distributed
@@ -37,6 +36,7 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.errors import UsageProblem, VtcliError
 from vtcli.core.files import read_json, sweep, write_atomically, write_json
 from vtcli.core.locks import hold
+from vtcli.core.pixels import grey_levels, signed
 from vtcli.core.representation import has_label
 from vtcli.core.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.tryon.networks import Networks, People
@@ -259,16 +259,18 @@ def _make(
     cloth, mask = garments
     device = networks.device
     labels = torch.from_numpy(parse).to(device)
-    people = People(_pixels(image, device), labels, torch.from_numpy(keypoints).to(device))
+    people = People(
+        signed(torch.from_numpy(image).to(device)), labels, torch.from_numpy(keypoints).to(device)
+    )
     own = torch.from_numpy(mask).to(device)[:, None].float() / 255.0
-    warp = networks.warp(people, _pixels(cloth, device), own)
+    warp = networks.warp(people, signed(torch.from_numpy(cloth).to(device)), own, options.keep)
     ious: list[float] = []
     if all(job.person == job.cloth for job in batch):
         ours, worn = warp.mask[:, 0] >= 0.5, has_label(labels, L.TOP_LABELS)
         both, either = (ours & worn).flatten(1).sum(1), (ours | worn).flatten(1).sum(1)
         ious = (both / either.clamp_min(1)).tolist()
     if options.kind == "warp":
-        return _bytes(warp.cloth), None, ious
+        return grey_levels(warp.cloth).cpu().numpy(), None, ious
     made = networks.compose(people, warp, options.keep, parse=options.save_parse)
     parses = None
     if options.save_parse:
@@ -277,16 +279,7 @@ def _make(
                 "--save-parse: these TOM weights have no auxiliary decoder, so there is no M_exp to save"
             )
         parses = made.expected_parse.argmax(1).to(torch.uint8).cpu().numpy()
-    return _bytes(made.result), parses, ious
-
-
-def _pixels(batch: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-
-
-def _bytes(x: Tensor) -> np.ndarray:
-    out: np.ndarray = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return out
+    return grey_levels(made.result).cpu().numpy(), parses, ious
 
 
 def _write(out: Path, job: _Job, picture: np.ndarray, parse: np.ndarray | None) -> None:

@@ -1,0 +1,16 @@
+"""Pictures as they are stored, uint8 with colours last, and as networks take them, float from -1 to 1 with colours first."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def signed(pictures: Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 → (B, 3, H, W) float in [-1, 1], channels-last in memory without a copy."""
+    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def grey_levels(pictures: Tensor) -> Tensor:
+    """(B, 3, H, W) float → (B, H, W, 3) uint8, rounded; what lies beyond [-1, 1] is cut off."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
