@@ -45,9 +45,10 @@ def _without_batch_statistics(network: nn.Module) -> None:
 
 
 def _without_kinks(network: nn.Module) -> None:
-    """A score at a kink of LeakyReLU has another slope after rounding, ten times what is allowed to differ."""
+    """What lies at a kink of ReLU, as plain areas may, has another slope after rounding: of the gradients, several times
+    what is allowed to differ."""
     for name, child in network.named_children():
-        if isinstance(child, nn.LeakyReLU):
+        if isinstance(child, nn.ReLU | nn.LeakyReLU):
             setattr(network, name, nn.SiLU())
         else:
             _without_kinks(child)
@@ -57,8 +58,9 @@ def _stage(options: TrainOptions) -> Stage:
     stage = build_stage(options)
     torch.manual_seed(0)
     _without_batch_statistics(stage.network)
-    if stage.adversary is not None:
-        _without_kinks(stage.adversary)
+    for network in (stage.network, stage.adversary):
+        if network is not None:
+            _without_kinks(network)
     return stage
 
 
