@@ -55,13 +55,13 @@ def represent(
     size: tuple[int, int],
     growth: int = GROWTH,
     longer: int = 0,
-    neckline: Tensor | None = None,
+    neckline: Tensor | bool | None = None,
 ) -> Representation:
     """Build I_p at `size`, which divides the pictures' own size.
 
     `image` (B, 3, H, W) float in [-1, 1], `parse` (B, H, W) LIP labels, `keypoints` (B, 18, 3) in pixels; `growth`
-    and `longer` as in `outside_region`; `neckline` (B,) bool: whose shape shows the worn neckline (None: everybody's
-    with "head", nobody's with "outside").
+    and `longer` as in `outside_region`; `neckline`: whether the shape shows the worn neckline, for all or
+    (B,) bool for each (None: with "head" alone).
     """
     height, _width = parse.shape[1:]
     factor = height // size[0]
@@ -74,7 +74,8 @@ def represent(
     else:
         raise ValueError(f"keep must be 'head' or 'outside', not {keep!r}")
     channels = image.new_empty((len(image), CHANNELS, *size))
-    channels[:, :1] = body_shape(_silhouette(parse, keypoints, keep, neckline), size)
+    shows = keep == "head" if neckline is None else neckline
+    channels[:, :1] = body_shape(_silhouette(parse, keypoints, shows), size)
     if factor > 1:
         channels[:, 1:4] = F.avg_pool2d(torch.where(kept[:, None], image, -1.0), factor)
     else:
@@ -94,12 +95,12 @@ def mirror_representation(channels: Tensor) -> Tensor:
     return torch.cat([shape, kept, pose[:, L.FLIP_JOINTS.tolist()]], dim=1)
 
 
-def _silhouette(parse: Tensor, keypoints: Tensor, keep: str, neckline: Tensor | None) -> Tensor:
+def _silhouette(parse: Tensor, keypoints: Tensor, neckline: Tensor | bool) -> Tensor:
     person = parse > 0
-    if neckline is None and keep == "head":
+    if neckline is True:
         return person
     filled = person | neck_region(parse, keypoints)
-    return filled if neckline is None else torch.where(neckline[:, None, None], person, filled)
+    return filled if neckline is False else torch.where(_wide(neckline), person, filled)
 
 
 def body_shape(silhouette: Tensor, size: tuple[int, int]) -> Tensor:

@@ -32,17 +32,17 @@ class Warp:
 @torch.no_grad()
 def warp_garments(
     gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor,
-    neckline: Tensor | None = None, align: bool = True,
+    neckline: Tensor | bool = True, align: bool = True,
 ) -> Warp:  # fmt: skip
     """Warp garments at the pictures' own size; θ comes from the GMM's, and (`lite`, unless `align` is False) is brought
     to agree with its M_exp, where it has one, and refined. What `lite` warps is the garment's `front`.
 
     `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels;
     `mask` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps; but her shape
-    shows the neckline that she wears only where `neckline` (B,) bool says so (None: everywhere; `paper`: always).
+    shows the neckline that she wears only if `neckline` says so, for all or (B,) bool for each (`paper`: always).
     """
     size, full = gmm.preset.size, (int(parse.shape[1]), int(parse.shape[2]))
-    neckline = None if gmm.preset.classic else neckline
+    neckline = gmm.preset.classic or neckline
     person = represent(image, parse, keypoints, "head", size, neckline=neckline).channels
     if not gmm.preset.classic:
         mask = front(cloth, mask)

@@ -105,8 +105,7 @@ class GMMStage(Stage):
             if not self.preset.classic:
                 bare = warp_garments(cast(GMM, network), *given, align=False)
                 predicted.append(mask_iou(bare.mask[:, 0] >= 0.5, worn))
-                neckline = torch.zeros(len(pairs.image), dtype=torch.bool, device=device)
-                whole = warp_garments(cast(GMM, network), *given, neckline)
+                whole = warp_garments(cast(GMM, network), *given, neckline=False)
                 unseen.append(mask_iou(whole.mask[:, 0] >= 0.5, worn))
             if warp.expected_parse is not None:
                 expected = F.interpolate(warp.expected_parse, size=full, mode="bilinear", align_corners=False)

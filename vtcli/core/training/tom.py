@@ -215,9 +215,7 @@ class TOMStage(Stage):
                 batch = read_pairs(self.val_store, self.val_rows[start : start + 20])
                 pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
                 made = represent(pairs.image, pairs.parse, pairs.keypoints, keep, _size(pairs))
-                warped, mask = warp_cloth(
-                    self.gmm, pairs, torch.full((len(pairs.image),), keep == "head", device=device)
-                )
+                warped, mask = warp_cloth(self.gmm, pairs, keep == "head")
                 out: TOMOutput = network(made.channels, warped, mask)
                 result = made.region * out.tryon(warped) + (1.0 - made.region) * pairs.image
                 ssims.append(ssim(result, pairs.image))
@@ -249,9 +247,9 @@ class TOMStage(Stage):
         return Validation(figures, panels)
 
 
-def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor) -> tuple[Tensor, Tensor]:
-    """I_warp (B, 3, H, W) on white in [-1, 1] and its mask (B, 1, H, W), by the trained GMM; `head` (B,) bool: of whom the
-    head alone is kept."""
+def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> tuple[Tensor, Tensor]:
+    """I_warp (B, 3, H, W) on white in [-1, 1] and its mask (B, 1, H, W), by the trained GMM; `head`: whether the
+    head alone is kept, of all or (B,) bool of each."""
     gmm.to(pairs.image.device)
     warp = warp_garments(gmm, pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask, head)
     return warp.cloth, warp.mask

@@ -129,7 +129,7 @@ class Networks:
     def warp(self, people: People, cloth: Tensor, mask: Tensor, keep: str) -> Warp:
         """`cloth` (B, 3, 256, 192) in [-1, 1] and `mask` (B, 1, 256, 192) in [0, 1], as the shop shows them. With
         `keep` "head" the GMM sees the neckline that is worn, as CP-VTON's does; with "outside" it does not."""
-        neckline = torch.full((len(people.image),), keep == "head", device=self.device)
+        neckline = keep == "head"
         return warp_garments(self.gmm, people.image, people.closed, people.keypoints, cloth, mask, neckline)
 
     @torch.inference_mode()
