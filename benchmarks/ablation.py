@@ -1,12 +1,14 @@
 """The paper's Table 1 on a prepared split, by the command line alone: does the auxiliary segmentation help?
 
-    python benchmarks/ablation.py prepared ablation --gmm-steps 2000 --tom-steps 1500 --seeds 0 1
+    python benchmarks/ablation.py prepared ablation --gmm-steps 2000 --tom-steps 1500 --seeds 0 1 --tom-seeds 0 1
 
-Trains, at equal samples, the GMM without and with the auxiliary decoder for every seed, and for the first seed the
-TOM (`--keep head`, CP-VTON's losses): baseline (no decoder anywhere), in the TOM only, in both. With `--equal-time`
-the first seed's auxiliary networks are trained again for the minutes that their plain counterparts took. Runs that
+Trains, at equal samples, the GMM without and with the auxiliary decoder for every seed, and the TOM (`--keep head`,
+CP-VTON's losses): baseline (no decoder anywhere), in the TOM only, in both for the first of `--tom-seeds`, the first
+two of these for the others. With `--equal-time` the first seed's auxiliary networks are trained again for the minutes
+that their plain counterparts took; with `--aux-weights` its TOM with other weights of the auxiliary loss. Runs that
 are there already are kept, so an interrupted ablation goes on. Writes `ablation/table.md`: figures with 95 %
-paired-bootstrap intervals of the differences to the baseline, warp IoU per seed, and every command line.
+paired-bootstrap intervals of the differences to the baseline of the same seed, warp IoU per seed, and every command
+line.
 """
 
 from __future__ import annotations
@@ -78,6 +80,20 @@ class Ablation:
         return read_facts(folder / stage / "final.safetensors")
 
 
+@dataclass
+class Row:
+    """One row of the paper's table: a TOM with or without the decoder, upon which GMM, and what it is trained with."""
+
+    name: str
+    aux: bool
+    gmm: Path
+    options: list[str]
+
+    def folder(self, seed: int) -> str:
+        """Name of its run."""
+        return f"tom-{self.name.replace(',', '').replace(' ', '-')}-{seed}"
+
+
 def gmms(a: Ablation, equal_time: bool) -> list[str]:
     """The GMM without and with the decoder, every seed: lines of a table."""
     lines = [
@@ -108,51 +124,50 @@ def gmms(a: Ablation, equal_time: bool) -> list[str]:
     return lines
 
 
-def toms(a: Ablation, equal_time: bool) -> list[str]:
-    """The paper's rows: try-ons of the whole split, scored against the baseline: lines of a table."""
-    seed = a.seeds[0]
+def toms(a: Ablation, seed: int, first: bool, equal_time: bool, aux_weights: list[float]) -> list[str]:
+    """The paper's rows: try-ons of the whole split, scored against the baseline of the same seed: lines of a table. All
+    rows of the `first` seed, of others those that differ in the TOM alone."""
     recipe = ["--keep", "head", "--losses", "cpvton"]
     steps = ["--steps", str(a.tom_steps), *recipe]
-    rows = [
-        ("baseline", False, "plain", steps),
-        ("aux in TOM", True, "plain", steps),
-        ("aux in both", True, "aux", steps),
-    ]
-    results, notes = [], []
-    for name, aux, gmm, budget in rows:
-        folder = a.train(
-            "tom", name.replace(" ", "-"), aux, seed, budget, "--gmm", a.out / f"gmm-{gmm}-{seed}"
-        )
-        results.append(_try_on(a, folder, a.out / f"gmm-{gmm}-{seed}"))
-        notes.append(a.facts(folder, "tom"))
-    if equal_time:
-        minutes = f"{notes[0]['seconds'] / 60:.2f}"
-        budget = ["--minutes", minutes, *recipe]
-        name = "aux in both, the baseline's time"
-        gmm_folder = a.out / f"gmm-aux-time-{seed}"
-        folder = a.train("tom", "aux-in-both-time", True, seed, budget, "--gmm", gmm_folder)
-        rows.append((name, True, "aux-time", budget))
-        results.append(_try_on(a, folder, gmm_folder))
-        notes.append(a.facts(folder, "tom"))
-    file = a.out / "scores.json"
-    a.run("score", *results, "--json", file, "--report", a.out / "report.html")
+    plain = a.out / f"gmm-plain-{seed}"
+    rows = [Row("baseline", False, plain, steps), Row("aux in TOM", True, plain, steps)]
+    if first:
+        rows.append(Row("aux in both", True, a.out / f"gmm-aux-{seed}", steps))
+    for weight in aux_weights if first else []:
+        rows.append(Row(f"aux in TOM, weight {weight}", True, plain, [*steps, "--aux-weight", str(weight)]))
+    folders = [_trained(a, row, seed) for row in rows]
+    if first and equal_time:
+        minutes = f"{a.facts(folders[0], 'tom')['seconds'] / 60:.2f}"
+        quick = ["--minutes", minutes, *recipe]
+        rows.append(Row("aux in both, equal time", True, a.out / f"gmm-aux-time-{seed}", quick))
+        folders.append(_trained(a, rows[-1], seed))
+    results = [_try_on(a, folder, row.gmm) for folder, row in zip(folders, rows, strict=True)]
+    file = a.out / f"scores-{seed}.json"
+    a.run("score", *results, "--json", file, "--report", a.out / f"report-{seed}.html")
     scored = [row for row in json.loads(file.read_text()) if row["seen"] == "all"]
     lines = [
-        "| | " + " | ".join(label for _, label, _ in METRICS) + " | warp IoU | samples | seconds |",
+        f"| seed {seed} | "
+        + " | ".join(label for _, label, _ in METRICS)
+        + " | warp IoU | samples | seconds |",
         "|---" * (len(METRICS) + 4) + "|",
     ]
-    for (name, *_), row, facts in zip(rows, scored, notes, strict=True):
+    for row, folder, figures in zip(rows, folders, scored, strict=True):
+        facts = a.facts(folder, "tom")
         cells = []
         for key, _, digits in METRICS:
-            cell = f"{row[key]:.{digits}f}"
-            difference = row["difference_to_first"].get(key)
+            cell = f"{figures[key]:.{digits}f}"
+            difference = figures["difference_to_first"].get(key)
             if difference:
                 low, high = difference["low"], difference["high"]
                 cell += f" ({difference['difference']:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}])"
             cells.append(cell)
-        cells += [f"{row['figures']['warp_iou']:.4f}", f"{facts['samples']:,}", str(facts["seconds"])]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return lines
+        cells += [f"{figures['figures']['warp_iou']:.4f}", f"{facts['samples']:,}", str(facts["seconds"])]
+        lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _trained(a: Ablation, row: Row, seed: int) -> Path:
+    return a.train("tom", row.folder(seed), row.aux, seed, row.options, "--gmm", row.gmm)
 
 
 def _try_on(a: Ablation, tom: Path, gmm: Path) -> Path:
@@ -178,14 +193,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--gmm-steps", type=int, default=2000)
     parser.add_argument("--tom-steps", type=int, default=1500)
+    parser.add_argument("--tom-seeds", type=int, nargs="+", default=[0], help="each one of --seeds")
     parser.add_argument("--equal-time", action="store_true")
+    parser.add_argument("--aux-weights", type=float, nargs="*", default=[], help="for the first TOM seed")
     parser.add_argument("--train-options", default="", help="more options for every `vtcli train`")
     o = parser.parse_args()
+    if not set(o.tom_seeds) <= set(o.seeds):
+        parser.error("--tom-seeds: each needs GMMs of the same seed: name it in --seeds, too")
     a = Ablation(o.data, o.out, o.seeds, o.gmm_steps, o.tom_steps, shlex.split(o.train_options))
     a.out.mkdir(parents=True, exist_ok=True)
-    first = gmms(a, o.equal_time)
-    second = toms(a, o.equal_time)
-    text = "\n".join([*second, "", *first, "", "```sh", *a.commands, "```", ""])
+    warps = gmms(a, o.equal_time)
+    tryons = []
+    for i, seed in enumerate(o.tom_seeds):
+        tryons += toms(a, seed, i == 0, o.equal_time, o.aux_weights)
+    text = "\n".join([*tryons, *warps, "", "```sh", *a.commands, "```", ""])
     (a.out / "table.md").write_text(text)
     print(text)
 
