@@ -3,12 +3,12 @@
     python benchmarks/ablation.py prepared ablation --gmm-steps 2000 --tom-steps 1500 --seeds 0 1 --tom-seeds 0 1
 
 Trains, at equal samples, the GMM without and with the auxiliary decoder for every seed, and the TOM (`--keep head`,
-CP-VTON's losses): baseline (no decoder anywhere), in the TOM only, in both for the first of `--tom-seeds`, the first
-two of these for the others. With `--equal-time` the first seed's auxiliary networks are trained again for the minutes
-that their plain counterparts took; with `--aux-weights` its TOM with other weights of the auxiliary loss. Runs that
-are there already are kept, so an interrupted ablation goes on. Writes `ablation/table.md`: figures with 95 %
-paired-bootstrap intervals of the differences to the baseline of the same seed, warp IoU per seed, and every command
-line.
+CP-VTON's losses) for the first seed: baseline (no decoder anywhere), in the TOM only, in both; for others that
+`--tom-seeds` names, the first two of these. With `--equal-time` the first seed's auxiliary networks are trained again
+for the minutes that their plain counterparts took; with `--aux-weights` its TOM with other weights of the auxiliary
+loss. Runs that are there already are kept, so an interrupted ablation goes on. Writes `ablation/table.md`: figures
+with 95 % paired-bootstrap intervals of the differences to the baseline of the same seed, warp IoU per seed, and every
+command line.
 """
 
 from __future__ import annotations
@@ -124,9 +124,10 @@ def gmms(a: Ablation, equal_time: bool) -> list[str]:
     return lines
 
 
-def toms(a: Ablation, seed: int, first: bool, equal_time: bool, aux_weights: list[float]) -> list[str]:
+def toms(a: Ablation, seed: int, equal_time: bool, aux_weights: list[float]) -> list[str]:
     """The paper's rows: try-ons of the whole split, scored against the baseline of the same seed: lines of a table. All
-    rows of the `first` seed, of others those that differ in the TOM alone."""
+    rows of the first seed, of others those that differ in the TOM alone."""
+    first = seed == a.seeds[0]
     recipe = ["--keep", "head", "--losses", "cpvton"]
     steps = ["--steps", str(a.tom_steps), *recipe]
     plain = a.out / f"gmm-plain-{seed}"
@@ -193,19 +194,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--gmm-steps", type=int, default=2000)
     parser.add_argument("--tom-steps", type=int, default=1500)
-    parser.add_argument("--tom-seeds", type=int, nargs="+", default=[0], help="each one of --seeds")
+    parser.add_argument("--tom-seeds", type=int, nargs="+", help="some of --seeds; by default the first")
     parser.add_argument("--equal-time", action="store_true")
     parser.add_argument("--aux-weights", type=float, nargs="*", default=[], help="for the first TOM seed")
     parser.add_argument("--train-options", default="", help="more options for every `vtcli train`")
     o = parser.parse_args()
-    if not set(o.tom_seeds) <= set(o.seeds):
+    tom_seeds = o.tom_seeds or o.seeds[:1]
+    if not set(tom_seeds) <= set(o.seeds):
         parser.error("--tom-seeds: each needs GMMs of the same seed: name it in --seeds, too")
     a = Ablation(o.data, o.out, o.seeds, o.gmm_steps, o.tom_steps, shlex.split(o.train_options))
     a.out.mkdir(parents=True, exist_ok=True)
     warps = gmms(a, o.equal_time)
     tryons = []
-    for i, seed in enumerate(o.tom_seeds):
-        tryons += toms(a, seed, i == 0, o.equal_time, o.aux_weights)
+    for seed in tom_seeds:
+        tryons += toms(a, seed, o.equal_time, o.aux_weights)
     text = "\n".join([*tryons, *warps, "", "```sh", *a.commands, "```", ""])
     (a.out / "table.md").write_text(text)
     print(text)
