@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vtcli.core.weights import read_facts
+from vtcli.core.models.weights import read_facts
 
 METRICS = (
     ("ssim", "SSIM", 4),

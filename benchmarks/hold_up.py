@@ -84,7 +84,7 @@ class Bench:
 
         from vtcli.core.models.gmm import GMM, GMM_PRESETS
         from vtcli.core.models.tom import TOM, TOM_PRESETS
-        from vtcli.core.weights import save_weights
+        from vtcli.core.models.weights import save_weights
 
         torch.manual_seed(0)
         facts = {"preset": "lite", "aux": True}

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vtcli.core import runtime
 from vtcli.core.data import labels as L
+from vtcli.core.data.pixels import grey_levels, signed
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.pixels import grey_levels, signed
+from vtcli.core.system import runtime
 from vtcli.core.training.pairs import Pairs, read_pairs
 from vtcli.core.tryon.networks import Networks, People
 

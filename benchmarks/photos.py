@@ -25,16 +25,16 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.garment import garment_mask
 from vtcli.core.data.images import open_rgb
-from vtcli.core.data.photos import GROUPS, LabelledPhotos
+from vtcli.core.data.labelled_photos import GROUPS, LabelledPhotos
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.errors import VtcliError
+from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.garments.placement import Garment, place
+from vtcli.core.system.errors import VtcliError
 from vtcli.core.training.backgrounds import person_mask
-from vtcli.core.training.figures import LabelCounts
+from vtcli.core.training.metrics import LabelCounts
 from vtcli.core.tryon.compose import warp_full
 from vtcli.core.tryon.framing import Box
-from vtcli.core.tryon.garment import Garment, place
 from vtcli.core.tryon.panel import pose_picture
 from vtcli.core.tryon.pipeline import TryOn, TryOnResult
 

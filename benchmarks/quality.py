@@ -23,25 +23,24 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from vtcli.core import runtime
-from vtcli.core.data import augment
 from vtcli.core.data import labels as L
-from vtcli.core.data.photos import GROUPS, LabelledPhotos
+from vtcli.core.data.labelled_photos import GROUPS, LabelledPhotos
+from vtcli.core.data.pixels import grey_levels, signed
+from vtcli.core.data.results import image_file
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE
 from vtcli.core.models.tps import jacobian
-from vtcli.core.pixels import grey_levels, signed
-from vtcli.core.results import image_file
+from vtcli.core.models.weights import stage_file
 from vtcli.core.scoring.distances import Statistics, frechet_distance
 from vtcli.core.scoring.features import Lite0Vectors, extract
 from vtcli.core.scoring.pictures import StorePicture
-from vtcli.core.training import backgrounds
-from vtcli.core.training.figures import LabelCounts, pck
+from vtcli.core.system import runtime
+from vtcli.core.training import augment, backgrounds
+from vtcli.core.training.metrics import LabelCounts, pck
 from vtcli.core.training.pairs import Pairs, read_pairs
 from vtcli.core.tryon.annotate import Annotator
 from vtcli.core.tryon.networks import Networks, People
-from vtcli.core.weights import stage_file
 
 BATCH = 20
 ROWS: list[tuple[str, str, float, float]] = [

@@ -28,7 +28,7 @@ from benchmarks.speed import commands, fid
 from benchmarks.speed.growth import growth
 from benchmarks.speed.material import make_viton
 from benchmarks.speed.turns import ROOT, matrix_rates, take_turns
-from vtcli.core import runtime
+from vtcli.core.system import runtime
 
 RATIOS = {
     "load-uint8": ("training input, store → uint8 batches", 40.0),

@@ -12,8 +12,8 @@ from skimage import data
 from typer.testing import CliRunner, Result
 
 from vtcli.cli import score
+from vtcli.core.data.results import ResultPair, ResultsInfo
 from vtcli.core.data.store import Entry, Manifest, PreparedStore, write_manifest, write_shard
-from vtcli.core.results import ResultPair, ResultsInfo
 
 SIZE = (176, 168)
 """Large enough for MS-SSIM's five scales, not square, so that a swap of sides shows."""

@@ -7,15 +7,15 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from vtcli.core import alignment
 from vtcli.core.data import labels as L
+from vtcli.core.models import alignment
 from vtcli.core.models.gmm import GMM, GMM_PRESETS
+from vtcli.core.models.representation import mirror_representation
 from vtcli.core.models.tom import TOMOutput
 from vtcli.core.models.tps import POINTS, jacobian, sample, tps_grid
-from vtcli.core.representation import mirror_representation
+from vtcli.core.models.warping import Warp, both_ways, mean_predictions, mean_refinement
 from vtcli.core.training.losses import soft_iou, ssim_map
 from vtcli.core.tryon.networks import CLOTHES, HELD, People, shown, unchanged
-from vtcli.core.warping import Warp, both_ways, mean_predictions, mean_refinement
 
 SIZE = (128, 96)
 

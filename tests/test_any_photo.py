@@ -15,15 +15,15 @@ from PIL import Image
 from vtcli import TryOn
 from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_mask, read_parse, read_pose
-from vtcli.core.data.collar import inner_collar
-from vtcli.core.errors import UsageProblem
+from vtcli.core.garments.collar import inner_collar
 from vtcli.core.models.tps import sample
+from vtcli.core.models.warping import front
+from vtcli.core.system.errors import UsageProblem
 from vtcli.core.tryon import pipeline
 from vtcli.core.tryon.annotate import on_person, settle_hair, settle_neck
 from vtcli.core.tryon.finding import Choice
 from vtcli.core.tryon.framing import NobodyFound, others, people
 from vtcli.core.tryon.pipeline import UnfitPhoto
-from vtcli.core.warping import front
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 PEOPLE = sorted((SAMPLES / "test" / "image").glob("*.jpg"))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtcli.core.data.photos import LabelledPhotos
-from vtcli.core.errors import VtcliError
+from vtcli.core.data.labelled_photos import LabelledPhotos
+from vtcli.core.system.errors import VtcliError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 

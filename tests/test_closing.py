@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from vtcli import TryOn
-from vtcli.core.closing import close_garments
 from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_parse, read_pose
+from vtcli.core.models.hole_filling import close_garments
 from vtcli.core.tryon.networks import People
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data" / "test"

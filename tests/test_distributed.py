@@ -21,12 +21,12 @@ from safetensors.torch import load_file, save_file
 from test_prepare import SIZE, _data, _list, _save_pair
 from torch import nn
 
-from vtcli.core import distributed
 from vtcli.core.data.prepare import PrepareOptions, SplitDone, prepare
+from vtcli.core.data.results import ResultsInfo
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.errors import UsageProblem, VtcliError
-from vtcli.core.results import ResultsInfo
-from vtcli.core.training import loop
+from vtcli.core.system import distributed
+from vtcli.core.system.errors import UsageProblem, VtcliError
+from vtcli.core.training import trainer as loop
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.run import build_stage
 from vtcli.core.training.stage import Stage
@@ -69,7 +69,7 @@ def _stage(options: TrainOptions) -> Stage:
 
 def _gradients(name: str, adversarial_weight: float, store: Path, file: Path) -> None:
     # Least squares magnify the rounding by which a garment's warp depends on those beside it.
-    unaligned = mock.patch("vtcli.core.alignment.align", lambda theta, *_: theta)
+    unaligned = mock.patch("vtcli.core.models.alignment.align", lambda theta, *_: theta)
     # The discriminator stands beside L1 alone: summed over all losses, rounding would be as large as what is looked for.
     options = TrainOptions(
         name, store, file.parent, steps=1, batch_size=8 if adversarial_weight else 4, val=2,
@@ -320,7 +320,7 @@ def test_a_dead_ranks_share_of_prepare_is_picked_up(
 
 
 def _hold(folder: Path) -> None:
-    from vtcli.core.locks import hold
+    from vtcli.core.system.locks import hold
 
     with hold(folder, "vtcli tryon"):
         (folder / "held").touch()

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from vtcli.core.data import drawn
+from vtcli.core import synthetic as drawn
 from vtcli.core.data import labels as L
-from vtcli.core.data.drawn.__main__ import main
-from vtcli.core.data.drawn.people import POSES, random_pose
+from vtcli.core.synthetic.__main__ import main
+from vtcli.core.synthetic.people import POSES, random_pose
 
 SAMPLE = Path(__file__).resolve().parents[1] / "sample_data"
 LABELS = {0, L.HAIR, L.UPPER_CLOTHES, L.PANTS, L.FACE, L.LEFT_ARM, L.RIGHT_ARM}

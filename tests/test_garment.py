@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtcli.core.data.garment import garment_mask
+from vtcli.core.garments.cutout import garment_mask
 
 SIZE = (256, 192)
 POLYGON = np.array(

@@ -23,7 +23,7 @@ from vtcli.core.data.images import (
     open_rgba,
     same_shape,
 )
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (24, 18, 3), dtype=np.uint8)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vtcli.core.models.load import load_gmm, load_tom
 from vtcli.core.models.tps import sample, tps_grid
-from vtcli.core.weights import read_facts, sha256
+from vtcli.core.models.weights import read_facts, sha256
 
 
 def _inputs(seed: int) -> tuple[Tensor, Tensor]:
@@ -146,7 +146,7 @@ def test_listing_survives_what_it_finds(
     from vtcli.cli.weights import describe_installed
 
     assert vtcli("weights", "list", tmp_path).code == 1
-    monkeypatch.setattr("vtcli.core.weights.DEFAULT_FOLDER", tmp_path)
+    monkeypatch.setattr("vtcli.core.models.weights.DEFAULT_FOLDER", tmp_path)
     assert describe_installed() == ["no weights installed; train some with `vtcli train`"]
     (tmp_path / "gmm.safetensors").write_bytes(b"nonsense")
     facts = {"stage": "tom", "preset": "lite", "aux": True, "steps": 1234, "figures": {"ssim_head": 0.8125}}

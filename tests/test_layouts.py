@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vtcli.core.data.layouts import find_layout, own_cloth, read_pairs, stem
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 
 def _touch(root: Path, *names: str) -> None:

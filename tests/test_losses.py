@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vtcli.core.models.light import light, pattern
+from vtcli.core.models.relighting import light, pattern
 from vtcli.core.training.losses import structure
 
 SIZE = (128, 96)

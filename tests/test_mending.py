@@ -12,8 +12,8 @@ from conftest import Ended
 from PIL import Image
 
 from vtcli.core.data.annotations import read_mask
-from vtcli.core.data.mending import Garments, mended
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.garments.mask_repair import Garments, mended
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 GARMENTS = sorted((SAMPLES / "test" / "cloth").glob("*.jpg"))

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from vtcli.core.data.annotations import read_pose
 from vtcli.core.data.journal import Journal
 from vtcli.core.data.layouts import read_pairs, stem
+from vtcli.core.data.results import ResultsInfo
 from vtcli.core.data.store import Entry, Manifest
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import is_plain_name
-from vtcli.core.results import ResultsInfo
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import is_plain_name
 
 QUICK = settings(max_examples=80, deadline=None)
 SOURCE = Path("manifest.json")

@@ -17,7 +17,7 @@ from PIL import Image
 from vtcli.core.data import labels as L
 from vtcli.core.data.prepare import Advanced, Event, PrepareOptions, SplitDone, prepare
 from vtcli.core.data.store import FIELDS, PreparedStore
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 Cli = Callable[..., Ended]
 SIZE = (64, 48)

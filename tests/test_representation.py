@@ -9,7 +9,7 @@ from conftest import drawn_pairs
 from PIL import Image, ImageDraw
 
 from vtcli.core.data import labels as L
-from vtcli.core.representation import (
+from vtcli.core.models.representation import (
     body_shape,
     hand_region,
     has_label,

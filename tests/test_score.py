@@ -16,11 +16,11 @@ from pytorch_msssim import ms_ssim
 from score_samples import blur, make_results, make_store, run_score
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from vtcli.core.data.results import ResultsInfo
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.errors import UsageProblem, VtcliError
-from vtcli.core.results import ResultsInfo
 from vtcli.core.scoring.paired import PairTask, measure_all
 from vtcli.core.scoring.runs import load_runs
+from vtcli.core.system.errors import UsageProblem, VtcliError
 
 COUNT = 6
 SEEN = (0, 3, 4)

@@ -12,9 +12,9 @@ import torchvision
 from PIL import Image
 from score_samples import blur, make_results, make_store, run_score
 
-from vtcli.core.errors import VtcliError
 from vtcli.core.scoring.bootstrap import paired_difference
 from vtcli.core.scoring.distances import Statistics, frechet_difference, frechet_distance
+from vtcli.core.system.errors import VtcliError
 
 
 def test_interval_of_a_mean_is_that_of_the_normal_theory_and_covers() -> None:

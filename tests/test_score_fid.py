@@ -13,10 +13,10 @@ from PIL import Image
 from pytorch_fid import fid_score, inception
 from score_samples import blur, make_results, make_store, run_score
 
-from vtcli.core.errors import UsageProblem, VtcliError
 from vtcli.core.scoring.distances import Statistics, frechet_distance, kernel_distance
 from vtcli.core.scoring.features import InceptionFeatures, extract
 from vtcli.core.scoring.pictures import FilePicture
+from vtcli.core.system.errors import UsageProblem, VtcliError
 
 COUNT = 5
 CPU = torch.device("cpu")

@@ -9,9 +9,9 @@ import torch
 from skimage import data
 from torch.nn import functional as F
 
-from vtcli.core.errors import VtcliError
 from vtcli.core.models import lite0
 from vtcli.core.scoring.features import Lite0Vectors
+from vtcli.core.system.errors import VtcliError
 
 ESPRESSO = 967
 CATS = range(281, 286)

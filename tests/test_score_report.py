@@ -19,11 +19,11 @@ from PIL import Image
 from score_samples import blur, make_results, make_store, run_score
 
 from vtcli.core.data.labels import LIP_PALETTE
-from vtcli.core.errors import VtcliError
-from vtcli.core.results import ResultsInfo
+from vtcli.core.data.results import ResultsInfo
 from vtcli.core.scoring import album
 from vtcli.core.scoring.pictures import FilePicture
 from vtcli.core.scoring.report import choose_extremes
+from vtcli.core.system.errors import VtcliError
 
 COUNT = 7
 EVIL = '<img src=x onerror=alert(1)>"&$a^'

@@ -16,11 +16,11 @@ from torch.nn import functional as F
 
 from vtcli.core.data import store as stores
 from vtcli.core.data.store import FIELDS, Entry, Manifest, PreparedStore, write_manifest, write_shard
-from vtcli.core.errors import VtcliError
 from vtcli.core.models.blocks import InstanceNorm
+from vtcli.core.models.representation import represent
 from vtcli.core.models.tps import tps_grid
-from vtcli.core.representation import represent
-from vtcli.core.training import loop
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.training import trainer as loop
 from vtcli.core.training.pairs import Pairs
 from vtcli.core.tryon.networks import Networks, People
 

@@ -24,15 +24,15 @@ from torchvision.models import vgg19
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.errors import VtcliError
 from vtcli.core.models.load import load_gmm, load_parser, load_tom
-from vtcli.core.training import loop
+from vtcli.core.models.weights import read_facts, read_weights, sha256
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.training import trainer as loop
 from vtcli.core.training.gmm import GMMStage
 from vtcli.core.training.losses import VGG19Distance, label_weights
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.run import build_stage, split_pairs
 from vtcli.core.training.stage import Order, Stage
-from vtcli.core.weights import read_facts, read_weights, sha256
 
 Vtcli = Callable[..., Any]
 FEW = ("--batch-size", 2, "--val", 2, "--device", "cpu")
@@ -246,7 +246,7 @@ def facts_figures(folder: Path) -> dict[str, float]:
 def test_tom_takes_the_gmm_of_the_same_folder(
     vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vtcli.core.weights.DEFAULT_FOLDER", tmp_path / "shipped")
+    monkeypatch.setattr("vtcli.core.models.weights.DEFAULT_FOLDER", tmp_path / "shipped")
     command = ("train", "tom", "--data", store, "--steps", 1, "--perceptual", "none", "--out", tmp_path, *FEW)
     without = vtcli(*command)
     assert without.code == 1 and "vtcli train gmm" in without.err

@@ -17,14 +17,14 @@ from PIL import Image
 from vtcli import TryOn
 from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_parse, read_pose
+from vtcli.core.data.results import ResultsInfo
+from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.tps import tps_grid
-from vtcli.core.results import ResultsInfo
+from vtcli.core.models.warping import Warp
 from vtcli.core.tryon.compose import finish
 from vtcli.core.tryon.framing import Frame, NobodyFound, whole
-from vtcli.core.tryon.garment import Garment, place
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.pipeline import TryOnResult, UnfitPhoto
-from vtcli.core.warping import Warp
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 Run = Callable[..., Ended]

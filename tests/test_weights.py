@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from vtcli.core import weights
-from vtcli.core.errors import VtcliError
+from vtcli.core.models import weights
 from vtcli.core.models.gmm import GMM, GMM_PRESETS
 from vtcli.core.models.load import load_gmm, load_parser, load_tom
 from vtcli.core.models.tom import TOM, TOM_PRESETS
+from vtcli.core.system.errors import VtcliError
 
 FACTS = {"stage": "gmm", "preset": "lite", "aux": True, "figures": {"warp_iou": 0.5}}
 

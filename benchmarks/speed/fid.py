@@ -29,8 +29,8 @@ def alone(weights: Path, pictures: int, device: str, out: Path) -> None:
     """Seconds that pytorch-fid's own network takes for so many pictures, in its batches of 50, to `out`."""
     import torch
 
-    from vtcli.core import runtime
     from vtcli.core.scoring.features import BATCH, InceptionFeatures
+    from vtcli.core.system import runtime
 
     runtime.keep_memory()
     net = InceptionFeatures(weights, torch.device(device))

@@ -86,8 +86,8 @@ def _baseline_load(config: Config) -> Job:
 
 
 def _load(config: Config, make: Callable[[dict[str, Tensor]], object]) -> Job:
-    from vtcli.core import runtime
     from vtcli.core.data.store import PreparedStore
+    from vtcli.core.system import runtime
     from vtcli.core.training.pairs import read_pairs
     from vtcli.core.training.stage import Order
 
@@ -118,7 +118,7 @@ def _as_stored(batch: dict[str, Tensor]) -> object:
 
 def _as_floats(batch: dict[str, Tensor]) -> object:
     from vtcli.core.models.gmm import garment_input
-    from vtcli.core.representation import represent
+    from vtcli.core.models.representation import represent
     from vtcli.core.training.pairs import Pairs
 
     pairs = Pairs.of(batch)
@@ -172,7 +172,7 @@ def _step(config: Config, stage: str, aux: bool) -> Job:
     included, which the baseline finds ready in its batch."""
     from torch.optim import AdamW
 
-    from vtcli.core import runtime
+    from vtcli.core.system import runtime
     from vtcli.core.training.ema import Average
     from vtcli.core.training.options import TrainOptions
     from vtcli.core.training.run import build_stage
@@ -214,14 +214,14 @@ def _baseline_inference(config: Config, size: int) -> Job:
 
 
 def _inference(config: Config, preset: str, size: int) -> Job:
-    from vtcli.core import runtime
     from vtcli.core.data.store import PreparedStore
     from vtcli.core.models.gmm import garment_input
+    from vtcli.core.models.representation import represent
     from vtcli.core.models.tps import sample, tps_grid
-    from vtcli.core.representation import represent
+    from vtcli.core.models.warping import channels_last
+    from vtcli.core.system import runtime
     from vtcli.core.training.pairs import Pairs, read_pairs
     from vtcli.core.tryon.networks import Networks
-    from vtcli.core.warping import channels_last
 
     runtime.keep_memory()
     with weights_of(preset) as folder:
@@ -258,7 +258,7 @@ def weights_of(preset: str) -> Iterator[Path | None]:
         return
     from vtcli.core.models.gmm import GMM, GMM_PRESETS
     from vtcli.core.models.tom import TOM, TOM_PRESETS
-    from vtcli.core.weights import save_weights
+    from vtcli.core.models.weights import save_weights
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as name:

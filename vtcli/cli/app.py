@@ -10,7 +10,7 @@ import typer
 
 from vtcli import __version__
 from vtcli.cli import console, prepare, score, train, tryon, warp, weights
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 app = typer.Typer(
     name="vtcli",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vtcli.cli import console
-from vtcli.core.errors import UsageProblem, VtcliError
+from vtcli.core.system.errors import UsageProblem, VtcliError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -97,7 +97,7 @@ def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:
 def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, chosen: dict[str, Any]) -> None:
     """Several try-ons with the weights loaded once: a picture each, and a contact sheet. VtcliError at the end when
     some could not be made."""
-    from vtcli.core.locks import hold
+    from vtcli.core.system.locks import hold
     from vtcli.core.tryon.many import Sheet, run_many
     from vtcli.core.tryon.pipeline import TryOn
 
@@ -132,7 +132,7 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
 
 def save_picture(image: Image.Image, path: Path) -> None:
     """Write a picture in the format of its name (PNG, JPEG, WebP), whole or not at all."""
-    from vtcli.core.files import write_atomically
+    from vtcli.core.system.files import write_atomically
 
     kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
     kind = kinds.get(path.suffix.lower())
@@ -164,8 +164,8 @@ def over_split(
     data: Path, split: str, out: Path, weights: Path | None, device: str, options: SplitOptions
 ) -> None:
     """Run a whole split with a progress bar, and say where the results are."""
-    from vtcli.core import distributed, runtime
     from vtcli.core.data.store import PreparedStore
+    from vtcli.core.system import distributed, runtime
     from vtcli.core.tryon.networks import Networks
     from vtcli.core.tryon.split import run_split
 

@@ -12,7 +12,7 @@ import typer
 
 from vtcli.cli import console
 from vtcli.cli.options import Device, Labels, Quiet, Weights
-from vtcli.core.errors import UsageProblem, VtcliError
+from vtcli.core.system.errors import UsageProblem, VtcliError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,9 +66,9 @@ def prepare(
 
     Then: vtcli train gmm --data prepared
     """
-    from vtcli.core import distributed
     from vtcli.core.data.prepare import PrepareOptions
     from vtcli.core.data.prepare import prepare as run
+    from vtcli.core.system import distributed
 
     console.set_quiet(quiet)
     options = PrepareOptions(

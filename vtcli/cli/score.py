@@ -78,7 +78,7 @@ def score(
     Example: vtcli score results/plain results/auxiliary --json scores.json
     """
     console.set_quiet(quiet)
-    from vtcli.core.errors import UsageProblem
+    from vtcli.core.system.errors import UsageProblem
 
     for option, path in (("--json", json), ("--per-image", per_image), ("--report", report)):
         if path is not None and path.is_dir():
@@ -88,11 +88,11 @@ def score(
     if save_stats is not None and reference is not None and reference.suffix == ".npz":
         raise UsageProblem("--save-stats: --reference already is a file of statistics")
 
-    from vtcli.core import runtime
     from vtcli.core.scoring import outputs
     from vtcli.core.scoring.evaluate import Options, evaluate
     from vtcli.core.scoring.paired import default_jobs
     from vtcli.core.scoring.report import check_report, write_report
+    from vtcli.core.system import runtime
 
     if report is not None:
         check_report()

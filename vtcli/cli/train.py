@@ -12,14 +12,14 @@ import typer
 
 from vtcli.cli import console
 from vtcli.cli.options import Device, Quiet
-from vtcli.core.errors import UsageProblem
+from vtcli.core.system.errors import UsageProblem
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
     from rich.table import Table
 
-    from vtcli.core.training.loop import Progress
+    from vtcli.core.training.trainer import Progress
 
 DEFAULT_EPOCHS = {"parser": 30.0, "gmm": 40.0, "tom": 40.0}
 """The bound of a run that was given none."""
@@ -399,7 +399,7 @@ def _table(folder: Path, last: dict[str, float]) -> Table:
     """The last and the best validation's figures side by side."""
     from rich.table import Table
 
-    from vtcli.core.weights import read_facts
+    from vtcli.core.models.weights import read_facts
 
     facts: dict[str, Any] = read_facts(folder / "best.safetensors")
     best = facts["figures"]

@@ -25,7 +25,7 @@ from vtcli.cli.options import (
     Weights,
     Which,
 )
-from vtcli.core.errors import UsageProblem
+from vtcli.core.system.errors import UsageProblem
 
 
 def tryon(

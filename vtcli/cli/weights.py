@@ -10,7 +10,7 @@ import typer
 
 from vtcli.cli import console
 from vtcli.cli.options import Quiet
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,7 +58,7 @@ def import_files(
     Then: vtcli tryon person.jpg cloth.jpg --weights cp-vton --keep head
     """
     console.set_quiet(quiet)
-    from vtcli.core.importing import import_weights
+    from vtcli.core.models.importing import import_weights
 
     for file in files:
         done = import_weights(file, out, None if stage is None else stage.value, force)
@@ -79,7 +79,7 @@ def list_weights(
 
     Example: vtcli weights list runs
     """
-    from vtcli.core.weights import DEFAULT_FOLDER
+    from vtcli.core.models.weights import DEFAULT_FOLDER
 
     root = DEFAULT_FOLDER if folder is None else folder
     files = _files(root)
@@ -90,7 +90,7 @@ def list_weights(
 
 def describe_installed() -> list[str]:
     """One line for each weights file that comes with vtcli; a broken or absent one is told, never raised."""
-    from vtcli.core.weights import DEFAULT_FOLDER
+    from vtcli.core.models.weights import DEFAULT_FOLDER
 
     files = _files(DEFAULT_FOLDER)
     if not files:
@@ -120,7 +120,7 @@ def _files(root: Path) -> list[Path]:
 
 def _facts(file: Path) -> tuple[dict[str, str], str | None]:
     """A file's facts as words, and the problem when it cannot be read."""
-    from vtcli.core.weights import read_facts, sha256
+    from vtcli.core.models.weights import read_facts, sha256
 
     try:
         facts = read_facts(file)

@@ -17,8 +17,8 @@ from vtcli.core.data.labels import (
     LABELS,
     LIP_PALETTE,
 )
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import read_json
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import read_json
 
 LabelSet = Literal["lip", "atr", "cihp"]
 LABEL_SETS: tuple[LabelSet, ...] = ("lip", "atr", "cihp")

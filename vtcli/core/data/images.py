@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile

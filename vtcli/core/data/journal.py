@@ -16,8 +16,8 @@ from typing import Any
 
 from vtcli.core.data.layouts import PairFiles, Skip
 from vtcli.core.data.store import Entry
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import write_atomically
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import write_atomically
 
 FORMAT = "vtcli-journal"
 VERSION = 1

@@ -18,7 +18,7 @@ from typing import Literal
 
 from vtcli.core.data.annotations import LabelSet
 from vtcli.core.data.images import IMAGE_SUFFIXES
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 SplitName = Literal["train", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "test")

@@ -11,7 +11,6 @@ from typing import TypeVar
 import numpy as np
 
 from vtcli.core.data.annotations import LabelSet, read_mask, read_parse, read_pose
-from vtcli.core.data.garment import garment_mask
 from vtcli.core.data.images import (
     Letterbox,
     alpha_mask,
@@ -23,7 +22,8 @@ from vtcli.core.data.images import (
 )
 from vtcli.core.data.labels import JOINTS
 from vtcli.core.data.layouts import PairFiles, Skip, relative_name
-from vtcli.core.errors import VtcliError
+from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.system.errors import VtcliError
 
 Value = TypeVar("Value")
 

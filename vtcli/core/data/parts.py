@@ -18,8 +18,8 @@ import numpy as np
 from vtcli.core.data.layouts import Skip
 from vtcli.core.data.pairs import Pair
 from vtcli.core.data.store import FIELDS, field_dtype, field_shape, save_array
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import read_json, sweep, write_json
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import read_json, sweep, write_json
 
 
 @dataclass(frozen=True)

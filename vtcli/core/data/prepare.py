@@ -20,9 +20,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from vtcli import __version__
-from vtcli.core import distributed
 from vtcli.core.data.annotations import LabelSet
-from vtcli.core.data.garment import VERSION as GARMENT_VERSION
 from vtcli.core.data.journal import Journal, ShardRecord, input_chain
 from vtcli.core.data.labels import JOINTS, LABELS
 from vtcli.core.data.layouts import Layout, Skip, SplitFiles, SplitName, find_layout, relative_name
@@ -39,10 +37,12 @@ from vtcli.core.data.store import (
     write_manifest,
     write_shard,
 )
-from vtcli.core.data.workers import default_jobs, ordered_map
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import read_json, sweep, write_atomically
-from vtcli.core.locks import hold
+from vtcli.core.garments.cutout import VERSION as GARMENT_VERSION
+from vtcli.core.system import distributed
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import read_json, sweep, write_atomically
+from vtcli.core.system.locks import hold
+from vtcli.core.system.workers import default_jobs, ordered_map
 
 Annotate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(n, H, W, 3) uint8 photos → LIP labels (n, H, W) uint8 and COCO-18 joints (n, 18, 3) float32."""

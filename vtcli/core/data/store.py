@@ -25,8 +25,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import is_plain_name, read_json, write_atomically, write_json
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import is_plain_name, read_json, write_atomically, write_json
 
 FORMAT = "vtcli-prepared"
 VERSION = 1

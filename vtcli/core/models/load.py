@@ -9,11 +9,11 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from vtcli.core.errors import VtcliError
 from vtcli.core.models.gmm import GMM, GMM_PRESETS
 from vtcli.core.models.parser import PARSER_PRESETS, Parser
 from vtcli.core.models.tom import TOM, TOM_PRESETS
-from vtcli.core.weights import fill, read_weights
+from vtcli.core.models.weights import fill, read_weights
+from vtcli.core.system.errors import VtcliError
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from vtcli.core.data.labels import LABELS
 from vtcli.core.models.blocks import InstanceNorm, UpDecoder, conv_block
-from vtcli.core.models.light import light
-from vtcli.core.representation import CHANNELS
+from vtcli.core.models.relighting import light
+from vtcli.core.models.representation import CHANNELS
 
 
 @dataclass(frozen=True)

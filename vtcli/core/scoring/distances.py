@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import write_atomically
 from vtcli.core.scoring.bootstrap import LEVEL, Difference
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import write_atomically
 
 
 @dataclass

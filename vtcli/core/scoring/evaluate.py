@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vtcli.core.errors import UsageProblem, VtcliError
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.bootstrap import Difference
 from vtcli.core.scoring.differences import fill_differences
@@ -28,6 +27,7 @@ from vtcli.core.scoring.paired import PairFigures, PairTask, mean_iou, measure_a
 from vtcli.core.scoring.perceptual import Lpips, lpips_of
 from vtcli.core.scoring.pictures import Picture
 from vtcli.core.scoring.runs import Run, load_runs
+from vtcli.core.system.errors import UsageProblem, VtcliError
 
 Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int], object]]]
 """`with progress(label, total, unit) as advance:` where `advance(done)` moves it on."""

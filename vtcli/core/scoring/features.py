@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vtcli.core.errors import VtcliError
 from vtcli.core.models import lite0
 from vtcli.core.scoring.metrics import INCEPTION_URL
 from vtcli.core.scoring.pictures import Picture
+from vtcli.core.system.errors import VtcliError
 
 BATCH = 50
 """pytorch-fid's own batch size."""

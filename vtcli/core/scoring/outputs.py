@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from vtcli.core.errors import UsageProblem
-from vtcli.core.files import write_atomically, write_json
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.evaluate import Evaluation
+from vtcli.core.system.errors import UsageProblem
+from vtcli.core.system.files import write_atomically, write_json
 
 
 def to_json(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -25,8 +25,8 @@ from vtcli.core.data.labels import (
     RIGHT_ARM,
     UPPER_CLOTHES,
 )
-from vtcli.core.errors import VtcliError
 from vtcli.core.scoring.pictures import Picture, StorePicture
+from vtcli.core.system.errors import VtcliError
 
 MS_SSIM_SIDE = 161
 """Least side that five scales of an 11-pixel window need."""
@@ -192,7 +192,7 @@ def _one_thread() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
-    from vtcli.core import runtime
+    from vtcli.core.system import runtime
 
     torch.set_num_threads(1)
     runtime.keep_memory()

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from vtcli.core.errors import VtcliError
 from vtcli.core.scoring.features import read_state
 from vtcli.core.scoring.pictures import Picture
+from vtcli.core.system.errors import VtcliError
 
 _BATCH = 16
 _TRUNKS: dict[tuple[int, ...], str] = {(64, 3, 11, 11): "alex", (64, 3, 3, 3): "vgg"}

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vtcli.core.data.labels import TOP_LABELS
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 
 @lru_cache(maxsize=8)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from vtcli import __version__
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import write_atomically
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.album import Album, LabelPicture, Shown
 from vtcli.core.scoring.evaluate import Columns, Evaluation, Score
 from vtcli.core.scoring.pictures import FilePicture
 from vtcli.core.scoring.runs import Run
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import write_atomically
 
 SIDE_BY_SIDE = 12
 """Pairs that are shown with a column per run."""

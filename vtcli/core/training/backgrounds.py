@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import torch
 
-from vtcli.core.data.augment import colour
-from vtcli.core.representation import neck_region
+from vtcli.core.models.representation import neck_region
+from vtcli.core.training.augment import colour
 
 
 def background(rng: np.random.Generator, size: tuple[int, int], photos: Sequence[np.ndarray]) -> np.ndarray:

@@ -12,8 +12,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import write_atomically
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import write_atomically
 
 
 def save_checkpoint(

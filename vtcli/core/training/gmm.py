@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.pixels import grey_levels
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.gmm import GMM, GMM_PRESETS, GMMOutput, garment_input
+from vtcli.core.models.representation import has_label, represent
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
-from vtcli.core.pixels import grey_levels
-from vtcli.core.representation import has_label, represent
-from vtcli.core.training.figures import LabelCounts, mask_iou
+from vtcli.core.models.warping import channels_last, front, warp_garments
 from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou, structure
+from vtcli.core.training.metrics import LabelCounts, mask_iou
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
-from vtcli.core.warping import channels_last, front, warp_garments
 
 BENDING = 0.05
 OVERLAP = 0.3

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vtcli.core import distributed
 from vtcli.core.data import labels as L
-from vtcli.core.errors import VtcliError
 from vtcli.core.models.lite0 import Lite0Features
 from vtcli.core.models.tps import jacobian
+from vtcli.core.system import distributed
+from vtcli.core.system.errors import VtcliError
 
 
 def label_weights(skin: float, background: float) -> Tensor:

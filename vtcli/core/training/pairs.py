@@ -8,15 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vtcli.core.closing import close_garments
-from vtcli.core.data import augment
 from vtcli.core.data import labels as L
-from vtcli.core.data.mending import Garments
-from vtcli.core.data.photos import LabelledPhotos
+from vtcli.core.data.labelled_photos import LabelledPhotos
+from vtcli.core.data.pixels import signed
 from vtcli.core.data.store import FIELDS, PreparedStore
-from vtcli.core.errors import VtcliError
-from vtcli.core.pixels import signed
-from vtcli.core.training import backgrounds
+from vtcli.core.garments.mask_repair import Garments
+from vtcli.core.models.hole_filling import close_garments
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.training import augment, backgrounds
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.stage import Batch, Order, generator, share_of_batch
 

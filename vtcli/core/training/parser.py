@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vtcli.core import distributed
-from vtcli.core.data import augment
 from vtcli.core.data import labels as L
-from vtcli.core.data.photos import LabelledPhotos, group_matrix
+from vtcli.core.data.labelled_photos import LabelledPhotos, group_matrix
+from vtcli.core.data.pixels import signed
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.lite0 import load_lite0_state
 from vtcli.core.models.parser import (
@@ -23,9 +22,9 @@ from vtcli.core.models.parser import (
     joint_log_probabilities,
     label_probabilities,
 )
-from vtcli.core.pixels import signed
-from vtcli.core.training import backgrounds
-from vtcli.core.training.figures import LabelCounts, pck
+from vtcli.core.system import distributed
+from vtcli.core.training import augment, backgrounds
+from vtcli.core.training.metrics import LabelCounts, pck
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import Source
 from vtcli.core.training.stage import Batch, Order, Rows, Stage, Validation, generator, share_of_batch

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vtcli.core import distributed, runtime
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.errors import UsageProblem, VtcliError
 from vtcli.core.models.gmm import GMM_PRESETS
-from vtcli.core.training.loop import Progress, train
+from vtcli.core.models.weights import fill, read_weights, stage_file
+from vtcli.core.system import distributed, runtime
+from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.training.options import STAGES, TrainOptions
 from vtcli.core.training.stage import Stage
-from vtcli.core.weights import fill, read_weights, stage_file
+from vtcli.core.training.trainer import Progress, train
 
 
 def split_pairs(

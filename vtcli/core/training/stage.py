@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vtcli.core import distributed
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.errors import UsageProblem
+from vtcli.core.system import distributed
+from vtcli.core.system.errors import UsageProblem
 from vtcli.core.training.options import TrainOptions
 
 Batch = dict[str, Tensor]

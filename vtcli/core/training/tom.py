@@ -13,14 +13,15 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.errors import UsageProblem
 from vtcli.core.models.gmm import GMM
-from vtcli.core.models.light import pattern
 from vtcli.core.models.load import load_gmm
+from vtcli.core.models.relighting import pattern
+from vtcli.core.models.representation import GROWTH, has_label, represent
 from vtcli.core.models.tom import TOM, TOM_PRESETS, TOMOutput
-from vtcli.core.representation import GROWTH, has_label, represent
-from vtcli.core.training.adversary import Discriminator, discerned, fooled
-from vtcli.core.training.figures import LabelCounts, ssim
+from vtcli.core.models.warping import channels_last, warp_garments
+from vtcli.core.models.weights import sha256, stage_file
+from vtcli.core.system.errors import UsageProblem
+from vtcli.core.training.discriminator import Discriminator, discerned, fooled
 from vtcli.core.training.gmm import contact_sheet
 from vtcli.core.training.losses import (
     Lite0Distance,
@@ -30,11 +31,10 @@ from vtcli.core.training.losses import (
     random_crops,
     structure,
 )
+from vtcli.core.training.metrics import LabelCounts, ssim
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import NONE, PairBatches, Pairs, read_pairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
-from vtcli.core.warping import channels_last, warp_garments
-from vtcli.core.weights import sha256, stage_file
 
 MASK_WEIGHT = 1.5
 PLAIN_MASK_WEIGHT = 0.02

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vtcli.core import runtime
 from vtcli.core.data import labels as L
+from vtcli.core.data.pixels import signed
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities
-from vtcli.core.pixels import signed
-from vtcli.core.weights import sha256, stage_file
+from vtcli.core.models.weights import sha256, stage_file
+from vtcli.core.system import runtime
 
 
 @dataclass

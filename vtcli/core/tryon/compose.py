@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
+from vtcli.core.garments.placement import Garment
+from vtcli.core.models.representation import neck_region
 from vtcli.core.models.tps import sample, tps_grid
-from vtcli.core.representation import neck_region
-from vtcli.core.tryon.garment import Garment
+from vtcli.core.models.warping import Warp
 from vtcli.core.tryon.networks import CLOTHES, Composition, People
-from vtcli.core.warping import Warp
 
 LOWER = (L.PANTS, L.SKIRT, L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE)
 FEATHER = 2.0

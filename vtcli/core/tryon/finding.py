@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from vtcli.core.data import labels as L
-from vtcli.core.errors import UsageProblem
-from vtcli.core.pixels import signed
+from vtcli.core.data.pixels import signed
+from vtcli.core.system.errors import UsageProblem
 from vtcli.core.tryon.annotate import Annotator
 from vtcli.core.tryon.framing import Box, Frame, NobodyFound, frame_of_box, people, whole
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from vtcli.core.data import labels as L
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 NECK_AT = (95.0, 84.0)
 TORSO = 117.0

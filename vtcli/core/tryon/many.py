@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vtcli.core.data.images import IMAGE_SUFFIXES, open_rgb, open_rgba
-from vtcli.core.errors import UsageProblem, VtcliError
+from vtcli.core.garments.placement import Garment
+from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.tryon.finding import Choice
-from vtcli.core.tryon.garment import Garment
 from vtcli.core.tryon.pipeline import LARGEST, Seen, TryOn, TryOnResult
 
 CUT_OUT = 8

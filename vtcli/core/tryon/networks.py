@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vtcli.core import runtime
-from vtcli.core.closing import close_garments
 from vtcli.core.data import labels as L
 from vtcli.core.models.gmm import GMM
+from vtcli.core.models.hole_filling import close_garments
 from vtcli.core.models.load import load_gmm, load_tom
+from vtcli.core.models.representation import Representation, has_label, neck_region, represent
 from vtcli.core.models.tom import TOM
-from vtcli.core.representation import Representation, has_label, neck_region, represent
-from vtcli.core.warping import Warp, channels_last, warp_garments
-from vtcli.core.weights import sha256, stage_file
+from vtcli.core.models.warping import Warp, channels_last, warp_garments
+from vtcli.core.models.weights import sha256, stage_file
+from vtcli.core.system import runtime
 
 CLOTHES = (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF)
 """Labels of which nothing stays."""

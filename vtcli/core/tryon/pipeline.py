@@ -15,15 +15,18 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from vtcli.core import runtime
-from vtcli.core.closing import close_garments
 from vtcli.core.data import labels as L
-from vtcli.core.data.garment import garment_mask
 from vtcli.core.data.images import alpha_mask, flatten
-from vtcli.core.errors import VtcliError
+from vtcli.core.data.pixels import grey_levels, signed
+from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.garments.placement import Garment, place, without_hook
+from vtcli.core.models.hole_filling import close_garments
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.tps import sample
-from vtcli.core.pixels import grey_levels, signed
+from vtcli.core.models.warping import Warp
+from vtcli.core.models.weights import stage_file
+from vtcli.core.system import runtime
+from vtcli.core.system.errors import VtcliError
 from vtcli.core.tryon import panel
 from vtcli.core.tryon.annotate import SURE, WEAK, Annotator, on_person, settle_hair, settle_neck
 from vtcli.core.tryon.compose import Finished, finish, warp_full, without_opening
@@ -38,10 +41,7 @@ from vtcli.core.tryon.framing import (
     viton_frame,
     whole,
 )
-from vtcli.core.tryon.garment import Garment, place, without_hook
 from vtcli.core.tryon.networks import Composition, Networks, People
-from vtcli.core.warping import Warp
-from vtcli.core.weights import stage_file
 
 SLENDEREST = 12
 """Pictures whose one side is more than so many times the other are refused."""

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from vtcli.core.data.collar import inner_collar
-from vtcli.core.errors import VtcliError
+from vtcli.core.garments.collar import inner_collar
+from vtcli.core.system.errors import VtcliError
 
 BOX = (240.0, 180.0)
 HEIGHT, WIDTH = 256, 192

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vtcli.core.errors import UsageProblem, VtcliError
 from vtcli.core.models.gmm import GMM, GMM_PRESETS
 from vtcli.core.models.tom import TOM, TOM_PRESETS
-from vtcli.core.weights import save_weights, sha256
+from vtcli.core.models.weights import save_weights, sha256
+from vtcli.core.system.errors import UsageProblem, VtcliError
 
 GMM_PREFIXES = {
     "extractionA.model.": "person_encoder.layers.",

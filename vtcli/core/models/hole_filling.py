@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
-from vtcli.core.representation import torso
+from vtcli.core.models.representation import torso
 
 _OTHER = np.ones(256, np.uint8)  # 1 for labels that have no place on a top
 _OTHER[[*L.TOP_LABELS, *L.ARM_LABELS, L.GLOVE]] = 0

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from vtcli.core.data.garment import garment_mask
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.data.workers import side_by_side
+from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.system.workers import side_by_side
 
 _FRAME = 4  # pixels along the picture's sides that show the background
 _PLAIN = 0.6  # share of them that has its colour

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vtcli.core.data.drawn.bodies import ArmPose, Pose
-from vtcli.core.data.drawn.garments import Garment, random_garment
-from vtcli.core.data.drawn.people import Person, random_person
-from vtcli.core.data.drawn.render import SIZE, DrawnPerson, draw_cloth, draw_person
 from vtcli.core.data.labels import LIP_PALETTE
-from vtcli.core.files import write_atomically
+from vtcli.core.synthetic.bodies import ArmPose, Pose
+from vtcli.core.synthetic.garments import Garment, random_garment
+from vtcli.core.synthetic.people import Person, random_person
+from vtcli.core.synthetic.render import SIZE, DrawnPerson, draw_cloth, draw_person
+from vtcli.core.system.files import write_atomically
 
 
 @dataclass

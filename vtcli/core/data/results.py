@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import is_plain_name, read_json, write_json
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import is_plain_name, read_json, write_json
 
 FORMAT = "vtcli-results"
 VERSION = 1

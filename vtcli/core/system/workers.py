@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 LOCK = ".lock"
 OWNER = ".lock-owner.json"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vtcli.core.data.drawn.bodies import ArmPose, Pose
+from vtcli.core.synthetic.bodies import ArmPose, Pose
 
 HAIR_STYLES = ("long", "bob", "short", "bun")
 POSES = ("down", "hip", "hips", "folded", "up", "front", "pocket")

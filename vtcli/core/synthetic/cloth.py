@@ -9,8 +9,8 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.spatial import cKDTree
 
-from vtcli.core.data.drawn.bodies import TORSO_AXIS_Y, incidence, mesh
-from vtcli.core.data.drawn.garments import Garment, cuff_distance, hem_distance, neck_distance
+from vtcli.core.synthetic.bodies import TORSO_AXIS_Y, incidence, mesh
+from vtcli.core.synthetic.garments import Garment, cuff_distance, hem_distance, neck_distance
 
 _Z = np.linspace(-0.30, 0.72, 69)
 _ANGLES = 72

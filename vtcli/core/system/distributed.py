@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from vtcli.core.errors import UsageProblem, VtcliError
+from vtcli.core.system.errors import UsageProblem, VtcliError
 
 if TYPE_CHECKING:
     import torch

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import read_json
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import read_json
 
 _SKIN = (L.FACE, L.LEFT_ARM, L.RIGHT_ARM, L.LEFT_LEG, L.RIGHT_LEG)
 _COATS = (L.COAT, L.UPPER_CLOTHES)

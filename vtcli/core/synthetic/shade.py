@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from vtcli.core.data.drawn.bodies import mesh
-from vtcli.core.data.drawn.garments import Garment, _sample
-from vtcli.core.data.drawn.hair import hairline
-from vtcli.core.data.drawn.people import Person
+from vtcli.core.synthetic.bodies import mesh
+from vtcli.core.synthetic.garments import Garment, _sample
+from vtcli.core.synthetic.hair import hairline
+from vtcli.core.synthetic.people import Person
 
 KEY = np.array([-0.42, -0.78, 0.46]) / np.linalg.norm([-0.42, -0.78, 0.46])
 FILL = np.array([0.75, -0.62, 0.10]) / np.linalg.norm([0.75, -0.62, 0.10])

@@ -1,4 +1,4 @@
-"""`python -m vtcli.core.data.drawn OUT_DIR --train N --test M --seed S`: write a VITON folder."""
+"""`python -m vtcli.core.synthetic OUT_DIR --train N --test M --seed S`: write a VITON folder."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from vtcli.core.data.drawn.generate import write_loose, write_viton
-from vtcli.core.errors import VtcliError
+from vtcli.core.synthetic.generate import write_loose, write_viton
+from vtcli.core.system.errors import VtcliError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the folder; exit code 1 with one line when it cannot be written."""
     parser = argparse.ArgumentParser(
-        prog="python -m vtcli.core.data.drawn", description="Write drawn sample data."
+        prog="python -m vtcli.core.synthetic", description="Write drawn sample data."
     )
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
     parser.add_argument("--train", type=int, default=40, help="pairs of the train split")

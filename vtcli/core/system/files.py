@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from vtcli.core.errors import VtcliError
+from vtcli.core.system.errors import VtcliError
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:

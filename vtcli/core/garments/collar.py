@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vtcli.core.data.workers import side_by_side
+from vtcli.core.system.workers import side_by_side
 
 _DEEPEST, _WIDEST = 0.3, 0.55  # of the garment's height and width
 _LEAST = 0.0015  # of the garment's area

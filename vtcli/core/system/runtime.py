@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from vtcli.core.errors import UsageProblem
+from vtcli.core.system.errors import UsageProblem
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 

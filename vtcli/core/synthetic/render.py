@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.drawn import bodies, cloth, hair, shade
-from vtcli.core.data.drawn.bodies import ArmPose, Pose, mesh
-from vtcli.core.data.drawn.garments import Garment, colours, cuff_distance, hem_distance, neck_distance
-from vtcli.core.data.drawn.people import Person
-from vtcli.core.data.drawn.raster import Visible, rasterise
+from vtcli.core.synthetic import bodies, cloth, hair, shade
+from vtcli.core.synthetic.bodies import ArmPose, Pose, mesh
+from vtcli.core.synthetic.garments import Garment, colours, cuff_distance, hem_distance, neck_distance
+from vtcli.core.synthetic.people import Person
+from vtcli.core.synthetic.raster import Visible, rasterise
 
 SIZE = (256, 192)
 _CAMERA = 4.0

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vtcli.core import alignment
 from vtcli.core.data import labels as L
-from vtcli.core.data.collar import without_collars
-from vtcli.core.models import tps
+from vtcli.core.data.pixels import grey_levels
+from vtcli.core.garments.collar import without_collars
+from vtcli.core.models import alignment, tps
 from vtcli.core.models.gmm import GMM, garment_input
+from vtcli.core.models.representation import mirror_representation, represent
 from vtcli.core.models.tps import sample, tps_grid
-from vtcli.core.pixels import grey_levels
-from vtcli.core.representation import mirror_representation, represent
 
 
 @dataclass
