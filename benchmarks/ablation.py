@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vtcli.core.models.weights import read_facts
+from vtcli.core.models.weights import read_metadata
 
 METRICS = (
     ("ssim", "SSIM", 4),
@@ -77,7 +77,7 @@ class Ablation:
 
     def facts(self, folder: Path, stage: str) -> dict[str, Any]:
         """The header of the weights that a run ended with."""
-        return read_facts(folder / stage / "final.safetensors")
+        return read_metadata(folder / stage / "final.safetensors")
 
 
 @dataclass

@@ -82,15 +82,14 @@ class Bench:
         """Make what the commands need."""
         import torch
 
-        from vtcli.core.models.gmm import GMM, GMM_PRESETS
-        from vtcli.core.models.tom import TOM, TOM_PRESETS
+        from vtcli.core.models.presets import build_gmm, build_tom
         from vtcli.core.models.weights import save_weights
 
         torch.manual_seed(0)
-        facts = {"preset": "lite", "aux": True}
-        gmm, tom = GMM(GMM_PRESETS["lite"], True), TOM(TOM_PRESETS["lite"], True)
-        save_weights(self.weights / "gmm.safetensors", gmm, {"stage": "gmm", **facts})
-        save_weights(self.weights / "tom.safetensors", tom, {"stage": "tom", **facts})
+        metadata = {"preset": "lite", "aux": True}
+        gmm, tom = build_gmm("lite", True), build_tom("lite", True)
+        save_weights(self.weights / "gmm.safetensors", gmm, {"stage": "gmm", **metadata})
+        save_weights(self.weights / "tom.safetensors", tom, {"stage": "tom", **metadata})
         for arguments in (self._prepare(self.store), self._tryon(self.results)):
             ended = forks.run(arguments, self.logs)
             if ended.code:

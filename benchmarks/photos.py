@@ -416,7 +416,7 @@ def _print_ratio(
     # The text's box goes the garment's way, as a garment of the same outline.
     marked = place(np.where(text[..., None], 255, 0).astype(np.uint8).repeat(3, 2), garment_mask(shop))
     marked = Garment(marked.canvas, (marked.canvas[:, :1] > 0).float() * marked.mask, marked.inside)
-    _, alpha = warp_full(marked, result.warp.theta, size)
+    _, alpha = warp_full(marked, result.warp, size)
     expected = result.made.expected_parse
     worn = np.ones(size, bool)
     if expected is not None:

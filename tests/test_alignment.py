@@ -9,9 +9,9 @@ from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.models import alignment
-from vtcli.core.models.gmm import GMM, GMM_PRESETS
+from vtcli.core.models.common import TOMOutput
+from vtcli.core.models.presets import build_gmm
 from vtcli.core.models.representation import mirror_representation
-from vtcli.core.models.tom import TOMOutput
 from vtcli.core.models.tps import POINTS, jacobian, sample, tps_grid
 from vtcli.core.models.warping import Warp, both_ways, mean_predictions, mean_refinement
 from vtcli.core.training.losses import soft_iou, ssim_map
@@ -67,7 +67,7 @@ def test_unfolded_goes_as_far_as_the_garment_does_not_fold() -> None:
 
 def test_mirrored_pictures_give_the_mirrored_warp() -> None:
     torch.manual_seed(0)
-    gmm = GMM(GMM_PRESETS["lite"], aux=True).eval()
+    gmm = build_gmm("lite", aux=True).eval()
     torch.nn.init.normal_(gmm.regressor.linear.weight, std=0.2)
     torch.nn.init.normal_(gmm.refiner.regressor.linear.weight, std=0.2)
     person, garment = torch.rand(1, 22, *SIZE) * 2 - 1, torch.rand(1, 4, *SIZE)
@@ -136,7 +136,7 @@ def test_the_garment_is_held_where_it_lies_and_clothes_are_expected() -> None:
     held = free.holding(least, cloth, mask)
     assert torch.equal(held.composition_mask, torch.maximum(0.3 * mask, least))
     # The garment, brighter than the rendering, takes its light.
-    assert held.light is not None and float(held.light[..., 45:85, 35:45].max()) < -0.9
+    assert held.relighting is not None and float(held.relighting[..., 45:85, 35:45].max()) < -0.9
 
 
 def test_structure_is_ssim() -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from vtcli import TryOn
 from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_parse, read_pose
-from vtcli.core.models.hole_filling import close_garments
+from vtcli.core.data.hole_filling import fill_holes
 from vtcli.core.tryon.networks import People
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data" / "test"
@@ -24,7 +24,7 @@ def person(number: int = 0) -> tuple[Image.Image, np.ndarray, np.ndarray]:
 
 
 def closed(parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    return close_garments(torch.from_numpy(parse)[None], torch.from_numpy(keypoints)[None])[0].numpy()
+    return fill_holes(torch.from_numpy(parse)[None], torch.from_numpy(keypoints)[None])[0].numpy()
 
 
 def with_hole(parse: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
@@ -65,7 +65,7 @@ def test_hands_gaps_at_elbows_and_necklines_stay() -> None:
     for given in (parse, hand, gap, neckline, speck):
         assert np.array_equal(closed(given, keypoints), given)
     both = torch.from_numpy(np.stack([parse, hand]))
-    assert close_garments(both, torch.from_numpy(np.stack([keypoints] * 2))) is both
+    assert fill_holes(both, torch.from_numpy(np.stack([keypoints] * 2))) is both
 
 
 def test_nothing_of_the_old_garment_is_left_in_a_hole() -> None:

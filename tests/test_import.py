@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vtcli.core.models.load import load_gmm, load_tom
 from vtcli.core.models.tps import sample, tps_grid
-from vtcli.core.models.weights import read_facts, sha256
+from vtcli.core.models.weights import read_metadata, sha256
 
 
 def _inputs(seed: int) -> tuple[Tensor, Tensor]:
@@ -55,7 +55,7 @@ def test_imported_gmm_computes_the_same(vtcli: Callable, tmp_path: Path) -> None
     torch.testing.assert_close(grid[0, ::5, ::5], slow, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(sample(cloth, grid), cpvton.warp(cloth, grid))
 
-    facts = read_facts(tmp_path / "out" / "gmm.safetensors")
+    facts = read_metadata(tmp_path / "out" / "gmm.safetensors")
     assert facts["preset"] == "paper" and facts["aux"] is False and facts["keep"] == "head"
     assert facts["source"] == {"file": "gmm_final.pth", "sha256": sha256(tmp_path / "gmm_final.pth")}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vtcli.core.models.relighting import light, pattern
+from vtcli.core.models.relighting import pattern, relighting_offset
 from vtcli.core.training.losses import structure
 
 SIZE = (128, 96)
@@ -48,7 +48,7 @@ def test_plain_cloth_takes_the_renderings_brightness_but_not_its_colour(mask: Te
     rendered = cloth + 0.3 * mask * (torch.arange(SIZE[0]) > 64)[:, None]
     rendered[:, 0] += 0.1 * 0.587 * mask[:, 0]  # redder and less green: as bright as before
     rendered[:, 1] -= 0.1 * 0.299 * mask[:, 0]
-    lit = cloth + light(rendered, cloth, mask, mask)
+    lit = cloth + relighting_offset(rendered, cloth, mask, mask)
     assert torch.allclose(lit[..., 32:56, 28:68], cloth[..., 32:56, 28:68], atol=1e-3)
     assert torch.allclose(lit[..., 72:96, 28:68], cloth[..., 72:96, 28:68] + 0.3, atol=1e-3)
 
@@ -56,13 +56,13 @@ def test_plain_cloth_takes_the_renderings_brightness_but_not_its_colour(mask: Te
 def test_light_leaves_stripes_and_prints_their_contrast(mask: Tensor) -> None:
     striped = _garment(mask, stripes=True)
     blurred = torch.where(mask > 0, torch.zeros(()), striped).requires_grad_()
-    added = light(blurred, striped, mask, mask)
+    added = relighting_offset(blurred, striped, mask, mask)
     assert float((striped + added.detach())[0, 0, 40:88, 32:64].std()) > 0.9 * float(
         striped[0, 0, 40:88, 32:64].std()
     )
     printed = _garment(mask)
     printed[..., 50:60, 40:56] = 0.8
-    lit = printed + light(_garment(mask), printed, mask, mask)
+    lit = printed + relighting_offset(_garment(mask), printed, mask, mask)
     assert float(lit[..., 52:58, 42:54].mean() - lit[..., 36:42, 42:54].mean()) > 0.6 * 1.4
     added.sum().backward()
     assert blurred.grad is not None and float(blurred.grad[..., 40:88, 32:64].min()) > 0

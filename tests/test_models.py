@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from vtcli.core.data import labels as L
+from vtcli.core.models import alignment
+from vtcli.core.models.common import TOMOutput, correlation, garment_input, l2_normalise
 from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
-from vtcli.core.models.gmm import GMM, GMM_PRESETS, correlation, garment_input, normalise
 from vtcli.core.models.parser import (
     Parser,
     PyramidDecoder,
@@ -17,7 +18,7 @@ from vtcli.core.models.parser import (
     joint_log_probabilities,
     label_probabilities,
 )
-from vtcli.core.models.tom import TOM, TOM_PRESETS, TOMOutput
+from vtcli.core.models.presets import build_gmm, build_tom
 
 
 def _count(network: nn.Module) -> int:
@@ -26,9 +27,9 @@ def _count(network: nn.Module) -> int:
 
 def test_paper_presets_have_cp_vtons_size() -> None:
     with torch.device("meta"):
-        assert _count(GMM(GMM_PRESETS["paper"], aux=False)) == _count(cpvton.GMM()) == 19_057_650
-        assert _count(TOM(TOM_PRESETS["paper"], aux=False)) == _count(cpvton.UnetGenerator()) == 21_349_252
-        for make in (lambda aux: GMM(GMM_PRESETS["paper"], aux), lambda aux: TOM(TOM_PRESETS["paper"], aux)):
+        assert _count(build_gmm("paper", aux=False)) == _count(cpvton.GMM()) == 19_057_650
+        assert _count(build_tom("paper", aux=False)) == _count(cpvton.UnetGenerator()) == 21_349_252
+        for make in (lambda aux: build_gmm("paper", aux), lambda aux: build_tom("paper", aux)):
             plain, with_aux = make(False), make(True)
             assert _count(with_aux) > _count(plain)
             more = with_aux.state_dict().keys() - plain.state_dict().keys()
@@ -38,7 +39,7 @@ def test_paper_presets_have_cp_vtons_size() -> None:
 def test_correlation_and_normalisation_are_cp_vtons() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn((2, 2, 8, 4, 3), generator=generator)
-    torch.testing.assert_close(normalise(a), cpvton.l2norm(a))
+    torch.testing.assert_close(l2_normalise(a), cpvton.l2norm(a))
     torch.testing.assert_close(correlation(a, b), cpvton.correlation(a, b))
     # Channel w * H + h at pixel (y, x) is the person's (h, w) times the garment's (y, x).
     expected = (a[1, :, 3, 2] * b[1, :, 1, 0]).sum()
@@ -48,7 +49,7 @@ def test_correlation_and_normalisation_are_cp_vtons() -> None:
 @pytest.mark.parametrize("aux", [True, False])
 def test_lite_gmm(aux: bool) -> None:
     torch.manual_seed(0)
-    network = GMM(GMM_PRESETS["lite"], aux).eval()
+    network = build_gmm("lite", aux).eval()
     person, garment = torch.randn(2, 22, 128, 96), torch.rand(2, 4, 128, 96)
     with torch.inference_mode():
         out = network(person, garment)
@@ -65,7 +66,7 @@ def test_lite_gmm(aux: bool) -> None:
 
 def test_second_pass_of_the_lite_gmm_sees_the_first_warp() -> None:
     torch.manual_seed(0)
-    network = GMM(GMM_PRESETS["lite"], aux=False).eval()
+    network = build_gmm("lite", aux=False).eval()
     nn.init.normal_(network.regressor.linear.weight, std=0.05)
     nn.init.normal_(network.corrector.linear.weight, std=0.05)
     person, garment = torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96)
@@ -80,14 +81,14 @@ def test_second_pass_of_the_lite_gmm_sees_the_first_warp() -> None:
 @pytest.mark.parametrize("aux", [True, False])
 def test_refinement_of_the_lite_gmm_sees_garment_person_and_m_exp(aux: bool) -> None:
     torch.manual_seed(0)
-    network = GMM(GMM_PRESETS["lite"], aux).eval()
+    network = build_gmm("lite", aux).eval()
     nn.init.normal_(network.refiner.regressor.linear.weight, std=0.05)
     person, garment, theta = torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96), torch.zeros(1, 50)
     expected = torch.randn(1, L.LABELS, 64, 48).softmax(1) if aux else None
 
     @torch.no_grad()
     def refine(p: Tensor, g: Tensor, e: Tensor | None, start: Tensor = theta) -> Tensor:
-        return network.refined(p, g, e, start)
+        return network.refine(p, g, e, start)
 
     refined = refine(person, garment, expected)
     assert not torch.equal(refined, refine(person, garment, expected, refined))
@@ -102,10 +103,10 @@ def test_refinement_of_the_lite_gmm_sees_garment_person_and_m_exp(aux: bool) -> 
 
 def test_refinement_learns_from_its_own_loss_and_stops_there() -> None:
     torch.manual_seed(0)
-    network = GMM(GMM_PRESETS["lite"], aux=True).eval()
+    network = build_gmm("lite", aux=True).eval()
     for regressor in (network.regressor, network.corrector, network.refiner.regressor):
         nn.init.normal_(regressor.linear.weight, std=0.01)
-    out = network(torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96), refine=True)
+    out = network(torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96), align=alignment.align)
     assert len(out.earlier) == 2
     out.theta.square().sum().backward()
     assert network.refiner.layers[0].weight.grad.abs().sum() > 0
@@ -124,7 +125,7 @@ def test_garment_goes_in_on_white() -> None:
 @pytest.mark.parametrize("preset", ["lite", "paper"])
 def test_tom(preset: str) -> None:
     torch.manual_seed(0)
-    with_aux = TOM(TOM_PRESETS[preset], aux=True).eval()
+    with_aux = build_tom(preset, aux=True).eval()
     size = (64, 64) if preset == "paper" else (96, 32)  # six halvings or five
     person, cloth = torch.rand(2, 22, *size) * 2 - 1, torch.rand(2, 3, *size) * 2 - 1
     mask = torch.ones(2, 1, *size)
@@ -138,7 +139,7 @@ def test_tom(preset: str) -> None:
     # Leaving M_exp out, or training without it, leaves the picture as it is.
     assert without.expected_parse is None
     assert torch.equal(out.rendered_person, without.rendered_person)
-    assert TOM(TOM_PRESETS[preset], aux=False)(person, cloth, mask).expected_parse is None
+    assert build_tom(preset, aux=False)(person, cloth, mask).expected_parse is None
 
 
 def test_equation_one() -> None:

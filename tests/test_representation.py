@@ -9,14 +9,8 @@ from conftest import drawn_pairs
 from PIL import Image, ImageDraw
 
 from vtcli.core.data import labels as L
-from vtcli.core.models.representation import (
-    body_shape,
-    hand_region,
-    has_label,
-    neck_region,
-    pose_squares,
-    represent,
-)
+from vtcli.core.data.body_regions import hand_region, has_label, neck_region
+from vtcli.core.models.representation import body_shape, pose_squares, represent
 
 SIZE = (256, 192)
 

@@ -25,7 +25,7 @@ from torchvision.models import vgg19
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.load import load_gmm, load_parser, load_tom
-from vtcli.core.models.weights import read_facts, read_weights, sha256
+from vtcli.core.models.weights import read_metadata, read_weights, sha256
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.training import trainer as loop
 from vtcli.core.training.gmm import GMMStage
@@ -132,7 +132,7 @@ def test_resumed_equals_uninterrupted(
     command = ("train", name, "--data", store, "--steps", 5, *FEW, *more)
     whole = vtcli(*command, "--out", tmp_path / "whole")
     assert whole.code == 0, whole.err
-    facts = read_facts(tmp_path / "whole" / name / "best.safetensors")
+    facts = read_metadata(tmp_path / "whole" / name / "best.safetensors")
     for figure, value in facts["figures"].items():
         row = re.search(rf"{figure} .*", whole.out)
         assert row is not None and row[0].count(f"{value:.4f}") == 2, whole.out  # last and best are the same
@@ -158,7 +158,7 @@ def test_resumed_equals_uninterrupted(
 
     load = {"parser": load_parser, "gmm": load_gmm, "tom": load_tom}[name]
     load(folder / "final.safetensors")
-    assert read_facts(folder / "final.safetensors")["steps"] == 5
+    assert read_metadata(folder / "final.safetensors")["steps"] == 5
 
 
 def test_ctrl_c_in_a_terminal(store: Path, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_minutes_bound_a_run(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
         "train", "gmm", "--data", store, "--out", tmp_path, "--minutes", 0.01, "--validate-every", 1, *FEW
     )
     assert done.code == 0, done.err
-    facts = read_facts(tmp_path / "gmm" / "final.safetensors")
+    facts = read_metadata(tmp_path / "gmm" / "final.safetensors")
     assert 1 <= facts["steps"] < 100 and facts["samples"] == 2 * facts["steps"]
     assert len(_log(tmp_path / "gmm", "validation")) == facts["steps"]
     assert done.err.count("warp_iou") >= facts["steps"]  # a line for each
@@ -240,7 +240,7 @@ def test_without_the_auxiliary_decoder(vtcli: Vtcli, store: Path, gmm: Path, tmp
 
 
 def facts_figures(folder: Path) -> dict[str, float]:
-    return read_facts(folder / "best.safetensors")["figures"]
+    return read_metadata(folder / "best.safetensors")["figures"]
 
 
 def test_tom_takes_the_gmm_of_the_same_folder(
@@ -253,7 +253,7 @@ def test_tom_takes_the_gmm_of_the_same_folder(
     (tmp_path / "gmm").symlink_to(gmm / "gmm")
     done = vtcli(*command)
     assert done.code == 0, done.err
-    facts = read_facts(tmp_path / "tom" / "best.safetensors")
+    facts = read_metadata(tmp_path / "tom" / "best.safetensors")
     assert facts["gmm"] == sha256(tmp_path / "gmm" / "best.safetensors")
     assert str(tmp_path) not in str(facts)  # weights travel; the machine's paths do not
 
@@ -546,7 +546,7 @@ def test_a_second_store_gives_its_share(vtcli: Vtcli, store: Path, tmp_path: Pat
     assert counts[0] == 0 and 40 <= counts[1] <= 80 and counts[2] == 200
     command = ("train", "gmm", "--data", store, "--out", tmp_path, "--steps", 1, *FEW)
     assert vtcli(*command, "--extra", tmp_path / "extra", "--extra-share", 0.5).code == 0
-    facts = read_facts(tmp_path / "gmm" / "best.safetensors")
+    facts = read_metadata(tmp_path / "gmm" / "best.safetensors")
     assert facts["options"]["extra"] == "extra" and facts["options"]["extra_share"] == 0.5
     write_store(tmp_path / "large", "train", 1, seed=0, size=(256, 192))
     large = vtcli(*command[:-2], "--out", tmp_path / "x", "--extra", tmp_path / "large")

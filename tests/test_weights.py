@@ -12,28 +12,27 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vtcli.core.models import weights
-from vtcli.core.models.gmm import GMM, GMM_PRESETS
 from vtcli.core.models.load import load_gmm, load_parser, load_tom
-from vtcli.core.models.tom import TOM, TOM_PRESETS
+from vtcli.core.models.presets import build_gmm, build_tom
 from vtcli.core.system.errors import VtcliError
 
-FACTS = {"stage": "gmm", "preset": "lite", "aux": True, "figures": {"warp_iou": 0.5}}
+METADATA = {"stage": "gmm", "preset": "lite", "aux": True, "figures": {"warp_iou": 0.5}}
 
 
 @pytest.fixture(scope="module")
 def gmm() -> nn.Module:
     torch.manual_seed(0)
-    return GMM(GMM_PRESETS["lite"], aux=True)
+    return build_gmm("lite", aux=True)
 
 
 def test_round_trip(gmm: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "new" / "gmm.safetensors"
-    weights.save_weights(path, gmm, FACTS, half=False)
-    assert weights.read_facts(path) == FACTS
+    weights.save_weights(path, gmm, METADATA, half=False)
+    assert weights.read_metadata(path) == METADATA
     facts, state = weights.read_weights(path)
-    assert facts == FACTS
+    assert facts == METADATA
     assert all(torch.equal(v, state[k]) for k, v in gmm.state_dict().items())
-    weights.save_weights(path, gmm, FACTS)  # half of the size, half of the digits
+    weights.save_weights(path, gmm, METADATA)  # half of the size, half of the digits
     _, halved = weights.read_weights(path)
     for key, value in gmm.state_dict().items():
         assert halved[key].dtype == value.dtype
@@ -49,11 +48,11 @@ def test_round_trip(gmm: nn.Module, tmp_path: Path) -> None:
 
 def test_each_loader_takes_its_own_stage(gmm: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "gmm.safetensors"
-    weights.save_weights(path, gmm, FACTS)
+    weights.save_weights(path, gmm, METADATA)
     for load in (load_tom, load_parser):
         with pytest.raises(VtcliError, match=r"gmm\.safetensors: weights of a gmm, not of a"):
             load(path)
-    tom = TOM(TOM_PRESETS["lite"], aux=False)
+    tom = build_tom("lite", aux=False)
     weights.save_weights(tmp_path / "tom.safetensors", tom, {"stage": "tom", "preset": "lite", "aux": False})
     assert load_tom(tmp_path / "tom.safetensors").parse_decoder is None
 
@@ -68,7 +67,7 @@ def test_each_loader_takes_its_own_stage(gmm: nn.Module, tmp_path: Path) -> None
 )  # fmt: skip
 def test_lying_facts_are_told_in_one_line(gmm: nn.Module, tmp_path: Path, lie: dict[str, object]) -> None:
     path = tmp_path / "gmm.safetensors"
-    weights.save_weights(path, gmm, {k: v for k, v in (FACTS | lie).items() if v is not None})
+    weights.save_weights(path, gmm, {k: v for k, v in (METADATA | lie).items() if v is not None})
     with pytest.raises(VtcliError, match=r"gmm\.safetensors") as caught:
         load_gmm(path)
     assert "\n" not in str(caught.value)
@@ -84,7 +83,7 @@ def test_lying_facts_are_told_in_one_line(gmm: nn.Module, tmp_path: Path, lie: d
 def test_foreign_headers(tmp_path: Path, header: dict[str, str] | None) -> None:
     path = tmp_path / "gmm.safetensors"
     save_file({"x": torch.zeros(2)}, path, metadata=header)
-    for read in (weights.read_facts, weights.read_weights):
+    for read in (weights.read_metadata, weights.read_weights):
         with pytest.raises(VtcliError, match=r"gmm\.safetensors") as caught:
             read(path)
         assert "\n" not in str(caught.value)
@@ -92,7 +91,7 @@ def test_foreign_headers(tmp_path: Path, header: dict[str, str] | None) -> None:
 
 def test_broken_files(tmp_path: Path) -> None:
     path = tmp_path / "gmm.safetensors"
-    good = {"format": weights.FORMAT, "facts": json.dumps(FACTS)}
+    good = {"format": weights.FORMAT, "facts": json.dumps(METADATA)}
     save_file({"x": torch.zeros(1000)}, path, metadata=good)
     whole = path.read_bytes()
     size = int.from_bytes(whole[:8], "little")
@@ -145,7 +144,7 @@ def test_where_weights_are_looked_for(
         shipped / "parser.safetensors",
         runs / "gmm" / "best.safetensors",
     ):
-        weights.save_weights(path, gmm, FACTS)
+        weights.save_weights(path, gmm, METADATA)
     monkeypatch.setattr(weights, "DEFAULT_FOLDER", shipped)
     assert weights.stage_file(None, "gmm") == shipped / "gmm.safetensors"
     assert weights.stage_file(runs, "gmm") == runs / "gmm" / "best.safetensors"

@@ -38,15 +38,13 @@ def warm() -> None:
 
 def shrink() -> None:
     """Small networks and small shards, so that a run takes a second and still has many moments to die in."""
-    from dataclasses import replace
-
     from vtcli.core.data import prepare
-    from vtcli.core.models import gmm, tom
+    from vtcli.core.models import presets
+    from vtcli.core.models.lite_gmm import LiteGMMSettings
+    from vtcli.core.models.lite_tom import LiteTOMSettings
 
-    gmm.GMM_PRESETS["lite"] = replace(gmm.GMM_PRESETS["lite"], widths=(8, 8, 16, 16), decoder=(8, 8, 8))
-    tom.TOM_PRESETS["lite"] = replace(
-        tom.TOM_PRESETS["lite"], widths=(8, 8, 16, 16, 16), parse_widths=(8, 8, 8, 8)
-    )
+    presets.GMM_PRESETS["lite"] = LiteGMMSettings(widths=(8, 8, 16, 16), parse_widths=(8, 8, 8))
+    presets.TOM_PRESETS["lite"] = LiteTOMSettings(widths=(8, 8, 16, 16, 16), parse_widths=(8, 8, 8, 8))
     prepare.SHARD_SIZE = 8
 
 

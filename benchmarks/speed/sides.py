@@ -117,7 +117,7 @@ def _as_stored(batch: dict[str, Tensor]) -> object:
 
 
 def _as_floats(batch: dict[str, Tensor]) -> object:
-    from vtcli.core.models.gmm import garment_input
+    from vtcli.core.models.common import garment_input
     from vtcli.core.models.representation import represent
     from vtcli.core.training.pairs import Pairs
 
@@ -215,7 +215,7 @@ def _baseline_inference(config: Config, size: int) -> Job:
 
 def _inference(config: Config, preset: str, size: int) -> Job:
     from vtcli.core.data.store import PreparedStore
-    from vtcli.core.models.gmm import garment_input
+    from vtcli.core.models.common import garment_input
     from vtcli.core.models.representation import represent
     from vtcli.core.models.tps import sample, tps_grid
     from vtcli.core.models.warping import channels_last
@@ -229,7 +229,7 @@ def _inference(config: Config, preset: str, size: int) -> Job:
     batch = read_pairs(PreparedStore.open(config.store / "train"), np.arange(size))
     pairs = Pairs.of({k: v.to(config.device) for k, v in batch.items()})
     full = (int(pairs.parse.shape[1]), int(pairs.parse.shape[2]))
-    small = networks.gmm.preset.size
+    small = networks.gmm.input_size
     coarse, fine = (
         represent(pairs.image, pairs.parse, pairs.keypoints, "head", s).channels for s in (small, full)
     )
@@ -256,15 +256,14 @@ def weights_of(preset: str) -> Iterator[Path | None]:
     if preset == "lite":
         yield None
         return
-    from vtcli.core.models.gmm import GMM, GMM_PRESETS
-    from vtcli.core.models.tom import TOM, TOM_PRESETS
+    from vtcli.core.models.presets import build_gmm, build_tom
     from vtcli.core.models.weights import save_weights
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as name:
         for stage, network in (
-            ("gmm", GMM(GMM_PRESETS[preset], False)),
-            ("tom", TOM(TOM_PRESETS[preset], False)),
+            ("gmm", build_gmm(preset, False)),
+            ("tom", build_tom(preset, False)),
         ):
             save_weights(
                 Path(name) / f"{stage}.safetensors", network, {"stage": stage, "preset": preset, "aux": False}

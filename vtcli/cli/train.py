@@ -399,9 +399,9 @@ def _table(folder: Path, last: dict[str, float]) -> Table:
     """The last and the best validation's figures side by side."""
     from rich.table import Table
 
-    from vtcli.core.models.weights import read_facts
+    from vtcli.core.models.weights import read_metadata
 
-    facts: dict[str, Any] = read_facts(folder / "best.safetensors")
+    facts: dict[str, Any] = read_metadata(folder / "best.safetensors")
     best = facts["figures"]
     table = Table(
         "figure", "last", f"best (step {facts['steps']:,})", title=str(folder), title_justify="left"

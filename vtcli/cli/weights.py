@@ -120,10 +120,10 @@ def _files(root: Path) -> list[Path]:
 
 def _facts(file: Path) -> tuple[dict[str, str], str | None]:
     """A file's facts as words, and the problem when it cannot be read."""
-    from vtcli.core.models.weights import read_facts, sha256
+    from vtcli.core.models.weights import read_metadata, sha256
 
     try:
-        facts = read_facts(file)
+        facts = read_metadata(file)
         digest = sha256(file)[:8]
     except (VtcliError, OSError) as problem:
         return dict.fromkeys(("stage", "preset", "aux", "steps", "figures", "hash"), ""), str(problem)

@@ -5,7 +5,14 @@ LIP: Gong et al., "Look into Person", CVPR 2017. COCO-18 and BODY_25: OpenPose (
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeVar
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
 
 LIP_NAMES = (
     "background", "hat", "hair", "glove", "sunglasses", "upper-clothes", "dress", "coat", "socks", "pants",
@@ -42,6 +49,15 @@ JOINT_NAMES = (
 JOINTS = len(JOINT_NAMES)
 NOSE, NECK, R_SHOULDER, R_ELBOW, R_WRIST, L_SHOULDER, L_ELBOW, L_WRIST = range(8)
 R_HIP, R_KNEE, R_ANKLE, L_HIP, L_KNEE, L_ANKLE, R_EYE, L_EYE, R_EAR, L_EAR = range(8, 18)
+
+
+def joints_present(keypoints: Array) -> Array:
+    """Which joints of `keypoints` (…, 2 or more: x, y in pixels) are there, (…) bool: x > 1 and y > 1.
+
+    CP-VTON's rule: an estimator that has not found a joint puts it at (0, 0).
+    """
+    return (keypoints[..., 0] > 1) & (keypoints[..., 1] > 1)
+
 
 BODY25_TO_COCO18 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 """BODY_25 has the middle of the hips at 8; the rest follow COCO-18's order."""

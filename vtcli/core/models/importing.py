@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vtcli.core.models.gmm import GMM, GMM_PRESETS
-from vtcli.core.models.tom import TOM, TOM_PRESETS
+from vtcli.core.models.cpvton import PaperTOMSettings
+from vtcli.core.models.presets import build_gmm, build_tom
 from vtcli.core.models.weights import save_weights, sha256
 from vtcli.core.system.errors import UsageProblem, VtcliError
 
@@ -58,11 +58,11 @@ def import_weights(source: Path, out: Path, stage: str | None = None, force: boo
     path = out / f"{found}.safetensors"
     if path.exists() and not force:
         raise VtcliError(f"{path}: exists already; choose another --out, or replace it with --force")
-    facts = {
+    metadata = {
         "stage": found, "preset": "paper", "aux": False, "keep": "head",
         "source": {"file": source.name, "sha256": sha256(source)},
     }  # fmt: skip
-    save_weights(path, network, facts, half=False)
+    save_weights(path, network, metadata, half=False)
     return Imported(path, found, sum(p.numel() for p in network.parameters()))
 
 
@@ -99,9 +99,7 @@ def recognise(state: Mapping[str, Tensor]) -> str | None:
 
 
 def _network(stage: str) -> nn.Module:
-    if stage == "gmm":
-        return GMM(GMM_PRESETS["paper"], aux=False)
-    return TOM(TOM_PRESETS["paper"], aux=False)
+    return build_gmm("paper", aux=False) if stage == "gmm" else build_tom("paper", aux=False)
 
 
 def _names(stage: str, network: nn.Module) -> dict[str, str]:
@@ -115,7 +113,7 @@ def _names(stage: str, network: nn.Module) -> dict[str, str]:
             if key.startswith(ours)
         }
     names: dict[str, str] = {}
-    for ours, theirs in _unet_convolutions(len(TOM_PRESETS["paper"].widths)):
+    for ours, theirs in _unet_convolutions(len(PaperTOMSettings().widths)):
         names |= {f"{ours}.{part}": f"{theirs}.{part}" for part in ("weight", "bias")}
     return names
 

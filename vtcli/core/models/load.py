@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from vtcli.core.models.gmm import GMM, GMM_PRESETS
+from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.parser import PARSER_PRESETS, Parser
-from vtcli.core.models.tom import TOM, TOM_PRESETS
+from vtcli.core.models.presets import GMM_PRESETS, TOM_PRESETS, build_gmm, build_tom
 from vtcli.core.models.weights import fill, read_weights
 from vtcli.core.system.errors import VtcliError
 
@@ -20,34 +20,34 @@ Network = TypeVar("Network", bound=nn.Module)
 
 def load_gmm(path: Path) -> GMM:
     """The GMM of a weights file, in eval mode, channels-last, without gradients."""
-    facts, state = read_weights(path)
-    _check(path, facts, "gmm", GMM_PRESETS)
-    return _ready(GMM(GMM_PRESETS[facts["preset"]], bool(facts.get("aux"))), state, path)
+    preset, metadata, state = _read(path, "gmm", GMM_PRESETS)
+    return _ready(build_gmm(preset, bool(metadata.get("aux"))), state, path)
 
 
 def load_tom(path: Path) -> TOM:
     """The TOM of a weights file, in eval mode, channels-last, without gradients."""
-    facts, state = read_weights(path)
-    _check(path, facts, "tom", TOM_PRESETS)
-    return _ready(TOM(TOM_PRESETS[facts["preset"]], bool(facts.get("aux"))), state, path)
+    preset, metadata, state = _read(path, "tom", TOM_PRESETS)
+    return _ready(build_tom(preset, bool(metadata.get("aux"))), state, path)
 
 
 def load_parser(path: Path) -> Parser:
     """The parser of a weights file, in eval mode, channels-last, without gradients."""
-    facts, state = read_weights(path)
-    _check(path, facts, "parser", PARSER_PRESETS)
-    return _ready(Parser(PARSER_PRESETS[facts["preset"]]), state, path)
+    preset, _, state = _read(path, "parser", PARSER_PRESETS)
+    return _ready(Parser(PARSER_PRESETS[preset]), state, path)
 
 
-def _check(path: Path, facts: Mapping[str, object], stage: str, presets: Mapping[str, object]) -> None:
-    if facts.get("stage") != stage:
-        raise VtcliError(f"{path}: weights of a {facts.get('stage')}, not of a {stage}")
-    preset = facts.get("preset")
+def _read(path: Path, stage: str, presets: Collection[str]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+    """Preset, metadata and state of a weights file of `stage`; VtcliError where it is another stage's."""
+    metadata, state = read_weights(path)
+    if metadata.get("stage") != stage:
+        raise VtcliError(f"{path}: weights of a {metadata.get('stage')}, not of a {stage}")
+    preset = metadata.get("preset")
     if not isinstance(preset, str) or preset not in presets:
         raise VtcliError(f"{path}: unknown preset {preset!r}")
+    return preset, metadata, state
 
 
-def _ready(network: Network, state: dict[str, torch.Tensor], path: Path) -> Network:
+def _ready(network: Network, state: dict[str, Tensor], path: Path) -> Network:
     fill(network, state, path)
     network.eval().requires_grad_(False)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,6 +1,8 @@
-"""The light of the rendering on the warped garment. A shop photo has neither the wearer's folds nor her light; I_rp has
-both, but softly. So what `lite` composes is I_warp with the brightness of I_rp: fine structure is the garment's own,
-coarse shades are those of the rendering. CP-VTON (section 3.2, equation 1) takes I_warp as it is.
+"""Relighting: the warped garment takes the rendering's brightness.
+
+A shop photo has neither the folds nor the light that the garment has on the person; I_rp has both, but blurred. So what
+`lite` composes is I_warp with the coarse brightness of I_rp: fine structure is the garment's own, coarse shades are the
+rendering's. The paper's equation (1) takes I_warp as it is.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ COARSE_ON_PATTERN = 8
 LUMA = (0.299, 0.587, 0.114)
 
 
-def light(rendered: Tensor, cloth: Tensor, composition_mask: Tensor, mask: Tensor) -> Tensor:
+def relighting_offset(rendered: Tensor, cloth: Tensor, composition_mask: Tensor, mask: Tensor) -> Tensor:
     """What to add to I_warp `cloth` (B, 3, H, W) in [-1, 1], with `mask` (B, 1, H, W) in [0, 1], so that its coarse
     brightness is that of `rendered` I_rp: (B, 1, H, W), the same for the three colours. `composition_mask`
     (B, 1, H, W) says where the garment shows; the gradient flows into `rendered` alone."""

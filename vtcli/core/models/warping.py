@@ -1,4 +1,7 @@
-"""Stage one as training, try-on and figures all run it: annotated people and garments → the warped garments."""
+"""Stage one as training, try-on and scoring all run it: annotated people and garments → the warped garments.
+
+Here the networks meet what corrects their θ: the mean over mirrored pictures, the alignment to M_exp, lite's refiner.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,17 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import grey_levels
 from vtcli.core.garments.collar import without_collars
 from vtcli.core.models import alignment, tps
-from vtcli.core.models.gmm import GMM, garment_input
+from vtcli.core.models.common import GMM, garment_input
+from vtcli.core.models.lite_gmm import LiteGMM
 from vtcli.core.models.representation import mirror_representation, represent
 from vtcli.core.models.tps import sample, tps_grid
 
 
 @dataclass
 class Warp:
-    """`theta` (B, 50); `grid` (B, H, W, 2); `cloth` I_warp on white (B, 3, H, W) in [-1, 1]; `mask` (B, 1, H, W)
-    in [0, 1]; `expected_parse`: probabilities of the GMM's M_exp (B, 20, h, w), or None."""
+    """Warped garments. `theta` (B, 50); `grid` (B, H, W, 2), the sampling grid at the people's size; `cloth` I_warp on
+    white (B, 3, H, W) in [-1, 1]; `mask` (B, 1, H, W) in [0, 1]; `expected_parse`: probabilities of the GMM's M_exp
+    (B, 20, h, w), or None."""
 
     theta: Tensor
     grid: Tensor
@@ -27,42 +32,57 @@ class Warp:
     mask: Tensor
     expected_parse: Tensor | None
 
+    def grid_at(self, size: tuple[int, int]) -> Tensor:
+        """The warp has no resolution: its sampling grid (B, h, w, 2) for `tps.sample` at any `size` (h, w)."""
+        return tps_grid(self.theta.detach(), size)
+
 
 @torch.no_grad()
 def warp_garments(
     gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor,
     neckline: Tensor | bool = True, align: bool = True,
 ) -> Warp:  # fmt: skip
-    """Warp garments at the pictures' own size; θ comes from the GMM's, and (`lite`, unless `align` is False) is brought
-    to agree with its M_exp, where it has one, and refined. What `lite` warps is the garment's `front`.
+    """Warp garments at the pictures' own size.
 
     `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels;
-    `mask` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps; but her shape
-    shows the neckline that she wears only if `neckline` says so, for all or (B,) bool for each (`paper`: always).
+    `mask` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps. `neckline`:
+    whether the body shape shows the worn neckline, for all or (B,) bool for each. `align=False` leaves out alignment
+    and refinement of lite's θ. A GMM with CP-VTON's inputs sees the neckline always, and the garment with the inside of
+    its back collar; all others warp the garment's `front`.
     """
-    size, full = gmm.preset.size, (int(parse.shape[1]), int(parse.shape[2]))
-    neckline = gmm.preset.classic or neckline
+    size, full = gmm.input_size, (int(parse.shape[1]), int(parse.shape[2]))
+    neckline = gmm.cpvton_inputs or neckline
     person = represent(image, parse, keypoints, "head", size, neckline=neckline).channels
-    if not gmm.preset.classic:
+    if not gmm.cpvton_inputs:
         mask = front(cloth, mask)
     garment = garment_input(cloth, mask, size)
-    if gmm.preset.classic:
-        theta, expected = predictions(gmm, channels_last(person), channels_last(garment))
+    if isinstance(gmm, LiteGMM):
+        theta, expected = lite_theta(gmm, person, garment, mask, align)
     else:
-        both = both_ways(person, garment)
-        theta, expected = mean_predictions(gmm, *both)
-        if align:
-            if expected is not None:
-                theta = alignment.align(theta, mask, expected)
-            theta = alignment.unfolded(theta, mean_refinement(gmm, *both, expected, theta), mask)
+        theta, expected = predictions(gmm, channels_last(person), channels_last(garment))
     grid = tps_grid(theta, full)
     garment = garment_input(cloth, mask, full)
     return Warp(theta, grid, sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0), expected)
 
 
+def lite_theta(
+    gmm: LiteGMM, person: Tensor, garment: Tensor, mask: Tensor, align: bool
+) -> tuple[Tensor, Tensor | None]:
+    """θ (B, 50) and M_exp's probabilities, both means over mirrored pictures; with `align`, θ is aligned to M_exp, where
+    there is one, and refined, as far as the garment does not fold. `person` (B, 22, h, w), `garment` (B, 4, h, w) at
+    the network's size, the garment's `mask` (B, 1, H, W)."""
+    both = both_ways(person, garment)
+    theta, expected = mean_predictions(gmm, *both)
+    if align:
+        if expected is not None:
+            theta = alignment.align(theta, mask, expected)
+        theta = alignment.unfolded(theta, mean_refinement(gmm, *both, expected, theta), mask)
+    return theta, expected
+
+
 def front(cloth: Tensor, mask: Tensor) -> Tensor:
-    """`mask` (B, 1, H, W) in [0, 1] of `cloth` (B, 3, H, W) in [-1, 1] without the inside of the back collar, of which
-    nothing is seen on a person: taken along, it lies where the throat is, and the front too low."""
+    """`mask` (B, 1, H, W) in [0, 1] of `cloth` (B, 3, H, W) in [-1, 1] without the inside of the back collar. On a person
+    nothing of that is seen: warped with the rest it would cover the throat and push the front down."""
     pictures = grey_levels(cloth).contiguous().cpu().numpy()
     left = without_collars(pictures, (mask[:, 0] > 0.5).cpu().numpy())
     collar = (mask > 0.5) & ~torch.from_numpy(left).to(mask.device)[:, None]
@@ -76,7 +96,7 @@ def predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tens
 
 
 def both_ways(person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor]:
-    """I_p and garment, and after them all of them mirrored; in the memory format in which convolutions are quick."""
+    """I_p and garment, each followed by its mirror image (2B, …), channels-last in memory."""
     return (
         channels_last(torch.cat([person, mirror_representation(person)])),
         channels_last(torch.cat([garment, garment.flip(3)])),
@@ -84,8 +104,8 @@ def both_ways(person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mean_predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Means of what the GMM says of pictures and mirrored pictures, as `both_ways` gives them: both are less noisy
-    so."""
+    """Flip test-time augmentation: means of the GMM's outputs for pictures and mirrored pictures, as `both_ways` gives
+    them. Both are less noisy than one alone."""
     theta, expected = predictions(gmm, person, garment)
     if expected is not None:
         straight, mirrored = expected.chunk(2)
@@ -94,11 +114,11 @@ def mean_predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor,
 
 
 def mean_refinement(
-    gmm: GMM, person: Tensor, garment: Tensor, expected: Tensor | None, theta: Tensor
+    gmm: LiteGMM, person: Tensor, garment: Tensor, expected: Tensor | None, theta: Tensor
 ) -> Tensor:
-    """θ refined, as the mean of what the GMM makes of pictures and mirrored pictures, as `both_ways` gives them."""
+    """θ refined: mean over pictures and mirrored pictures, as `both_ways` gives them."""
     both = torch.cat([expected, _mirror_parse(expected)]) if expected is not None else None
-    return _mean(gmm.refined(person, garment, both, torch.cat([theta, tps.mirror(theta)])))
+    return _mean(gmm.refine(person, garment, both, torch.cat([theta, tps.mirror(theta)])))
 
 
 def _mirror_parse(expected: Tensor) -> Tensor:
@@ -111,5 +131,5 @@ def _mean(theta: Tensor) -> Tensor:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """`x` in the memory format in which the networks' convolutions are quick."""
+    """`x` channels-last in memory, in which the networks' convolutions are fast."""
     return x.contiguous(memory_format=torch.channels_last)

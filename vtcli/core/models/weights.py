@@ -1,4 +1,4 @@
-"""Weights files: safetensors, half precision on disk, with what they are in the header. Never a pickle."""
+"""Weights files: safetensors, half precision on disk, with metadata in the header. Never a pickle."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ from vtcli.core.system.files import write_atomically
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 """The weights that come with vtcli."""
 FORMAT = "vtcli-weights"
+METADATA_KEY = "facts"
+"""Key of the metadata in the header; part of the file format."""
 
 
-def save_weights(path: Path, network: nn.Module, facts: dict[str, Any], half: bool = True) -> None:
-    """Write a network's state to `path` (float16 unless `half` is False) with JSON-ready `facts` as header."""
+def save_weights(path: Path, network: nn.Module, metadata: dict[str, Any], half: bool = True) -> None:
+    """Write a network's state to `path` (float16 unless `half` is False) with JSON-ready `metadata` in the header."""
     tensors = {}
     for key, value in network.state_dict().items():
         value = value.detach().cpu()
         tensors[key] = (value.half() if half and value.is_floating_point() else value).contiguous()
-    data = save(tensors, metadata={"format": FORMAT, "facts": json.dumps(facts)})
+    data = save(tensors, metadata={"format": FORMAT, METADATA_KEY: json.dumps(metadata)})
     write_atomically(path, lambda stream: stream.write(data))
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """The header of a weights file; VtcliError when it is not one."""
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of a weights file; VtcliError when it is not one."""
     return _open(path)[0]
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Header and float32 state of a weights file."""
-    facts, tensors = _open(path, tensors=True)
-    return facts, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    """Metadata and float32 state of a weights file; VtcliError when it is not one."""
+    metadata, tensors = _open(path, tensors=True)
+    return metadata, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
@@ -85,9 +87,9 @@ def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, 
                 raise VtcliError(
                     f"{path}: not a vtcli weights file; foreign ones go through `vtcli weights import`"
                 )
-            facts: dict[str, Any] = json.loads(header["facts"])
-            if not isinstance(facts, dict):
-                raise ValueError("its facts are not an object")
+            metadata: dict[str, Any] = json.loads(header[METADATA_KEY])
+            if not isinstance(metadata, dict):
+                raise ValueError("its metadata is not an object")
             values: dict[str, Tensor] = {}
             if tensors:
                 values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
@@ -96,4 +98,4 @@ def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, 
     for key, value in values.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise VtcliError(f"{path}: {key} holds values that are not finite")
-    return facts, values
+    return metadata, values

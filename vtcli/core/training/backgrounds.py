@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from vtcli.core.models.representation import neck_region
+from vtcli.core.data.body_regions import neck_region
 from vtcli.core.training.augment import colour
 
 

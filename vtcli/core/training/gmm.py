@@ -12,10 +12,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import has_label
 from vtcli.core.data.pixels import grey_levels
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.models.gmm import GMM, GMM_PRESETS, GMMOutput, garment_input
-from vtcli.core.models.representation import has_label, represent
+from vtcli.core.models import alignment
+from vtcli.core.models.common import GMM, GMMOutput, garment_input
+from vtcli.core.models.lite_gmm import LiteGMM
+from vtcli.core.models.presets import build_gmm
+from vtcli.core.models.representation import represent
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
 from vtcli.core.models.warping import channels_last, front, warp_garments
 from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou, structure
@@ -45,11 +49,13 @@ class GMMStage(Stage):
 
     def __init__(self, options: TrainOptions, train: PreparedStore, val: Rows, rows: np.ndarray) -> None:
         super().__init__(options, val, len(rows))
-        self.preset = GMM_PRESETS[options.preset]
-        self.batch_size = options.batch_size or (4 if self.preset.classic else 32)
-        self.lr = 1e-4 if self.preset.classic else 1e-3
+        paper = options.preset == "paper"
+        self.batch_size = options.batch_size or (4 if paper else 32)
+        self.lr = 1e-4 if paper else 1e-3
         self.pairs = PairBatches(options, train, rows, self.batch_size, 0.0)
-        self.network: nn.Module = GMM(self.preset, options.aux)
+        gmm = build_gmm(options.preset, options.aux)
+        self.input_size, self.lite = gmm.input_size, isinstance(gmm, LiteGMM)
+        self.network: nn.Module = gmm
         self.weights = label_weights(options.skin_weight, options.background_weight)
         self.aux_weight = 0.1 if options.aux_weight is None else options.aux_weight
 
@@ -61,16 +67,16 @@ class GMMStage(Stage):
         return {**self.pairs.batch(step), "neckline": neckline}
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        size = self.preset.size
+        size = self.input_size
         pairs = Pairs.of(batch)
-        refine = not self.preset.classic
-        neckline = batch["neckline"] if refine else None
+        neckline = batch["neckline"] if self.lite else None
         made = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size, neckline=neckline)
-        mask = front(pairs.cloth, pairs.cloth_mask) if refine else pairs.cloth_mask
+        mask = front(pairs.cloth, pairs.cloth_mask) if self.lite else pairs.cloth_mask
         garment = garment_input(pairs.cloth, mask, size)
         target = worn_garment(pairs, size)
-        out: GMMOutput = network(channels_last(made.channels), channels_last(garment), refine)
-        structured = STRUCTURE if refine else 0.0
+        align = (alignment.align,) if self.lite else ()  # θ is aligned and refined as well
+        out: GMMOutput = network(channels_last(made.channels), channels_last(garment), *align)
+        structured = STRUCTURE if self.lite else 0.0
         parts = {
             "warp": _warp_loss(garment, out.theta, target, size, structured),
             "bending": second_differences(out.theta),
@@ -102,7 +108,7 @@ class GMMStage(Stage):
             target = worn_garment(pairs, full)
             l1s.append((warp.cloth - target[:, :3]).abs().mean((1, 2, 3)))
             folds.append(((jacobian(warp.grid) <= 0) & mask[:, 1:, 1:]).flatten(1).any(1))
-            if not self.preset.classic:
+            if self.lite:
                 bare = warp_garments(cast(GMM, network), *given, align=False)
                 predicted.append(mask_iou(bare.mask[:, 0] >= 0.5, worn))
                 whole = warp_garments(cast(GMM, network), *given, neckline=False)

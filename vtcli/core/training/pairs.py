@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.hole_filling import fill_holes
 from vtcli.core.data.labelled_photos import LabelledPhotos
 from vtcli.core.data.pixels import signed
 from vtcli.core.data.store import FIELDS, PreparedStore
 from vtcli.core.garments.mask_repair import Garments
-from vtcli.core.models.hole_filling import close_garments
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.training import augment, backgrounds
 from vtcli.core.training.options import TrainOptions
@@ -102,7 +102,7 @@ class Source:
                 for name, array in _read(self.extra, row, row).items():
                     fields[name][i] = array[0]
         parse, keypoints = (torch.from_numpy(fields[name]) for name in ("parse", "keypoints"))
-        fields["parse"] = close_garments(parse, keypoints).numpy()
+        fields["parse"] = fill_holes(parse, keypoints).numpy()
         return fields
 
 

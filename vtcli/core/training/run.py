@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.models.gmm import GMM_PRESETS
+from vtcli.core.models.presets import GMM_PRESETS
 from vtcli.core.models.weights import fill, read_weights, stage_file
 from vtcli.core.system import distributed, runtime
 from vtcli.core.system.errors import UsageProblem, VtcliError
@@ -50,7 +50,7 @@ def build_stage(options: TrainOptions) -> Stage:
         if options.stage == "parser":
             _check_size(pictures, "parser", (32, 32), shape=False)
         else:
-            _check_size(pictures, f"{options.preset} {options.stage}", GMM_PRESETS[options.preset].size)
+            _check_size(pictures, f"{options.preset} {options.stage}", GMM_PRESETS[options.preset].input_size)
     stage: Stage
     if options.stage == "parser":
         from vtcli.core.training.parser import ParserStage
@@ -64,7 +64,7 @@ def build_stage(options: TrainOptions) -> Stage:
         from vtcli.core.training.tom import TOMStage
 
         stage = TOMStage(options, store, (val_store, val_rows), rows)
-        _check_size(store, "GMM that warps its garments", stage.gmm.preset.size)
+        _check_size(store, "GMM that warps its garments", stage.gmm.input_size)
     if options.init is not None:
         path = stage_file(options.init, options.stage)
         fill(stage.network, read_weights(path)[1], path)

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import DILATION, has_label
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.models.gmm import GMM
+from vtcli.core.models.common import GMM, TOMOutput
 from vtcli.core.models.load import load_gmm
+from vtcli.core.models.presets import build_tom
 from vtcli.core.models.relighting import pattern
-from vtcli.core.models.representation import GROWTH, has_label, represent
-from vtcli.core.models.tom import TOM, TOM_PRESETS, TOMOutput
+from vtcli.core.models.representation import represent
 from vtcli.core.models.warping import channels_last, warp_garments
 from vtcli.core.models.weights import sha256, stage_file
 from vtcli.core.system.errors import UsageProblem
@@ -67,20 +68,20 @@ class TOMStage(Stage):
 
     def __init__(self, options: TrainOptions, train: PreparedStore, val: Rows, rows: np.ndarray) -> None:
         super().__init__(options, val, len(rows))
-        preset = TOM_PRESETS[options.preset]
-        self.batch_size = options.batch_size or (4 if preset.classic else 16)
+        paper = options.preset == "paper"
+        self.batch_size = options.batch_size or (4 if paper else 16)
         if options.keep == "both" and self.batch_size % 2:
             raise UsageProblem("--keep both shares each batch between the two: --batch-size must be even")
-        self.lr = 1e-4 if preset.classic else 1e-3
+        self.lr = 1e-4 if paper else 1e-3
         changed = 0.5 if options.backgrounds is None else options.backgrounds
         parts = 2 if options.keep == "both" else 1
         self.pairs = PairBatches(options, train, rows, self.batch_size, changed, parts)
-        self.network: nn.Module = TOM(preset, options.aux)
+        self.network: nn.Module = build_tom(options.preset, options.aux)
         self.gmm_path = stage_file(options.gmm, "gmm")
         self.gmm: GMM = load_gmm(self.gmm_path)
         self.weights = label_weights(options.skin_weight, options.background_weight)
         self.aux_weight = 0.1 if options.aux_weight is None else options.aux_weight
-        self.losses = options.losses or ("cpvton" if preset.classic else "full")
+        self.losses = options.losses or ("cpvton" if paper else "full")
         kind = "none" if self.losses == "l1" else options.perceptual
         self.adversary = Discriminator() if options.adversarial_weight > 0 else None
         self.perceptual = kind
@@ -118,7 +119,7 @@ class TOMStage(Stage):
         against = self.adversary is not None and progress >= ADVERSARY_FROM
         everyone = pairs.and_unpaired(batch) if against else pairs
         # The region's growth varies, so that the old garment's outline cannot be read from the hole.
-        growth = int(torch.randint(GROWTH - 4, GROWTH + 5, ()))
+        growth = int(torch.randint(DILATION - 4, DILATION + 5, ()))
         longer = int(torch.randint(-LONGER, LONGER + 1, ()).clamp_min(0))
         channels, regions = [], []
         head = torch.zeros(len(everyone.image), dtype=torch.bool, device=everyone.image.device)

@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import neck_region
 from vtcli.core.garments.placement import Garment
-from vtcli.core.models.representation import neck_region
-from vtcli.core.models.tps import sample, tps_grid
+from vtcli.core.models.tps import sample
 from vtcli.core.models.warping import Warp
 from vtcli.core.tryon.networks import CLOTHES, Composition, People
 
@@ -60,14 +60,14 @@ class FullWarp:
     about the output's resolution.
     """
 
-    def __init__(self, garment: Garment, theta: Tensor, size: tuple[int, int]) -> None:
+    def __init__(self, garment: Garment, warp: Warp, size: tuple[int, int]) -> None:
         self.size = size
         height = garment.canvas.shape[2]
         target = size if size[0] < height else (height, garment.canvas.shape[3])
         canvas, mask = garment.at(target)
         rgba = torch.cat([(canvas[0] + 1.0) * 127.5, mask[0] * 255.0]).clamp(0, 255) + 0.5
         self.canvas = np.ascontiguousarray(rgba.permute(1, 2, 0).to(torch.uint8).numpy())
-        grid = tps_grid(theta.detach().cpu(), (257, 193))[0].numpy()
+        grid = warp.grid_at((257, 193))[0].cpu().numpy()
         self.grid = (grid + 1.0) * 0.5 * np.array([target[1] - 1, target[0] - 1], np.float32)
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,9 +82,9 @@ class FullWarp:
         return rgba[..., :3].astype(np.float32), rgba[..., 3].astype(np.float32) / 255.0
 
 
-def warp_full(garment: Garment, theta: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def warp_full(garment: Garment, warp: Warp, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The garment warped at `size`: colours on white (h, w, 3) float32 in [0, 255] and alpha (h, w) in [0, 1]."""
-    return FullWarp(garment, theta, size).rows(0, size[0])
+    return FullWarp(garment, warp, size).rows(0, size[0])
 
 
 def without_opening(alpha: np.ndarray, garment: Garment, warp: Warp) -> np.ndarray:
@@ -106,7 +106,7 @@ def finish(
     *layers, reach = _layers(small, probabilities, people, garment, warp, made)
     region = _enlarge(reach, full) > 0.5
     picture = window.copy()
-    sharp = FullWarp(garment, warp.theta, full)
+    sharp = FullWarp(garment, warp, full)
     for start in range(0, full[0], BAND):
         band = slice(start, min(start + BAND, full[0]))
         if not region[band].any():
@@ -129,7 +129,7 @@ def _layers(
     region (h, w): float32, of the window's size."""
     size = (window.shape[0], window.shape[1])
     scale = size[0] / made.region.shape[2]
-    colours, alpha = warp_full(garment, warp.theta, size)
+    colours, alpha = warp_full(garment, warp, size)
     expected = made.expected_parse if made.expected_parse is not None else probabilities
     before, after = probabilities[0].cpu().numpy(), expected[0].cpu().numpy()
     necks = (neck_region(x, people.keypoints) for x in (expected.argmax(1), people.parse))

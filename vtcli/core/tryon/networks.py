@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
-from vtcli.core.models.gmm import GMM
-from vtcli.core.models.hole_filling import close_garments
+from vtcli.core.data.body_regions import has_label, neck_region
+from vtcli.core.data.hole_filling import fill_holes
+from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.load import load_gmm, load_tom
-from vtcli.core.models.representation import Representation, has_label, neck_region, represent
-from vtcli.core.models.tom import TOM
+from vtcli.core.models.representation import Representation, represent
 from vtcli.core.models.warping import Warp, channels_last, warp_garments
 from vtcli.core.models.weights import sha256, stage_file
 from vtcli.core.system import runtime
@@ -40,7 +40,7 @@ class People:
     @cached_property
     def closed(self) -> Tensor:
         """`parse` as the networks see it, without holes in garments."""
-        return close_garments(self.parse, self.keypoints)
+        return fill_holes(self.parse, self.keypoints)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -146,7 +146,7 @@ class Networks:
         if out.expected_parse is not None:
             logits = F.interpolate(out.expected_parse, size=people.size, mode="bilinear", align_corners=False)
             expected = logits.softmax(1)
-        if keep == "outside" and expected is not None and not self.tom.preset.classic:
+        if keep == "outside" and expected is not None and self.tom.relights:
             out = out.holding(shown(warp, expected), warp.cloth, warp.mask)
         tryon = out.tryon(warp.cloth)
         drawn = made.region

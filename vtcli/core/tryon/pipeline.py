@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.hole_filling import fill_holes
 from vtcli.core.data.images import alpha_mask, flatten
 from vtcli.core.data.pixels import grey_levels, signed
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.placement import Garment, place, without_hook
-from vtcli.core.models.hole_filling import close_garments
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.tps import sample
 from vtcli.core.models.warping import Warp
@@ -248,7 +248,7 @@ class TryOn:
                 probabilities = _alone(probabilities, frame.box_in(box))
             probabilities = _carry_on(probabilities, frame.lowest_row(len(photo)))
         likeliest = probabilities.argmax(1).to(torch.uint8)
-        labels = close_garments(likeliest, joints)
+        labels = fill_holes(likeliest, joints)
         if labels is not likeliest:
             probabilities = torch.where((labels != likeliest)[:, None], _sure(labels), probabilities)
         if keypoints is None:
@@ -377,7 +377,7 @@ def _carry_on(probabilities: Tensor, lowest: int) -> Tensor:
 
 
 def _rgba(garment: Garment, warp: Warp, size: tuple[int, ...]) -> np.ndarray:
-    colours, alpha = warp_full(garment, warp.theta, (size[0], size[1]))
+    colours, alpha = warp_full(garment, warp, (size[0], size[1]))
     alpha = without_opening(alpha, garment, warp)
     return np.dstack([np.clip(colours + 0.5, 0, 255), alpha * 255.0 + 0.5]).astype(np.uint8)
 

@@ -29,12 +29,12 @@ from PIL import Image
 
 import vtcli
 from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import has_label
 from vtcli.core.data.layouts import read_pairs, stem
 from vtcli.core.data.pixels import grey_levels, signed
 from vtcli.core.data.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.mask_repair import Garments
-from vtcli.core.models.representation import has_label
 from vtcli.core.system import distributed
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.system.files import read_json, sweep, write_atomically, write_json

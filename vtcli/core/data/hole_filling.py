@@ -1,0 +1,55 @@
+"""Hole filling in label maps: where a print on a top was taken for background, a face or anything else that cannot be
+there, the hole gets the label of the top around it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import torso
+
+FOREIGN = np.ones(256, np.uint8)
+FOREIGN[[*L.TOP_LABELS, *L.ARM_LABELS, L.GLOVE]] = 0
+"""1 for labels that have no place on a top; arms and hands may lie in front of it."""
+LEAST_AREA = 12
+"""Pixels of the smallest hole that is filled; smaller ones are noise that the networks do not see."""
+AROUND = 0.95
+"""Share of a hole's rim that must be a top."""
+WITHIN = 0.7
+"""Share of a hole that must lie between shoulders and hips: beside the torso it may be the gap at an elbow."""
+
+
+def fill_holes(parse: Tensor, keypoints: Tensor) -> Tensor:
+    """`parse` (B, H, W) uint8 LIP labels, holes of tops on the torso filled with the top's label. Arms and hands in front
+    of a top are no holes. `keypoints` (B, 18, 3) in pixels. Where there is no hole, the same tensor comes back."""
+    maps = parse.cpu().numpy()
+    filled = maps.copy()
+    for i, one in enumerate(maps):
+        holes = _holes(one)
+        if holes:
+            body = torso(one.shape, keypoints[i : i + 1])[0].cpu().numpy()
+            for hole, label in holes:
+                if body[hole].mean() >= WITHIN:
+                    filled[i][hole] = label
+    return parse if np.array_equal(filled, maps) else torch.from_numpy(filled).to(parse.device)
+
+
+def _holes(parse: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """Parts of `parse` (H, W) that a top surrounds: where they are (H, W) bool, and its label."""
+    foreign = FOREIGN[parse]
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(foreign, connectivity=4)
+    found = []
+    for part in range(1, count):
+        x, y, wide, tall, area = (int(v) for v in stats[part])
+        if area < LEAST_AREA or x == 0 or y == 0 or x + wide == parse.shape[1] or y + tall == parse.shape[0]:
+            continue
+        window = slice(y - 1, y + tall + 1), slice(x - 1, x + wide + 1)
+        here = (parts[window] == part).astype(np.uint8)
+        ring = (cv2.dilate(here, np.ones((3, 3), np.uint8)) > here).astype(bool)
+        around = parse[window][ring]
+        if np.isin(around, L.TOP_LABELS).mean() >= AROUND:
+            found.append((parts == part, int(np.bincount(around).argmax())))
+    return found

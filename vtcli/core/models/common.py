@@ -1,0 +1,107 @@
+"""What CP-VTON's networks and lite's have in common: what a GMM and a TOM take and give, and the matching's two steps
+that have no weights, L2 normalisation and correlation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vtcli.core.models.relighting import relighting_offset
+
+
+@dataclass
+class GMMOutput:
+    """`theta` (B, 50); `earlier`: θ of the passes before the last; `expected_parse`: logits of M_exp (B, 20, h, w) at
+    a fraction of the input's size, or None without the auxiliary decoder."""
+
+    theta: Tensor
+    earlier: list[Tensor]
+    expected_parse: Tensor | None
+
+
+class GMM(nn.Module):
+    """A geometric matching module: `representation` (B, 22, h, w) and `garment` (B, 4, h, w) as `garment_input` makes
+    it, both at `input_size`, → `GMMOutput`."""
+
+    input_size: tuple[int, int]
+    """(h, w) that the network takes; the pictures' own size is a multiple of it."""
+    cpvton_inputs: bool
+    """Whether it sees what CP-VTON's sees: a body shape that always shows the worn neckline, and the garment with the
+    inside of its back collar."""
+
+    def forward(self, representation: Tensor, garment: Tensor) -> GMMOutput:
+        raise NotImplementedError
+
+
+@dataclass
+class TOMOutput:
+    """`rendered_person` I_rp (B, 3, H, W) in [-1, 1]; `composition_mask` M_cm (B, 1, H, W) in [0, 1]; `expected_parse`:
+    logits of M_exp (B, 20, H/2, W/2), or None; `relighting` (B, 1, H, W): what is added to I_warp's colours first, or
+    None where the TOM does not relight."""
+
+    rendered_person: Tensor
+    composition_mask: Tensor
+    expected_parse: Tensor | None
+    relighting: Tensor | None = None
+
+    def tryon(self, warped_cloth: Tensor) -> Tensor:
+        """I_try-on by equation (1): the warped garment where M_cm is 1, the rendering elsewhere."""
+        if self.relighting is not None:
+            warped_cloth = warped_cloth + self.relighting
+        return self.composition_mask * warped_cloth + (1.0 - self.composition_mask) * self.rendered_person
+
+    def holding(self, shown: Tensor, warped_cloth: Tensor, warped_mask: Tensor) -> TOMOutput:
+        """The same with an M_cm of at least `shown` (B, 1, H, W) in [0, 1], and the relighting that belongs to it."""
+        mask = torch.maximum(self.composition_mask, shown)
+        added = self.relighting
+        if added is not None:
+            added = relighting_offset(self.rendered_person, warped_cloth, mask, warped_mask)
+        return replace(self, composition_mask=mask, relighting=added)
+
+    def __getitem__(self, rows: slice) -> TOMOutput:
+        """The output for some of the samples."""
+        parts = (self.rendered_person, self.composition_mask, self.expected_parse, self.relighting)
+        rendered, mask, parse, added = (x if x is None else x[rows] for x in parts)
+        assert rendered is not None and mask is not None
+        return TOMOutput(rendered, mask, parse, added)
+
+
+class TOM(nn.Module):
+    """A try-on module: `representation` (B, 22, H, W), `warped_cloth` (B, 3, H, W) on white in [-1, 1] and
+    `warped_mask` (B, 1, H, W) in [0, 1] → `TOMOutput`; `parse=False` leaves the auxiliary decoder out."""
+
+    relights: bool
+    """Whether I_warp takes the rendering's brightness. M_cm may then be raised where the garment lies."""
+
+    def forward(
+        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True
+    ) -> TOMOutput:
+        raise NotImplementedError
+
+
+def garment_input(cloth: Tensor, mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """I_c (B, 3, H, W) in [-1, 1] set on white by its mask (B, 1, H, W) in [0, 1], and the mask: (B, 4, *size)."""
+    joined = cloth.new_empty((len(cloth), 4, *cloth.shape[2:]))
+    torch.mul(cloth, mask, out=joined[:, :3]).add_(1.0 - mask)
+    joined[:, 3:] = mask
+    factor = cloth.shape[2] // size[0]
+    return F.avg_pool2d(joined, factor) if factor > 1 else joined
+
+
+def l2_normalise(features: Tensor) -> Tensor:
+    """`features` (B, C, h, w) with vectors of length 1 over the channels (Rocco et al., CVPR 2017)."""
+    return features / (features.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
+
+
+def correlation(person: Tensor, cloth: Tensor) -> Tensor:
+    """Scalar products of all positions of two feature maps (B, C, h, w) → (B, h * w, h, w).
+
+    Channels run over the person's positions, columns first (as in CP-VTON's weights), pixels over the garment's.
+    """
+    batch, _, height, width = person.shape
+    positions = person.transpose(2, 3).flatten(2)
+    products = torch.einsum("bcp,bcq->bpq", positions, cloth.flatten(2))
+    return products.view(batch, height * width, height, width)
