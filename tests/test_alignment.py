@@ -45,6 +45,15 @@ def test_alignment_brings_the_garment_to_what_is_expected() -> None:
     assert float(jacobian(tps_grid(moved, SIZE)).min()) > 0
 
 
+def test_a_warp_has_a_grid_of_any_size() -> None:
+    theta = 0.1 * torch.randn(2, 2 * POINTS, generator=torch.Generator().manual_seed(0))
+    warp = Warp(theta, tps_grid(theta, SIZE), torch.ones(2, 3, *SIZE), torch.ones(2, 1, *SIZE), None)
+    assert torch.equal(warp.grid_at(SIZE), warp.grid)
+    finer = warp.grid_at((255, 191))  # of pixels and the middles between them
+    assert finer.shape == (2, 255, 191, 2)
+    torch.testing.assert_close(finer[:, ::2, ::2], warp.grid, atol=1e-5, rtol=0)
+
+
 def test_alignment_does_not_fold_the_garment_whatever_is_expected() -> None:
     mask = _box(30, 90, 24, 72)
     sliver = _box(20, 24, 10, 90) + _box(24, 110, 46, 48)

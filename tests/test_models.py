@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import graphlib
+from pathlib import Path
+
 import cpvton
 import pytest
 import torch
 from torch import Tensor, nn
 
+import vtcli.core.models
 from vtcli.core.data import labels as L
 from vtcli.core.models import alignment
 from vtcli.core.models.common import TOMOutput, correlation, garment_input, l2_normalise
@@ -18,7 +23,7 @@ from vtcli.core.models.parser import (
     joint_log_probabilities,
     label_probabilities,
 )
-from vtcli.core.models.presets import build_gmm, build_tom
+from vtcli.core.models.presets import GMM_PRESETS, TOM_PRESETS, build_gmm, build_tom
 
 
 def _count(network: nn.Module) -> int:
@@ -44,6 +49,35 @@ def test_correlation_and_normalisation_are_cp_vtons() -> None:
     # Channel w * H + h at pixel (y, x) is the person's (h, w) times the garment's (y, x).
     expected = (a[1, :, 3, 2] * b[1, :, 1, 0]).sum()
     torch.testing.assert_close(correlation(a, b)[1, 2 * 4 + 3, 1, 0], expected)
+
+
+def test_each_network_says_what_it_takes() -> None:
+    with torch.device("meta"):
+        gmms = {preset: build_gmm(preset, aux=True) for preset in GMM_PRESETS}
+        toms = {preset: build_tom(preset, aux=True) for preset in TOM_PRESETS}
+    assert gmms.keys() == toms.keys() == {"paper", "lite"}
+    assert {k: (g.input_size, g.cpvton_inputs) for k, g in gmms.items()} == {
+        "paper": ((256, 192), True), "lite": ((128, 96), False),
+    }  # fmt: skip
+    assert {k: t.relights for k, t in toms.items()} == {"paper": False, "lite": True}
+
+
+def test_imports_of_the_models_go_one_way() -> None:
+    """From `data`, `garments` and `system` upward, and without a circle."""
+    folder = Path(vtcli.core.models.__path__[0])
+    graph: dict[str, set[str]] = {}
+    for file in folder.glob("*.py"):
+        graph[file.stem] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("vtcli."):
+                continue
+            room, *rest = (node.module or "").removeprefix("vtcli.core.").split(".")
+            assert room in ("models", "data", "garments", "system"), (file, node.module)
+            if room == "models":
+                graph[file.stem] |= set(rest) or {name.name for name in node.names}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert order.index("tps") < order.index("lite_gmm") < order.index("warping")
+    assert "alignment" in graph["warping"] and "alignment" not in graph["lite_gmm"]
 
 
 @pytest.mark.parametrize("aux", [True, False])

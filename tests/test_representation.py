@@ -181,6 +181,14 @@ def test_neck_is_the_enclosed_background() -> None:
     assert region[expected & ~has_label(cut, L.HEAD_LABELS)[0]].all()
 
 
+def test_a_joint_is_there_beyond_the_first_pixel() -> None:
+    joints = np.array([(0, 0, 0), (1, 50, 1), (50, 1, 1), (1.01, 1.01, 1), (190, 254, 1), (191, 254, 1)])
+    there = [False, False, False, True, True, True]
+    assert L.joints_present(joints).tolist() == there
+    assert L.joints_present(torch.from_numpy(joints)).tolist() == there
+    assert L.joints_inside(joints, SIZE).tolist() == [*there[:-1], False]
+
+
 def test_pose_of_nobody_is_empty() -> None:
     assert (pose_squares(torch.zeros(2, 18, 3), SIZE) == -1).all()
     with pytest.raises(ValueError, match="keep"):

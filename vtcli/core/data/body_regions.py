@@ -28,11 +28,11 @@ def has_label(parse: Tensor, labels: tuple[int, ...]) -> Tensor:
 
 
 def outside_region(parse: Tensor, keypoints: Tensor, dilation: int = DILATION, longer: int = 0) -> Tensor:
-    """What `keep=outside` draws anew, (B, H, W) bool.
+    """What a change of top may change, and `keep=outside` therefore blanks, (B, H, W) bool.
 
     The old garment, both arms without the hands, the neck, and the torso between shoulders and hips; dilated by
     `dilation` pixels and rounded, so that the old garment's outline cannot be read from the hole; never the head.
-    With `longer`, as if the old garment reached so many pixels further down.
+    With `longer`, as if the old garment reached that many pixels further down.
     """
     hands = hand_region(parse, keypoints)
     garment = has_label(parse, (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF))

@@ -59,6 +59,11 @@ def joints_present(keypoints: Array) -> Array:
     return (keypoints[..., 0] > 1) & (keypoints[..., 1] > 1)
 
 
+def joints_inside(keypoints: Array, size: tuple[int, int]) -> Array:
+    """Which joints are there and inside a picture of `size` (height, width), its outermost pixels left out, (…) bool."""
+    return joints_present(keypoints) & (keypoints[..., 0] < size[1] - 1) & (keypoints[..., 1] < size[0] - 1)
+
+
 BODY25_TO_COCO18 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 """BODY_25 has the middle of the hips at 8; the rest follow COCO-18's order."""
 

@@ -1,9 +1,9 @@
-"""The auxiliary output put to use on the warp: θ is moved until the warped garment covers what M_exp calls clothes.
+"""Alignment of the warp to M_exp: θ is moved until the warped garment covers what M_exp calls clothes.
 
-The GMM predicts M_exp and θ side by side (Ayush et al., figure 1); a map of labels is the easier of the two to
-predict, a spline's 50 numbers the harder. The grid is linear in θ, so agreement of the two is a small problem of
-least squares: a few Gauss-Newton steps, held back by the bending of the change. Nothing is learned here, and a
-GMM without the auxiliary decoder does without.
+The GMM predicts M_exp and θ side by side (Ayush et al., figure 1). A label map is easier to predict than a spline's 50
+numbers. The grid is linear in θ, so bringing the two together is a small least-squares problem: a few Gauss-Newton
+steps, with a penalty on the bending of the change. Nothing is learned here. A GMM without the auxiliary decoder has no
+M_exp and is not aligned.
 """
 
 from __future__ import annotations
@@ -24,26 +24,28 @@ from vtcli.core.models.tps import (
 )
 
 SIZE = (64, 48)
+"""Height and width at which masks are compared."""
 LEVELS = ((1, 3), (0, 5))
-"""(radius of the blur, steps): from coarse to fine."""
+"""(radius of the blur in pixels of `SIZE`, Gauss-Newton steps), from coarse to fine."""
 EVEN = 0.45
-"""The share from which on M_exp's clothes count: its loss weighs background and skin double (Ayush et al.,
-section 3.3), which leaves clothes less than they are worth."""
+"""Probability from which a pixel counts as clothes. It is below a half, because M_exp's loss gives background and skin a
+raised weight (Ayush et al., section 2), so that M_exp names clothes too rarely."""
 SHARPNESS = 20.0
-"""Steepness of what is taken for clothes around `EVEN`."""
+"""Slope of the sigmoid around `EVEN`, per unit of probability."""
 STIFFNESS = 0.02
-"""Weight of the change's bending beside the mean squared difference of the masks."""
+"""Weight of the change's bending against the mean squared difference of the masks."""
 LEAST_WEIGHT = 0.2
-"""Where hair is expected the garment may go on behind it."""
+"""Weight of pixels where hair is expected: the garment may go on behind it."""
 DAMPING = 1e-4
+"""Added to the diagonal of the Gauss-Newton matrix, so that it can be solved."""
 UNFOLDED = 0.02
-"""The least determinant of the grid's Jacobian inside the garment."""
+"""Least determinant of the grid's Jacobian inside the garment; 1 is the identity, 0 a fold."""
 
 
 def align(theta: Tensor, mask: Tensor, expected_parse: Tensor) -> Tensor:
     """θ (B, 50) moved so that the garment's `mask` (B, 1, H, W) in [0, 1] covers the clothes of `expected_parse`
-    (B, 20, h, w: probabilities). Per sample; the order and company of samples do not matter. Where the garment
-    would fold, less of the bending is left."""
+    (B, 20, h, w: probabilities). A sample's result does not depend on the others. Where the garment would
+    fold, θ is moved or bent less."""
     with torch.autocast(theta.device.type, enabled=False):
         start = theta.float()
         garment = F.interpolate(mask.float(), size=SIZE, mode="area")
@@ -56,14 +58,14 @@ def align(theta: Tensor, mask: Tensor, expected_parse: Tensor) -> Tensor:
             picture, wanted = _with_gradient(_blur(garment, radius)), _blur(target, radius).flatten(1)
             for _ in range(steps):
                 moved = _step(moved, start, picture, wanted, weight)
-        # The probabilities of a garment that is not there give no direction.
+        # Where M_exp expects hardly any clothes, its probabilities give no direction.
         seen = clothes.sum((1, 2, 3)) > 0.01 * clothes[0].numel()
         return unfolded(start, torch.where(seen[:, None], moved, start), mask)
 
 
 def _clothes(expected_parse: Tensor) -> Tensor:
-    """Clothes against the likeliest other label, (B, 1, h, w) in [0, 1]: a young network spreads a good part of its
-    probabilities over labels that it does not mean."""
+    """Clothes against the likeliest other label, (B, 1, h, w) in [0, 1]: a network that has trained little spreads much
+    of its probability over labels that it does not mean."""
     top = list(L.TOP_LABELS)
     clothes = expected_parse[:, top].sum(1, keepdim=True)
     others = [label for label in range(L.LABELS) if label not in top]
@@ -79,7 +81,7 @@ def _step(theta: Tensor, start: Tensor, picture: Tensor, wanted: Tensor, weight:
     scale = weight * wanted.shape[1] ** -0.5
     slopes = torch.cat([warped[:, 1:2] * basis, warped[:, 2:3] * basis], dim=1) * scale[:, None]
     rest = (warped[:, 0] - wanted) * scale
-    # The sums depend on how many samples there are, in their last digits, and the solution enlarges that.
+    # In float32 the last digits of the sums depend on the batch size, and the solution enlarges that.
     slopes, rest, bending = slopes.double(), rest.double(), bending.double()
     damping = DAMPING * torch.eye(2 * POINTS, dtype=torch.float64, device=theta.device)
     curvature = slopes @ slopes.mT + STIFFNESS * bending + damping
@@ -88,8 +90,8 @@ def _step(theta: Tensor, start: Tensor, picture: Tensor, wanted: Tensor, weight:
 
 
 def unfolded(start: Tensor, moved: Tensor, mask: Tensor) -> Tensor:
-    """The longest part of the way from θ `start` to `moved`, both (B, 50), that does not fold the garment of `mask`
-    (B, 1, H, W); where `start` folds it already, `start` with as much of its bending taken away as it takes."""
+    """θ as far on the way from `start` to `moved`, both (B, 50), as the garment of `mask` (B, 1, H, W) does not fold.
+    Where `start` folds it already: `start` with as much of its bending as does not."""
     garment = F.interpolate(mask.float(), size=SIZE, mode="area")
     flat = (start.view(-1, 2, POINTS) @ affine_part(start.device)).flatten(1)
     candidates = [start + share * (moved - start) for share in (1.0, 0.75, 0.5, 0.25, 0.0)]
@@ -113,7 +115,7 @@ def _blur(mask: Tensor, radius: int) -> Tensor:
 
 
 def _with_gradient(mask: Tensor) -> Tensor:
-    """(B, 1, h, w) → the mask and its derivatives by x and y, which run from -1 to 1: (B, 3, h, w)."""
+    """(B, 1, h, w) → (B, 3, h, w): the mask and its derivatives by x and y, both from -1 to 1 over the picture."""
     height, width = mask.shape[2:]
     padded = F.pad(mask, (1, 1, 1, 1), mode="replicate")
     by_x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) * ((width - 1) / 4)

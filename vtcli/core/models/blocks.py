@@ -1,4 +1,4 @@
-"""Blocks that both networks are built of."""
+"""Blocks of which the networks are built."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def conv_block(channels: int, width: int, kernel: int = 3, stride: int = 1) -> l
 class InstanceNorm(nn.Module):
     """InstanceNorm without affine or statistics.
 
-    torch's own leaves channels-last on the CPU; BatchNorm over one picture is the same thing and does not, which
-    makes it 4 to 7 times as fast where there are many channels.
+    On the CPU torch's own converts from channels-last and back. BatchNorm over one picture computes the same and does
+    not, and is 4 to 7 times as fast where there are many channels.
     """
 
     def forward(self, x: Tensor) -> Tensor:

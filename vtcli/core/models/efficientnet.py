@@ -44,7 +44,7 @@ def norm(width: int) -> nn.BatchNorm2d:
 
 
 class SeparableBlock(nn.Module):
-    """The first stage's: depthwise, pointwise."""
+    """The first stage's block: depthwise, pointwise."""
 
     def __init__(self, channels: int, kernel: int, stride: int, width: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class SeparableBlock(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Wider, depthwise, narrower; beside it what came in, where sizes allow (Sandler et al., CVPR 2018)."""
+    """Wider, depthwise, narrower, plus the input where sizes allow (Sandler et al., CVPR 2018)."""
 
     def __init__(self, channels: int, kernel: int, stride: int, expansion: int, width: int) -> None:
         super().__init__()

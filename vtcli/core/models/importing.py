@@ -30,7 +30,7 @@ GMM_PREFIXES = {
 
 @dataclass
 class Imported:
-    """What became of one foreign file: the weights file, its stage and its number of parameters."""
+    """One imported file: the weights file written, its stage and its number of parameters."""
 
     path: Path
     stage: str

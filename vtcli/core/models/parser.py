@@ -19,19 +19,20 @@ from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
 
 @dataclass(frozen=True)
 class ParserPreset:
-    """Widths of the decoder."""
+    """Channels of the decoder and of the label head."""
 
-    pyramid: int = 96
-    segmentation: int = 64
-    fine: int = 48
+    pyramid: int = 96  # levels of the feature pyramid
+    segmentation: int = 64  # each level's branch at a quarter of the photo's size
+    fine: int = 48  # the label head at half of the photo's size
 
 
 PARSER_PRESETS = {"lite": ParserPreset()}
 INPUT_SIZE = (256, 192)
+"""Height and width at which the parser is trained."""
 
 
 class PyramidLevel(nn.Module):
-    """The level below, twice as large, and what the encoder has at this level."""
+    """The coarser level at twice its size, plus the encoder's features of this level."""
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()

@@ -12,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PATTERN = (0.08, 0.2)
-"""Local standard deviations between which cloth goes over from plain to patterned; colours run from -1 to 1."""
+"""Local standard deviations of colours in [-1, 1]: cloth is plain below the first, patterned above the second."""
 COARSE_ON_PLAIN = 2
 COARSE_ON_PATTERN = 8
-"""Pixels of the cells in which brightness is compared. A print is seen in small cells, and I_rp blurs it."""
+"""Side in pixels of the cells in which brightness is compared. On a pattern they are large: in small
+cells the print itself would count, and I_rp has it blurred."""
 LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
 
 
 def relighting_offset(rendered: Tensor, cloth: Tensor, composition_mask: Tensor, mask: Tensor) -> Tensor:
@@ -42,8 +44,8 @@ def _coarse(total: Tensor, weight: Tensor, cell: int) -> Tensor:
 
 def pattern(cloth: Tensor, mask: Tensor) -> Tensor:
     """Where the garment `cloth` (B, 3, H, W) in [-1, 1] has a print, stripes or another pattern inside of its `mask`
-    (B, 1, H, W), and a little around: (B, 1, H, W) in [0, 1], 0 on plain cloth. The local contrast says it; the
-    garment's own outline does not count."""
+    (B, 1, H, W), and a little around: (B, 1, H, W) in [0, 1], 0 on plain cloth. It is
+    measured by local contrast; the garment's outline does not count."""
     half = (cloth.shape[2] // 2, cloth.shape[3] // 2)
     inside = (F.interpolate(mask, size=half, mode="area") > 0.99).float()
     colours = F.interpolate(cloth, size=half, mode="area") * inside

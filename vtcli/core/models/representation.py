@@ -7,8 +7,8 @@ network takes. What is kept depends on `keep`:
 - "outside": every pixel that a change of top does not touch; only a dilated, rounded region around the old
   garment, the arms and the neck is blank (-1). Hands are kept.
 
-Labels call the bare neck background, so CP-VTON's shape has a notch there, and the notch is the worn garment's neckline:
-networks that see it give it to every other garment. With "outside" it is filled.
+The label maps call the bare neck background. So CP-VTON's shape has a notch there, the worn garment's neckline, and
+networks that see it draw it on every other garment. With "outside" it is filled.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SQUARE = 5.0
 
 @dataclass
 class Representation:
-    """`channels` (B, 22, h, w) in [-1, 1]; `region` (B, 1, h, w) in [0, 1]: what is drawn anew (1) or kept (0)."""
+    """`channels` (B, 22, h, w) in [-1, 1]; `region` (B, 1, h, w) in [0, 1]: what the TOM draws (1) and what is kept (0)."""
 
     channels: Tensor
     region: Tensor
@@ -106,7 +106,7 @@ def pose_squares(
 ) -> Tensor:
     """One channel per joint, (B, 18, *size), written to `out` if given: 1 in a square around it, -1 elsewhere.
 
-    A joint is present when x > 1 and y > 1. Squares reach from -5 to +5 pixels at full size, ends included and
+    Absent joints have no square. Squares reach from -5 to +5 pixels at full size, ends included and
     truncated to whole pixels as Pillow's rectangles are.
     """
     x, y = keypoints[..., 0] / factor, keypoints[..., 1] / factor
@@ -115,7 +115,7 @@ def pose_squares(
     if out is None:
         out = keypoints.new_empty((*keypoints.shape[:2], *size))
     out.fill_(-1.0)
-    # Squares are few pixels: only theirs are looked at, and those beyond the square or the picture stay -1.
+    # Squares are few pixels, and only those are written; pixels beyond the square or the picture stay -1.
     steps = torch.arange(int(2.0 * half) + 2, device=keypoints.device)
     columns, in_x = _steps(x, half, steps, size[1])
     rows, in_y = _steps(y, half, steps, size[0])
@@ -127,7 +127,7 @@ def pose_squares(
 
 
 def _steps(at: Tensor, half: float, steps: Tensor, end: int) -> tuple[Tensor, Tensor]:
-    """Whole pixels from `at` - `half` on, (…, n), inside of the picture, and which of them count."""
+    """Whole pixels from `at` - `half` on, (…, n), clamped to the picture, and which of them belong to the square."""
     pixels = torch.trunc(at - half)[..., None] + steps
     counted = (pixels <= torch.trunc(at + half)[..., None]) & (pixels >= 0) & (pixels < end)
     return pixels.clamp(0, end - 1).long(), counted

@@ -1,4 +1,4 @@
-"""The thin-plate spline that carries the garment onto the person (Bookstein 1989; CP-VTON, section 3.1).
+"""The thin-plate spline that carries the garment onto the person (Bookstein 1989; in CP-VTON, section 3.2).
 
 The spline interpolates the 5×5 control points' positions, so the sampling grid is *linear* in θ: for a fixed
 output size, `grid = basis @ (control_points + θ)` with one constant matrix. That matrix is computed once per
@@ -33,7 +33,7 @@ def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _solver() -> np.ndarray:
-    """(28, 25): from control points' values to the spline's 25 weights and 3 affine coefficients."""
+    """(28, 25): the matrix from the control points' values to the spline's 25 weights and 3 affine coefficients."""
     points = control_points()
     affine = np.concatenate([np.ones((POINTS, 1)), points], axis=1)
     system = np.zeros((POINTS + 3, POINTS + 3))
@@ -44,7 +44,7 @@ def _solver() -> np.ndarray:
 
 
 def spline_basis(points: np.ndarray) -> np.ndarray:
-    """(n, 25) weights of the control points' values in the spline's value at `points` (n, 2) in [-1, 1]."""
+    """(n, 25): how much each control point's value counts in the spline's value at `points` (n, 2) in [-1, 1]."""
     terms = np.concatenate([_kernel(points, control_points()), np.ones((len(points), 1)), points], axis=1)
     basis: np.ndarray = terms @ _solver()
     return basis
@@ -52,7 +52,7 @@ def spline_basis(points: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _basis(size: tuple[int, int], device: str) -> tuple[Tensor, Tensor]:
-    """The control points' places (2, 25), and the grid's basis (25, H * W)."""
+    """The control points (2, 25), and the grid's basis (25, H * W)."""
     y, x = np.meshgrid(np.linspace(-1, 1, size[0]), np.linspace(-1, 1, size[1]), indexing="ij")
     points = np.stack([x.ravel(), y.ravel()], axis=1)
     basis = np.ascontiguousarray(spline_basis(points).T)
@@ -63,7 +63,7 @@ def _basis(size: tuple[int, int], device: str) -> tuple[Tensor, Tensor]:
 
 
 def spline_weights(size: tuple[int, int], device: torch.device) -> Tensor:
-    """(25, h * w): weights of the control points in the grid's points, row by row; made once per size."""
+    """(25, h * w): weight of each control point at each grid point, row by row; computed once per size."""
     return _basis(size, str(device))[1]
 
 
@@ -76,7 +76,7 @@ def tps_grid(theta: Tensor, size: tuple[int, int]) -> Tensor:
         return theta.new_zeros((0, *size, 2))
     points, basis = _basis(size, str(theta.device))
     places = (theta.float().view(-1, 2, POINTS) + points).view(-1, POINTS)
-    # One product for the whole batch, (2B, 25) @ (25, HW); x and y stay apart in memory, which `sample` does not mind.
+    # One product for the whole batch, (2B, 25) @ (25, HW); x and y stay apart in memory; `sample` takes that.
     with torch.autocast(theta.device.type, enabled=False):
         return (places @ basis).view(-1, 2, *size).permute(0, 2, 3, 1)
 
@@ -84,7 +84,7 @@ def tps_grid(theta: Tensor, size: tuple[int, int]) -> Tensor:
 def sample(image: Tensor, grid: Tensor, outside: float | None = None) -> Tensor:
     """Sample `image` (B, C, H, W) at `grid` (B, h, w, 2), bilinearly.
 
-    Beyond the image its border goes on (CP-VTON's choice) when `outside` is None, else that value stands there.
+    Beyond the image lies `outside`, or, where it is None, the image's border goes on (CP-VTON's choice).
     """
     if outside is None:
         return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
@@ -93,7 +93,7 @@ def sample(image: Tensor, grid: Tensor, outside: float | None = None) -> Tensor:
 
 
 def second_differences(theta: Tensor) -> Tensor:
-    """Mean squared second difference of neighbouring control points' offsets, () — 0 for affine θ."""
+    """Bending of θ (B, 50): mean squared second difference of neighbouring control points' offsets, (). 0 for affine θ."""
     rows, columns, cross = _second_differences(theta.float())
     return rows.square().mean() + columns.square().mean() + 2 * cross.square().mean()
 
@@ -131,7 +131,7 @@ def _affine_part(device: str) -> Tensor:
 
 
 def affine_part(device: torch.device) -> Tensor:
-    """(25, 25): takes offsets (…, 25) to the nearest that bend nothing."""
+    """(25, 25): the projection of offsets (…, 25) onto affine ones, which bend nothing."""
     with torch.inference_mode(False):
         return _affine_part(str(device))
 

@@ -297,7 +297,7 @@ def _joints(view: _View, points: np.ndarray, size: tuple[int, int], samples: int
     out = np.zeros((18, 3), np.float32)
     seen = np.isfinite(points[:, 0])
     xy = view(points[seen]) / samples
-    inside = (xy[:, 0] > 1) & (xy[:, 1] > 1) & (xy[:, 0] < size[1] - 1) & (xy[:, 1] < size[0] - 1)
+    inside = L.joints_inside(xy, size)
     where = np.flatnonzero(seen)[inside]
     out[where, :2] = xy[inside]
     out[where, 2] = 0.9

@@ -68,8 +68,8 @@ def warp_keypoints(keypoints: np.ndarray, matrix: np.ndarray, size: tuple[int, i
     """Joints (18, 3) through `matrix`; those that leave the picture become absent."""
     moved = np.zeros_like(keypoints)
     points = keypoints[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-    there = (keypoints[:, 0] > 1) & (keypoints[:, 1] > 1)
-    inside = (points > 1).all(1) & (points[:, 0] < size[1] - 1) & (points[:, 1] < size[0] - 1)
+    there = L.joints_present(keypoints)
+    inside = L.joints_inside(points, size)
     moved[there & inside, :2] = points[there & inside]
     moved[there & inside, 2] = keypoints[there & inside, 2]
     return moved

@@ -57,12 +57,12 @@ def pck(predicted: Tensor, truth: Tensor, bound: float = 0.1) -> tuple[int, int]
 
     Both (B, 18, 3). Counted are joints that the truth marks present, in pictures whose torso it marks.
     """
-    there = (truth[..., 0] > 1) & (truth[..., 1] > 1)
+    there = L.joints_present(truth)
     hips = 0.5 * (truth[:, L.R_HIP, :2] + truth[:, L.L_HIP, :2])
     torso = (truth[:, L.NECK, :2] - hips).norm(dim=1)
     whole = there[:, L.NECK] & there[:, L.R_HIP] & there[:, L.L_HIP]
     near = (predicted[..., :2] - truth[..., :2]).norm(dim=2) <= bound * torso[:, None]
-    found = (predicted[..., 0] > 1) & (predicted[..., 1] > 1)
+    found = L.joints_present(predicted)
     counted = there & whole[:, None]
     return int((near & found & counted).sum()), int(counted.sum())
 

@@ -187,7 +187,7 @@ def joint_cross_entropy(logits: Tensor, absent: Tensor, keypoints: Tensor, known
     """
     height, width = logits.shape[2:]
     logp = joint_log_probabilities(logits, absent)
-    there = (keypoints[..., 0] > 1) & (keypoints[..., 1] > 1)
+    there = L.joints_present(keypoints)
     x = (keypoints[..., 0] + 0.5) / 4 - 0.5
     y = (keypoints[..., 1] + 0.5) / 4 - 0.5
     gx = torch.exp(-((torch.arange(width, device=x.device) - x[..., None]) ** 2) / (2 * JOINT_SIGMA**2))

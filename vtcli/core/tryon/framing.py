@@ -103,8 +103,8 @@ class Frame:
         moved = keypoints.astype(np.float32).copy()
         moved[:, 0] = (keypoints[:, 0] - self.left + 0.5) / self.scale - 0.5
         moved[:, 1] = (keypoints[:, 1] - self.top + 0.5) / self.scale - 0.5
-        there = (keypoints[:, 0] > 1) & (keypoints[:, 1] > 1)
-        inside = (moved[:, :2] > 1).all(1) & (moved[:, 0] < WIDTH - 1) & (moved[:, 1] < HEIGHT - 1)
+        there = L.joints_present(keypoints)
+        inside = L.joints_inside(moved, (HEIGHT, WIDTH))
         moved[~(there & inside)] = 0
         return moved
 

@@ -25,7 +25,7 @@ def pose_picture(photo: np.ndarray, parse: np.ndarray, keypoints: np.ndarray) ->
     shown = np.where(parse[..., None] > 0, photo // 2 + parse_picture(parse) // 2, photo)
     shown = np.ascontiguousarray(shown)
     thick = max(1, photo.shape[0] // 200)
-    there = (keypoints[:, 0] > 1) & (keypoints[:, 1] > 1)
+    there = L.joints_present(keypoints)
     for a, b in LIMBS:
         if there[a] and there[b]:
             ends = [(int(keypoints[j, 0]), int(keypoints[j, 1])) for j in (a, b)]

@@ -385,7 +385,7 @@ def _rgba(garment: Garment, warp: Warp, size: tuple[int, ...]) -> np.ndarray:
 def _marked(keypoints: np.ndarray) -> np.ndarray:
     """Given joints count as certain wherever they are present."""
     out = keypoints.copy()
-    out[:, 2] = np.where((out[:, 0] > 1) & (out[:, 1] > 1), 1.0, 0.0)
+    out[:, 2] = L.joints_present(out)
     return out
 
 
