@@ -27,7 +27,7 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.load import load_gmm, load_parser, load_tom
 from vtcli.core.models.weights import read_facts, read_weights, sha256
 from vtcli.core.system.errors import VtcliError
-from vtcli.core.training import trainer as loop
+from vtcli.core.training import trainer
 from vtcli.core.training.gmm import GMMStage
 from vtcli.core.training.losses import VGG19Distance, label_weights
 from vtcli.core.training.options import TrainOptions
@@ -58,7 +58,7 @@ def gmm(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a GMM of one step, for the TOM to warp with."""
     out = tmp_path_factory.mktemp("gmm")
     options = TrainOptions("gmm", store, out, steps=1, batch_size=2, val=2)
-    loop.train(build_stage(options), options, torch.device("cpu"), lambda news: None, resume=False)
+    trainer.train(build_stage(options), options, torch.device("cpu"), lambda event: None, resume=False)
     return out
 
 
@@ -100,7 +100,7 @@ def test_loss_falls_on_one_batch(name: str, store: Path, gmm: Path, tmp_path: Pa
         return total, parts
 
     stage.batch, stage.loss = lambda step: fixed, loss  # type: ignore[method-assign]
-    loop.train(stage, options, torch.device("cpu"), lambda news: None, resume=False)
+    trainer.train(stage, options, torch.device("cpu"), lambda event: None, resume=False)
     assert min(losses[-3:]) < 0.9 * losses[0], losses
 
 
@@ -109,18 +109,18 @@ def test_discriminator_alone_judges_people_in_other_garments(store: Path, gmm: P
     stage = build_stage(options)
     stage.network.eval()
     batch = stage.batch(0)
-    assert batch["dressed"].tolist() == [2]  # of the half that keeps what lies outside
+    assert batch["unpaired"].tolist() == [2]  # of the half that keeps what lies outside
     assert not torch.equal(batch["other_cloth"][0], batch["cloth"][2])
 
     def parts(batch: Any, progress: float) -> dict[str, float]:
         torch.manual_seed(0)
         return {k: v.item() for k, v in stage.loss(stage.network, batch, progress)[1].items()}
 
-    assert "fooled" not in parts(batch, 0.0)
+    assert "generator" not in parts(batch, 0.0)
     judged = parts(batch, 1.0)
-    assert stage.adversary_loss(batch) is not None
+    assert stage.discriminator_loss(batch) is not None
     other = parts({**batch, "other_cloth": 255 - batch["other_cloth"]}, 1.0)
-    assert [k for k in judged if abs(judged[k] - other[k]) > 1e-6] == ["fooled"]
+    assert [k for k in judged if abs(judged[k] - other[k]) > 1e-6] == ["generator"]
     assert torch.equal(stage.batch(0)["other_cloth"], batch["other_cloth"])
 
 
@@ -236,10 +236,10 @@ def test_without_the_auxiliary_decoder(vtcli: Vtcli, store: Path, gmm: Path, tmp
         assert facts["aux"] is False and not any("parse" in key for key in state)
         assert "parse" not in _log(tmp_path / name, "training")[0]
     assert facts["keep"] == "head"
-    assert {"ssim", "ssim_head", "l1_head"} == facts_figures(tmp_path / "tom").keys()
+    assert {"ssim", "ssim_head", "l1_head"} == best_metrics(tmp_path / "tom").keys()
 
 
-def facts_figures(folder: Path) -> dict[str, float]:
+def best_metrics(folder: Path) -> dict[str, float]:
     return read_facts(folder / "best.safetensors")["figures"]
 
 
@@ -377,7 +377,7 @@ def test_perceptual_choices(
 @pytest.mark.parametrize(
     ("losses", "parts"),
     [
-        ("full", {"perceptual", "rendered", "squared", "structure"}),
+        ("full", {"perceptual", "rendered", "squared", "multi_scale_ssim"}),
         ("cpvton", {"perceptual"}),
         ("l1", set()),
     ],
@@ -389,7 +389,7 @@ def test_losses_are_those_asked_for(
     done = vtcli(*command, "--losses", losses)
     assert done.code == 0, done.err
     logged = set(_log(tmp_path / "tom", "training")[0])
-    every = {"perceptual", "rendered", "squared", "structure"}
+    every = {"perceptual", "rendered", "squared", "multi_scale_ssim"}
     assert logged & every == parts and {"l1", "mask", "parse"} <= logged
 
 
@@ -426,7 +426,7 @@ def test_lost_steps_are_skipped_and_counted(
     assert done.code == 0, done.err
     assert "(1 so far)" in done.err and "(2 so far)" in done.err and "(3 so far)" not in done.err
     with safe_open(str(tmp_path / "a" / "gmm" / "last.safetensors"), framework="pt") as file:
-        assert json.loads(file.metadata()["facts"])["state"]["skipped"] == 2
+        assert json.loads(file.metadata()["state"])["skipped"] == 2
     tensors = _tensors(tmp_path / "a" / "gmm" / "last.safetensors")
     assert all(torch.isfinite(v).all() for v in tensors.values())
     counts = {float(v) for k, v in tensors.items() if k.startswith("optimizer") and k.endswith(".step")}
@@ -437,7 +437,7 @@ def test_lost_steps_are_skipped_and_counted(
 
     calls.clear()
     bad.update(range(1, 1000))
-    monkeypatch.setattr(loop, "SKIPS_ALLOWED", 3)
+    monkeypatch.setattr(trainer, "SKIPS_ALLOWED", 3)
     lost = vtcli(*command, "--out", tmp_path / "b")
     assert lost.code == 1 and "not finite in 4 steps" in lost.err and "--lr" in lost.err
 
@@ -482,32 +482,59 @@ def test_what_cannot_be_trained_on(vtcli: Vtcli, store: Path, gmm: Path, tmp_pat
     assert other.code == 1 and "other options" in other.err and other.err.strip().count("\n") == 0
 
 
-def test_options_without_effect_are_told(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
-    done = vtcli("train", "gmm", "--data", store, "--out", tmp_path, "--steps", 1, "--keep", "head", *FEW)
-    assert done.code == 0 and "warning: --keep has no effect on the gmm" in done.err
-    assert "--preset" not in done.err
+@pytest.mark.parametrize(
+    ("stage", "option", "users"),
+    [
+        ("gmm", "--keep=head", "only tom"),
+        ("gmm", "--photos=x", "only parser and tom"),
+        ("parser", "--no-aux", "only gmm and tom"),
+        ("parser", "--preset=paper", "only gmm and tom"),
+    ],
+)
+def test_options_of_another_stage_are_errors(
+    stage: str, option: str, users: str, vtcli: Vtcli, store: Path, tmp_path: Path
+) -> None:
+    done = vtcli("train", stage, "--data", store, "--out", tmp_path, "--steps", 1, option, *FEW)
+    assert done.code == 2 and done.err.count("\n") == 1, done.err
+    assert option.partition("=")[0] in done.err and f"train {stage}" in done.err and users in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_quiet_shows_the_metrics_alone(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
     quiet = vtcli("train", "gmm", "--data", store, "--out", tmp_path / "q", "--steps", 1, "--quiet", *FEW)
     assert quiet.err == "" and "warp_iou" in quiet.out
 
 
 def test_help_states_defaults_and_needs_no_torch() -> None:
     code = (
-        "import sys; sys.argv = ['vtcli', 'train', '--help']\n"
+        "import sys; sys.argv = ['vtcli', 'train', *sys.argv[1:], '--help']\n"
         "from vtcli.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: print('torch' in sys.modules)"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.rstrip().endswith("False")
-    words = " ".join(out.replace("│", " ").split())
-    assert "30 for parser, 40 for gmm and tom" in words
-    for option in (
-        "--aux", "--data", "--out", "--preset", "--keep", "--steps", "--epochs", "--minutes", "--batch-size",
-        "--lr", "--seed", "--val", "--resume", "--init", "--gmm", "--photos", "--losses", "--perceptual", "--vgg-weights",
-        "--perceptual-weight", "--mask-weight", "--skin-weight", "--background-weight", "--aux-weight", "--adversarial-weight",
-        "--backgrounds", "--amp", "--compile", "--device", "--quiet",
-    ):  # fmt: skip
-        assert option in words
+
+    def words(*stage: str) -> str:
+        command = [sys.executable, "-c", code, *stage]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert out.rstrip().endswith("False")
+        return " ".join(out.replace("│", " ").split())
+
+    assert all(stage in words() for stage in ("parser", "gmm", "tom"))
+    common = (
+        "--data", "--out", "--steps", "--epochs", "--minutes", "--batch-size", "--lr", "--seed", "--val", "--resume",
+        "--init", "--extra", "--amp", "--compile", "--device", "--quiet",
+    )  # fmt: skip
+    networks = ("--preset", "--aux", "--skin-weight", "--background-weight", "--aux-weight")
+    own = (
+        "--keep", "--gmm", "--photos", "--losses", "--perceptual", "--vgg-weights", "--perceptual-weight",
+        "--mask-weight", "--adversarial-weight", "--backgrounds",
+    )  # fmt: skip
+    for stage, options in (("parser", ("--photos",)), ("gmm", networks), ("tom", (*networks, *own))):
+        text = words(stage)
+        assert "30 for parser, 40 for gmm and tom" in text and "not with --minutes" in text
+        assert [o for o in (*common, *networks, *own) if f"{o} " in text] == [
+            o for o in (*common, *networks, *own) if o in (*common, *options)
+        ]
 
 
 def test_validation_pairs_were_never_trained_on(store: Path, tmp_path: Path) -> None:
@@ -554,10 +581,10 @@ def test_a_second_store_gives_its_share(vtcli: Vtcli, store: Path, tmp_path: Pat
 
 
 def test_learning_rate_warms_up_and_falls() -> None:
-    rates = [loop.learning_rate(1e-3, step, step / 1000, 100) for step in range(1000)]
+    rates = [trainer.learning_rate(1e-3, step, step / 1000, 100) for step in range(1000)]
     assert rates[0] == pytest.approx(1e-5) and max(rates) == pytest.approx(rates[99], rel=0.01)
     assert all(a > b for a, b in itertools.pairwise(rates[100:]))
-    assert loop.learning_rate(1e-3, 5000, 1.0, 100) == pytest.approx(1e-5)
+    assert trainer.learning_rate(1e-3, 5000, 1.0, 100) == pytest.approx(1e-5)
 
 
 def test_skin_and_background_weigh_more() -> None:
