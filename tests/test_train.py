@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 import torch
 from conftest import drawn_pairs, write_store
 from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 from torchvision.models import vgg19
 
@@ -28,7 +30,9 @@ from vtcli.core.models.load import load_gmm, load_parser, load_tom
 from vtcli.core.models.weights import read_facts, read_weights, sha256
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.training import trainer
+from vtcli.core.training.checkpoint import TrainState
 from vtcli.core.training.gmm import GMMStage
+from vtcli.core.training.logs import LossMeter, contact_sheet
 from vtcli.core.training.losses import VGG19Distance, label_weights
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.run import build_stage, split_pairs
@@ -443,6 +447,77 @@ def test_lost_steps_are_skipped_and_counted(
 
 
 @pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"step": -1}, "step is -1"),
+        ({"step": 2.5}, "step is 2.5"),
+        ({"skipped": True}, "skipped is True"),
+        ({"validated": None}, "validated is None"),
+        ({"seconds": math.nan}, "seconds are nan"),
+        ({"best": "high"}, "best is 'high'"),
+        ({"best": math.inf}, "best is inf"),
+        ({"more": 1}, "fields"),
+    ],
+)
+def test_a_checkpoints_state_is_checked(change: dict[str, Any], words: str) -> None:
+    state = TrainState(step=4, seconds=2.5, best=0.5, skipped=1, validated=2)
+    assert TrainState.from_json(json.loads(json.dumps(asdict(state)))) == state
+    with pytest.raises(ValueError, match=words):
+        TrainState.from_json({**asdict(state), **change})
+
+
+def test_a_checkpoints_state_has_all_fields() -> None:
+    for values in ({k: v for k, v in asdict(TrainState()).items() if k != "best"}, {}, [], None):
+        with pytest.raises(ValueError, match="fields"):
+            TrainState.from_json(values)
+
+
+def test_broken_checkpoints_are_named(vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
+    good = gmm / "gmm" / "last.safetensors"
+    tensors, data = _tensors(good), good.read_bytes()
+    with safe_open(str(good), framework="pt") as file:
+        header = file.metadata()
+    path = tmp_path / "gmm" / "last.safetensors"
+    path.parent.mkdir()
+    weight = next(k for k in tensors if k.startswith("module.network") and tensors[k].ndim > 1)
+    broken = {
+        "not a readable checkpoint": data[: len(data) // 2],
+        "step is 'four'": save(
+            tensors, {**header, "state": header["state"].replace('"step": 1', '"step": "four"')}
+        ),
+        "its state does not": save(tensors, {**header, "state": "7"}),
+        "('state')": save(tensors, {"options": header["options"]}),
+        "not finite": save({**tensors, weight: tensors[weight] * math.nan}, header),
+        "other options (network)": save({k: v for k, v in tensors.items() if k != weight}, header),
+        "optimizer of network": save({**tensors, "optimizer.network.999.step": torch.ones(())}, header),
+    }
+    for words, content in broken.items():
+        path.write_bytes(content)
+        done = vtcli("train", "gmm", "--data", store, "--out", tmp_path, "--steps", 2, "--resume", *FEW)
+        assert done.code == 1 and str(path) in done.err and words in done.err, (words, done.err)
+        assert done.err.count("\n") == 1
+        assert path.read_bytes() == content
+
+
+def test_a_validation_without_a_number_is_not_the_best(
+    vtcli: Vtcli, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, scores = GMMStage.validate, iter([math.nan, 0.25])
+
+    def validate(self: GMMStage, network: nn.Module) -> Any:
+        result = original(self, network)
+        result.metrics["warp_iou"] = next(scores)
+        return result
+
+    monkeypatch.setattr(GMMStage, "validate", validate)
+    done = vtcli(
+        "train", "gmm", "--data", store, "--out", tmp_path, "--steps", 2, "--validate-every", 1, *FEW
+    )
+    assert done.code == 0, done.err
+    assert read_facts(tmp_path / "gmm" / "best.safetensors")["figures"]["warp_iou"] == 0.25
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("gmm", "--steps", 1, "--minutes", 1), "--steps and --minutes"),
@@ -578,6 +653,22 @@ def test_a_second_store_gives_its_share(vtcli: Vtcli, store: Path, tmp_path: Pat
     write_store(tmp_path / "large", "train", 1, seed=0, size=(256, 192))
     large = vtcli(*command[:-2], "--out", tmp_path / "x", "--extra", tmp_path / "large")
     assert large.code == 1 and "another size" in large.err
+
+
+def test_log_lines_are_means_over_the_steps_that_had_the_loss() -> None:
+    meter = LossMeter()
+    meter.add({"loss": torch.tensor(1.0)})
+    meter.add({"loss": torch.tensor(3.0), "generator": torch.tensor(5.0)})
+    assert meter.steps == 2 and meter.take() == {"loss": 2.0, "generator": 5.0}
+    assert meter.steps == 0 and meter.take() == {}
+
+
+def test_contact_sheet_has_a_row_for_each_kind_of_picture() -> None:
+    shades = torch.linspace(-1, 1, 11)[:, None, None, None].expand(-1, 3, 4, 2)
+    sheet = contact_sheet(shades, -shades)
+    assert sheet.shape == (8, 8 * 2, 3) and sheet.dtype == np.uint8
+    assert sheet[0, ::2, 0].tolist() == [0, 25, 51, 76, 102, 128, 153, 178]
+    assert sheet[4, ::2, 0].tolist() == [255, 230, 204, 178, 153, 128, 102, 76]
 
 
 def test_learning_rate_warms_up_and_falls() -> None:

@@ -168,8 +168,9 @@ def _train(stage: str, device: str, resume: bool, quiet: bool, **values: Any) ->
     """Train with the options `values`, named as TrainOptions' fields; show progress, metrics and what to do next."""
     console.set_quiet(quiet)
     _check_numbers(**{name: values[name] for name in ("steps", "epochs", "minutes", "lr")})
-    plain = {name: value.value if isinstance(value, StrEnum) else value for name, value in values.items()}
-    options = TrainOptions(stage=stage, **{**plain, "photos": plain.get("photos") or []})
+    fields: dict[str, Any] = {k: v.value if isinstance(v, StrEnum) else v for k, v in values.items()}
+    fields["photos"] = fields.get("photos") or []
+    options = TrainOptions(stage=stage, **fields)
     if options.steps is None and options.epochs is None and options.minutes is None:
         options.epochs = options.defaults.epochs
 

@@ -15,6 +15,6 @@ backgrounds.py    people set on other backgrounds
 ema.py            the moving average of the weights, which is validated and shipped
 checkpoint.py     the run's state and everything else that resuming needs, in one file
 logs.py           log.jsonl, TensorBoard, contact sheets
-prefetch.py       batches made ahead by threads
+prefetch.py       threads prepare batches ahead of the step
 signals.py        Ctrl-C and SIGTERM as a flag
 """

@@ -151,6 +151,6 @@ def _warp_loss(
     loss = l1 + OVERLAP_WEIGHT * overlap + FOLDING_WEIGHT * folding(grid, mask, LEAST_DETERMINANT).mean()
     if ssim_weight:
         worn = target[:, 3:]
-        seen = F.avg_pool2d(colours * worn + (1.0 - worn), 2)
-        loss = loss + ssim_weight * multi_scale_ssim_loss(seen, F.avg_pool2d(target[:, :3], 2)).mean()
+        halved = F.avg_pool2d(colours * worn + (1.0 - worn), 2)
+        loss = loss + ssim_weight * multi_scale_ssim_loss(halved, F.avg_pool2d(target[:, :3], 2)).mean()
     return loss

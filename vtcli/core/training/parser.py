@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -40,6 +40,15 @@ FOREIGN_SHARE = 3 / 8
 """Share of a batch that comes from other sets of labelled photos, all together, where there are any."""
 
 
+class Sample(NamedTuple):
+    """One sample of a batch, of `INPUT_SIZE`."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    groups: np.ndarray  # (H, W) uint8: the group of labels of each pixel, 255 where it is not known
+    keypoints: np.ndarray  # (18, 3) float32
+    joints_known: bool  # False where the set has no joints
+
+
 class ParserStage(Stage):
     """Photos of the store (and of `options.photos`), strongly augmented, against their label and joint maps."""
 
@@ -53,8 +62,8 @@ class ParserStage(Stage):
         self.lr = options.defaults.lr
         self.sets = [LabelledPhotos.read(folder) for folder in options.photos]
         self.strips = [strip for photos in self.sets for strip in photos.backgrounds()]
-        self.foreign = round(self.batch_size * FOREIGN_SHARE) if self.sets else 0
-        self.order = Order(len(rows), self.batch_size - self.foreign, options.seed)
+        foreign = round(self.batch_size * FOREIGN_SHARE) if self.sets else 0
+        self.order = Order(len(rows), self.batch_size - foreign, options.seed)
         self.positions = share_of_batch(self.batch_size)
         network = Parser(PARSER_PRESETS["lite"])
         if options.init is None:
@@ -72,30 +81,27 @@ class ParserStage(Stage):
         own = self.positions[self.positions < self.order.batch_size]
         fields = self.source.read(rngs[: len(own)], self.order.rows(step)[own])
         samples = [
-            self._own(*sample)
+            self._augmented(*sample)
             for sample in zip(
                 rngs[: len(own)], fields["image"], fields["parse"], fields["keypoints"], strict=True
             )
         ]
-        samples += [self._foreign(rng) for rng in rngs[len(own) :]]
+        samples += [self._labelled_photo(rng) for rng in rngs[len(own) :]]
         images, groups, joints, known = zip(*samples, strict=True)
         return {
             "image": torch.from_numpy(np.stack(images)), "groups": torch.from_numpy(np.stack(groups)),
             "keypoints": torch.from_numpy(np.stack(joints)), "joints_known": torch.tensor(known),
         }  # fmt: skip
 
-    def _own(
+    def _augmented(
         self, rng: np.random.Generator, image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    ) -> Sample:
+        """A person of the store, sometimes small, sometimes on another background; or a background and nobody."""
         height, width = parse.shape
         if rng.random() < EMPTY_SHARE:
             photo = backgrounds.background(rng, INPUT_SIZE, self.strips)
-            return (
-                _finish(rng, photo),
-                np.zeros(INPUT_SIZE, np.uint8),
-                np.zeros((L.JOINTS, 3), np.float32),
-                True,
-            )
+            nothing = np.zeros(INPUT_SIZE, np.uint8)
+            return Sample(_finish(rng, photo), nothing, np.zeros((L.JOINTS, 3), np.float32), True)
         small = rng.random() < 0.25
         scale = (0.3, 0.75) if small else (0.8, 1.35)
         matrix = augment.affine(
@@ -115,9 +121,10 @@ class ParserStage(Stage):
             photo = backgrounds.replace_background(
                 rng, photo, augment.warp_labels(person, matrix, INPUT_SIZE) > 0, self.strips
             )
-        return _finish(rng, photo), labels, joints, True
+        return Sample(_finish(rng, photo), labels, joints, True)
 
-    def _foreign(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    def _labelled_photo(self, rng: np.random.Generator) -> Sample:
+        """A person of another set, cropped somewhere between the whole figure and the upper body; no joints."""
         photos = self.sets[int(rng.integers(len(self.sets)))]
         i = int(rng.integers(len(photos)))
         left, top, right, bottom = photos.boxes[i]
@@ -128,7 +135,7 @@ class ParserStage(Stage):
             matrix = augment.mirror(matrix, INPUT_SIZE[1])
         groups = augment.warp_labels(photos.groups[i], matrix, INPUT_SIZE, outside=L.IGNORE)
         photo = augment.warp_image(photos.photos[i], matrix, INPUT_SIZE)
-        return _finish(rng, photo), groups, np.zeros((L.JOINTS, 3), np.float32), False
+        return Sample(_finish(rng, photo), groups, np.zeros((L.JOINTS, 3), np.float32), False)
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         photo = signed(batch["image"])

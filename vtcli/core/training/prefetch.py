@@ -1,4 +1,4 @@
-"""Batches made ahead of the training step by threads."""
+"""Threads prepare batches ahead of the training step."""
 
 from __future__ import annotations
 
