@@ -53,8 +53,8 @@ DISCRIMINATOR_FROM = 0.2  # share of the run after which the discriminator takes
 GROWTH_JITTER = (
     4  # pixels by which the region's growth varies, so that the old garment's outline cannot be read from it
 )
-LONGER = 40  # pixels below the old garment that the region may reach, in half of the batches: who tries on a shorter top
-# has a hole there, and no pair shows what belongs into it
+LONGER = 40  # most pixels below the old garment that the region reaches, in half of the batches: under a shorter garment
+# there is a hole, and no pair shows what belongs there
 
 
 class TOMStage(Stage):
@@ -242,6 +242,7 @@ class TOMStage(Stage):
             warped, mask = warp_cloth(self.gmm, pairs, keep == "head")
             out: TOMOutput = network(person.channels, warped, mask)
             result = person.region * out.tryon(warped) + (1.0 - person.region) * pairs.image
+            # The definition is that of `vtcli score`, which takes scikit-image's, on 8-bit pictures.
             ssims.append(
                 ssim((result.float() + 1) / 2, (pairs.image + 1) / 2, data_range=1.0, size_average=False)
             )

@@ -106,6 +106,8 @@ class Trainer:
         self.stage, self.options, self.device = stage, options, device
         self.report, self.folder = report, folder
         self.first = distributed.is_first()
+        self.last = folder / "last.safetensors"
+        self.saved_at = time.monotonic()
         self.state = TrainState()
         self.steps = _step_limit(options, stage)
         self.seconds = None if options.minutes is None else options.minutes * 60.0
@@ -154,7 +156,6 @@ class Trainer:
         self._tell("done", {})
 
     def _restore(self, resume: bool) -> None:
-        self.last = self.folder / "last.safetensors"
         if resume:
             self.state = load_checkpoint(self.last, self.modules, self.optimizers)
         elif self.last.exists():
@@ -172,7 +173,6 @@ class Trainer:
 
     def _loop(self, batches: Iterator[Batch]) -> None:
         clock = time.monotonic() - self.state.seconds
-        self.saved_at = time.monotonic()
         self._tell(
             "started", {"samples": float(self.stage.length), "batch_size": float(self.stage.batch_size)}
         )
