@@ -550,8 +550,8 @@ def test_what_cannot_be_trained_on(vtcli: Vtcli, store: Path, gmm: Path, tmp_pat
     resume = vtcli("train", "gmm", "--data", store, "--out", tmp_path / "empty", "--resume")
     assert resume.code == 1 and "start without --resume" in resume.err
     write_store(tmp_path / "odd", "train", 3, seed=0, size=(100, 80))
-    for name in ("parser", "gmm", "tom"):
-        odd = vtcli("train", name, "--data", tmp_path / "odd", "--gmm", gmm)
+    for name, more in (("parser", ()), ("gmm", ()), ("tom", ("--gmm", gmm))):
+        odd = vtcli("train", name, "--data", tmp_path / "odd", *more)
         assert odd.code == 2 and "100x80" in odd.err and "--size" in odd.err
     other = vtcli("train", "gmm", "--data", store, "--out", gmm, "--resume", "--no-aux", "--steps", 9)
     assert other.code == 1 and "other options" in other.err and other.err.strip().count("\n") == 0
