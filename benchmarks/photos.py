@@ -26,13 +26,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.images import open_rgb
+from vtcli.core.data.label_metrics import LabelCounts
 from vtcli.core.data.labelled_photos import GROUPS, LabelledPhotos
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.placement import Garment, place
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.training.backgrounds import person_mask
-from vtcli.core.training.metrics import LabelCounts
 from vtcli.core.tryon.compose import warp_full
 from vtcli.core.tryon.framing import Box
 from vtcli.core.tryon.panel import pose_picture
@@ -219,7 +219,7 @@ def parses(bench: Bench) -> None:
             counts[kind].add(torch.from_numpy(parse[known]), torch.from_numpy(truth[known]))
         if i < 16:
             cells += [(kind, _coloured(image, parse)) for kind, parse in seen.items()]
-    figures = {kind: count.figures()["mean_iou"] for kind, count in counts.items()}
+    figures = {kind: count.metrics()["mean_iou"] for kind, count in counts.items()}
     bench.figures |= {f"parse mean IoU, {kind}": value for kind, value in figures.items()}
     worst = min(figures[kind] for kind in kinds)
     bench.figures["parse mean IoU lost, worst degradation"] = figures["clean"] - worst

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.label_metrics import LabelCounts, pck
 from vtcli.core.data.labelled_photos import GROUPS, LabelledPhotos
 from vtcli.core.data.pixels import grey_levels, signed
 from vtcli.core.data.results import image_file
@@ -37,7 +38,6 @@ from vtcli.core.scoring.features import Lite0Vectors, extract
 from vtcli.core.scoring.pictures import StorePicture
 from vtcli.core.system import runtime
 from vtcli.core.training import augment, backgrounds
-from vtcli.core.training.metrics import LabelCounts, pck
 from vtcli.core.training.pairs import Pairs, read_pairs
 from vtcli.core.tryon.annotate import Annotator
 from vtcli.core.tryon.networks import Networks, People
@@ -185,7 +185,7 @@ def parser_figures(store: PreparedStore, annotator: Annotator) -> dict[str, floa
         counts.add(seen.parse, pairs.parse)
         hit, there = pck(seen.keypoints.cpu(), pairs.keypoints.cpu())
         right, counted = right + hit, counted + there
-    return {"parser mean IoU": counts.figures()["mean_iou"], "parser PCK@0.1": right / counted}
+    return {"parser mean IoU": counts.metrics()["mean_iou"], "parser PCK@0.1": right / counted}
 
 
 CLASSES = (

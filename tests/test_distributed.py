@@ -26,7 +26,7 @@ from vtcli.core.data.results import ResultsInfo
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.system import distributed
 from vtcli.core.system.errors import UsageProblem, VtcliError
-from vtcli.core.training import trainer as loop
+from vtcli.core.training import trainer
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.run import build_stage
 from vtcli.core.training.stage import Stage
@@ -58,7 +58,7 @@ def _stage(options: TrainOptions) -> Stage:
     stage = build_stage(options)
     torch.manual_seed(0)
     _without_batch_statistics(stage.network)
-    for network in (stage.network, stage.adversary):
+    for network in (stage.network, stage.discriminator):
         if network is not None:
             _without_kinks(network)
     return stage
@@ -83,12 +83,12 @@ def _gradients(name: str, adversarial_weight: float, store: Path, file: Path) ->
         loss, _ = stage.loss(network, batch, 0.5)
         loss.backward()
         trained = list(stage.network.named_parameters())
-        against = stage.adversary_loss(batch)
-        if against is not None and stage.adversary is not None:
-            stage.adversary.zero_grad()
-            against.backward()  # type: ignore[no-untyped-call]
-            distributed.average_gradients(stage.adversary)
-            trained += [(f"adversary.{k}", p) for k, p in stage.adversary.named_parameters()]
+        discriminator_loss = stage.discriminator_loss(batch)
+        if discriminator_loss is not None and stage.discriminator is not None:
+            stage.discriminator.zero_grad()
+            discriminator_loss.backward()  # type: ignore[no-untyped-call]
+            distributed.average_gradients(stage.discriminator)
+            trained += [(f"discriminator.{k}", p) for k, p in stage.discriminator.named_parameters()]
         if distributed.is_first():
             save_file({k: p.grad.contiguous() for k, p in trained if p.grad is not None}, file)
 
@@ -96,16 +96,16 @@ def _gradients(name: str, adversarial_weight: float, store: Path, file: Path) ->
 @pytest.mark.parametrize(
     ("name", "adversarial_weight"), [("gmm", 0.0), ("tom", 0.0), ("tom", 0.02), ("parser", 0.0)]
 )
-def test_gradients_of_two_ranks_are_those_of_the_joint_batch(
+def test_gradients_of_two_ranks_are_those_of_the_global_batch(
     name: str, adversarial_weight: float, store: Path, tmp_path: Path
 ) -> None:
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     _gradients(name, adversarial_weight, store, one)
     assert run_ranks(2, _gradients, name, adversarial_weight, store, two) == [0, 0]
-    joint, shared = load_file(one), load_file(two)
-    assert joint.keys() == shared.keys() and any(g.abs().max() > 1e-4 for g in joint.values())
-    assert any(key.startswith("adversary.") for key in joint) == bool(adversarial_weight)
-    for key, gradient in joint.items():
+    whole, shared = load_file(one), load_file(two)
+    assert whole.keys() == shared.keys() and any(g.abs().max() > 1e-4 for g in whole.values())
+    assert any(key.startswith("discriminator.") for key in whole) == bool(adversarial_weight)
+    for key, gradient in whole.items():
         torch.testing.assert_close(
             shared[key], gradient, rtol=1e-3, atol=2e-5, msg=lambda m, k=key: f"{k}: {m}"
         )
@@ -125,8 +125,8 @@ def _train(store: Path, out: Path, resume: bool, stop_at: int, by: int) -> None:
 
         stage.loss, stage.batch = loss, batch_of  # type: ignore[method-assign]
         try:
-            loop.train(stage, options, CPU, lambda news: None, resume)
-        except loop.Interrupted:
+            trainer.train(stage, options, CPU, lambda event: None, resume)
+        except trainer.Interrupted:
             os._exit(30)
 
 
@@ -147,7 +147,7 @@ def test_resumes_with_other_numbers_of_ranks(store: Path, tmp_path: Path) -> Non
     moved = sum((start[k] - theirs[f"module.network.{k}"]).abs().sum() for k in start)
     assert moved > 0 and apart < 0.1 * moved
     steps = [json.loads(x)["step"] for x in (tmp_path / "two" / "gmm" / "log.jsonl").read_text().splitlines()]
-    assert steps.count(5) == 2  # a line of losses and one of figures: rank 0's alone
+    assert steps.count(5) == 2  # a line of losses and one of metrics: rank 0's alone
 
 
 def test_samples_do_not_depend_on_the_ranks(
@@ -159,10 +159,10 @@ def test_samples_do_not_depend_on_the_ranks(
         return build_stage(TrainOptions(name, store, tmp_path, steps=1, batch_size=4, val=2)).batch(3)
 
     for name in ("gmm", "tom", "parser"):
-        joint = batch(name, 0, 1)
+        whole = batch(name, 0, 1)
         for rank in (0, 1):
             for key, value in batch(name, rank, 2).items():
-                assert torch.equal(value, joint[key][rank::2]), (name, key)
+                assert torch.equal(value, whole[key][rank::2]), (name, key)
     with pytest.raises(UsageProblem, match=r"--batch-size 4.*multiple of 3"):
         batch("gmm", 0, 3)
     with pytest.raises(UsageProblem, match=r"each half.*multiple of 8"):

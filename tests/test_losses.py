@@ -1,4 +1,4 @@
-"""The TOM's losses: structure over scales, and where M_cm is held to the garment."""
+"""The TOM's losses: multi-scale SSIM, and where M_cm is held to the garment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vtcli.core.models.relighting import pattern, relighting_offset
-from vtcli.core.training.losses import structure
+from vtcli.core.training.losses import multi_scale_ssim_loss
 
 SIZE = (128, 96)
 
@@ -68,21 +68,21 @@ def test_light_leaves_stripes_and_prints_their_contrast(mask: Tensor) -> None:
     assert blurred.grad is not None and float(blurred.grad[..., 40:88, 32:64].min()) > 0
 
 
-def test_structure_sees_what_one_fine_scale_does_not() -> None:
-    dice = torch.Generator().manual_seed(0)
-    photo = torch.rand(2, 3, 16, 12, generator=dice) * 2 - 1
+def test_multi_scale_ssim_sees_what_one_fine_scale_does_not() -> None:
+    rng = torch.Generator().manual_seed(0)
+    photo = torch.rand(2, 3, 16, 12, generator=rng) * 2 - 1
     photo = torch.nn.functional.interpolate(photo, size=(256, 192), mode="bilinear")
-    noisy = (photo + 0.1 * torch.randn(photo.shape, generator=dice)).clamp(-1, 1)
-    assert structure(photo, photo).abs().max() < 1e-5
-    missing = structure(noisy, photo)
+    noisy = (photo + 0.1 * torch.randn(photo.shape, generator=rng)).clamp(-1, 1)
+    assert multi_scale_ssim_loss(photo, photo).abs().max() < 1e-5
+    missing = multi_scale_ssim_loss(noisy, photo)
     assert missing.shape == (2,) and bool((missing > 0.01).all())
     shifted = photo.roll(12, dims=3)
-    assert bool((structure(shifted, photo) > missing).all())
+    assert bool((multi_scale_ssim_loss(shifted, photo) > missing).all())
 
 
-def test_structure_gives_a_gradient_at_every_scale() -> None:
+def test_multi_scale_ssim_gives_a_gradient_at_every_scale() -> None:
     photo = torch.rand(1, 3, 256, 192, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    drawn = torch.zeros_like(photo, requires_grad=True)
-    structure(drawn, photo).sum().backward()
-    assert drawn.grad is not None and bool(torch.isfinite(drawn.grad).all())
-    assert float(drawn.grad.abs().max()) > 0
+    generated = torch.zeros_like(photo, requires_grad=True)
+    multi_scale_ssim_loss(generated, photo).sum().backward()
+    assert generated.grad is not None and bool(torch.isfinite(generated.grad).all())
+    assert float(generated.grad.abs().max()) > 0

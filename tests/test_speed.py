@@ -20,7 +20,7 @@ from vtcli.core.models.blocks import InstanceNorm
 from vtcli.core.models.representation import represent
 from vtcli.core.models.tps import tps_grid
 from vtcli.core.system.errors import VtcliError
-from vtcli.core.training import trainer as loop
+from vtcli.core.training import prefetch
 from vtcli.core.training.pairs import Pairs
 from vtcli.core.tryon.networks import Networks, People
 
@@ -89,7 +89,7 @@ def test_store_with_more_shards_than_files_may_be_open(
 
 
 def test_batches_come_in_order_from_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "default_jobs", lambda: 5)
+    monkeypatch.setattr(prefetch, "default_jobs", lambda: 5)
 
     class Steps:
         def batch(self, step: int) -> dict[str, Tensor]:
@@ -97,7 +97,7 @@ def test_batches_come_in_order_from_many_threads(monkeypatch: pytest.MonkeyPatch
                 raise VtcliError("step 40")
             return {"step": torch.tensor(step)}
 
-    with loop._prefetched(Steps(), 7, torch.device("meta")) as batches:  # type: ignore[arg-type]
+    with prefetch.prefetched(Steps(), 7, torch.device("meta")) as batches:  # type: ignore[arg-type]
         assert [int(next(batches)["step"]) for _ in range(33)] == list(range(7, 40))
         with pytest.raises(VtcliError, match="step 40"):
             next(batches)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 import torch
 from conftest import drawn_pairs, write_store
 from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 from torchvision.models import vgg19
 
@@ -27,8 +29,10 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.load import load_gmm, load_parser, load_tom
 from vtcli.core.models.weights import read_metadata, read_weights, sha256
 from vtcli.core.system.errors import VtcliError
-from vtcli.core.training import trainer as loop
+from vtcli.core.training import trainer
+from vtcli.core.training.checkpoint import TrainState
 from vtcli.core.training.gmm import GMMStage
+from vtcli.core.training.logs import LossMeter, contact_sheet
 from vtcli.core.training.losses import VGG19Distance, label_weights
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.run import build_stage, split_pairs
@@ -58,7 +62,7 @@ def gmm(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a GMM of one step, for the TOM to warp with."""
     out = tmp_path_factory.mktemp("gmm")
     options = TrainOptions("gmm", store, out, steps=1, batch_size=2, val=2)
-    loop.train(build_stage(options), options, torch.device("cpu"), lambda news: None, resume=False)
+    trainer.train(build_stage(options), options, torch.device("cpu"), lambda event: None, resume=False)
     return out
 
 
@@ -100,7 +104,7 @@ def test_loss_falls_on_one_batch(name: str, store: Path, gmm: Path, tmp_path: Pa
         return total, parts
 
     stage.batch, stage.loss = lambda step: fixed, loss  # type: ignore[method-assign]
-    loop.train(stage, options, torch.device("cpu"), lambda news: None, resume=False)
+    trainer.train(stage, options, torch.device("cpu"), lambda event: None, resume=False)
     assert min(losses[-3:]) < 0.9 * losses[0], losses
 
 
@@ -109,18 +113,18 @@ def test_discriminator_alone_judges_people_in_other_garments(store: Path, gmm: P
     stage = build_stage(options)
     stage.network.eval()
     batch = stage.batch(0)
-    assert batch["dressed"].tolist() == [2]  # of the half that keeps what lies outside
+    assert batch["unpaired"].tolist() == [2]  # of the half that keeps what lies outside
     assert not torch.equal(batch["other_cloth"][0], batch["cloth"][2])
 
     def parts(batch: Any, progress: float) -> dict[str, float]:
         torch.manual_seed(0)
         return {k: v.item() for k, v in stage.loss(stage.network, batch, progress)[1].items()}
 
-    assert "fooled" not in parts(batch, 0.0)
+    assert "generator" not in parts(batch, 0.0)
     judged = parts(batch, 1.0)
-    assert stage.adversary_loss(batch) is not None
+    assert stage.discriminator_loss(batch) is not None
     other = parts({**batch, "other_cloth": 255 - batch["other_cloth"]}, 1.0)
-    assert [k for k in judged if abs(judged[k] - other[k]) > 1e-6] == ["fooled"]
+    assert [k for k in judged if abs(judged[k] - other[k]) > 1e-6] == ["generator"]
     assert torch.equal(stage.batch(0)["other_cloth"], batch["other_cloth"])
 
 
@@ -236,10 +240,10 @@ def test_without_the_auxiliary_decoder(vtcli: Vtcli, store: Path, gmm: Path, tmp
         assert facts["aux"] is False and not any("parse" in key for key in state)
         assert "parse" not in _log(tmp_path / name, "training")[0]
     assert facts["keep"] == "head"
-    assert {"ssim", "ssim_head", "l1_head"} == facts_figures(tmp_path / "tom").keys()
+    assert {"ssim", "ssim_head", "l1_head"} == best_metrics(tmp_path / "tom").keys()
 
 
-def facts_figures(folder: Path) -> dict[str, float]:
+def best_metrics(folder: Path) -> dict[str, float]:
     return read_metadata(folder / "best.safetensors")["figures"]
 
 
@@ -377,7 +381,7 @@ def test_perceptual_choices(
 @pytest.mark.parametrize(
     ("losses", "parts"),
     [
-        ("full", {"perceptual", "rendered", "squared", "structure"}),
+        ("full", {"perceptual", "rendered", "squared", "multi_scale_ssim"}),
         ("cpvton", {"perceptual"}),
         ("l1", set()),
     ],
@@ -389,7 +393,7 @@ def test_losses_are_those_asked_for(
     done = vtcli(*command, "--losses", losses)
     assert done.code == 0, done.err
     logged = set(_log(tmp_path / "tom", "training")[0])
-    every = {"perceptual", "rendered", "squared", "structure"}
+    every = {"perceptual", "rendered", "squared", "multi_scale_ssim"}
     assert logged & every == parts and {"l1", "mask", "parse"} <= logged
 
 
@@ -426,7 +430,7 @@ def test_lost_steps_are_skipped_and_counted(
     assert done.code == 0, done.err
     assert "(1 so far)" in done.err and "(2 so far)" in done.err and "(3 so far)" not in done.err
     with safe_open(str(tmp_path / "a" / "gmm" / "last.safetensors"), framework="pt") as file:
-        assert json.loads(file.metadata()["facts"])["state"]["skipped"] == 2
+        assert json.loads(file.metadata()["state"])["skipped"] == 2
     tensors = _tensors(tmp_path / "a" / "gmm" / "last.safetensors")
     assert all(torch.isfinite(v).all() for v in tensors.values())
     counts = {float(v) for k, v in tensors.items() if k.startswith("optimizer") and k.endswith(".step")}
@@ -437,9 +441,80 @@ def test_lost_steps_are_skipped_and_counted(
 
     calls.clear()
     bad.update(range(1, 1000))
-    monkeypatch.setattr(loop, "SKIPS_ALLOWED", 3)
+    monkeypatch.setattr(trainer, "SKIPS_ALLOWED", 3)
     lost = vtcli(*command, "--out", tmp_path / "b")
     assert lost.code == 1 and "not finite in 4 steps" in lost.err and "--lr" in lost.err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"step": -1}, "step is -1"),
+        ({"step": 2.5}, "step is 2.5"),
+        ({"skipped": True}, "skipped is True"),
+        ({"validated": None}, "validated is None"),
+        ({"seconds": math.nan}, "seconds are nan"),
+        ({"best": "high"}, "best is 'high'"),
+        ({"best": math.inf}, "best is inf"),
+        ({"more": 1}, "fields"),
+    ],
+)
+def test_a_checkpoints_state_is_checked(change: dict[str, Any], words: str) -> None:
+    state = TrainState(step=4, seconds=2.5, best=0.5, skipped=1, validated=2)
+    assert TrainState.from_json(json.loads(json.dumps(asdict(state)))) == state
+    with pytest.raises(ValueError, match=words):
+        TrainState.from_json({**asdict(state), **change})
+
+
+def test_a_checkpoints_state_has_all_fields() -> None:
+    for values in ({k: v for k, v in asdict(TrainState()).items() if k != "best"}, {}, [], None):
+        with pytest.raises(ValueError, match="fields"):
+            TrainState.from_json(values)
+
+
+def test_broken_checkpoints_are_named(vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
+    good = gmm / "gmm" / "last.safetensors"
+    tensors, data = _tensors(good), good.read_bytes()
+    with safe_open(str(good), framework="pt") as file:
+        header = file.metadata()
+    path = tmp_path / "gmm" / "last.safetensors"
+    path.parent.mkdir()
+    weight = next(k for k in tensors if k.startswith("module.network") and tensors[k].ndim > 1)
+    broken = {
+        "not a readable checkpoint": data[: len(data) // 2],
+        "step is 'four'": save(
+            tensors, {**header, "state": header["state"].replace('"step": 1', '"step": "four"')}
+        ),
+        "its state does not": save(tensors, {**header, "state": "7"}),
+        "('state')": save(tensors, {"options": header["options"]}),
+        "not finite": save({**tensors, weight: tensors[weight] * math.nan}, header),
+        "other options (network)": save({k: v for k, v in tensors.items() if k != weight}, header),
+        "optimizer of network": save({**tensors, "optimizer.network.999.step": torch.ones(())}, header),
+    }
+    for words, content in broken.items():
+        path.write_bytes(content)
+        done = vtcli("train", "gmm", "--data", store, "--out", tmp_path, "--steps", 2, "--resume", *FEW)
+        assert done.code == 1 and str(path) in done.err and words in done.err, (words, done.err)
+        assert done.err.count("\n") == 1
+        assert path.read_bytes() == content
+
+
+def test_a_validation_without_a_number_is_not_the_best(
+    vtcli: Vtcli, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, scores = GMMStage.validate, iter([math.nan, 0.25])
+
+    def validate(self: GMMStage, network: nn.Module) -> Any:
+        result = original(self, network)
+        result.metrics["warp_iou"] = next(scores)
+        return result
+
+    monkeypatch.setattr(GMMStage, "validate", validate)
+    done = vtcli(
+        "train", "gmm", "--data", store, "--out", tmp_path, "--steps", 2, "--validate-every", 1, *FEW
+    )
+    assert done.code == 0, done.err
+    assert read_metadata(tmp_path / "gmm" / "best.safetensors")["figures"]["warp_iou"] == 0.25
 
 
 @pytest.mark.parametrize(
@@ -475,39 +550,66 @@ def test_what_cannot_be_trained_on(vtcli: Vtcli, store: Path, gmm: Path, tmp_pat
     resume = vtcli("train", "gmm", "--data", store, "--out", tmp_path / "empty", "--resume")
     assert resume.code == 1 and "start without --resume" in resume.err
     write_store(tmp_path / "odd", "train", 3, seed=0, size=(100, 80))
-    for name in ("parser", "gmm", "tom"):
-        odd = vtcli("train", name, "--data", tmp_path / "odd", "--gmm", gmm)
+    for name, more in (("parser", ()), ("gmm", ()), ("tom", ("--gmm", gmm))):
+        odd = vtcli("train", name, "--data", tmp_path / "odd", *more)
         assert odd.code == 2 and "100x80" in odd.err and "--size" in odd.err
     other = vtcli("train", "gmm", "--data", store, "--out", gmm, "--resume", "--no-aux", "--steps", 9)
     assert other.code == 1 and "other options" in other.err and other.err.strip().count("\n") == 0
 
 
-def test_options_without_effect_are_told(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
-    done = vtcli("train", "gmm", "--data", store, "--out", tmp_path, "--steps", 1, "--keep", "head", *FEW)
-    assert done.code == 0 and "warning: --keep has no effect on the gmm" in done.err
-    assert "--preset" not in done.err
+@pytest.mark.parametrize(
+    ("stage", "option", "users"),
+    [
+        ("gmm", "--keep=head", "only tom"),
+        ("gmm", "--photos=x", "only parser and tom"),
+        ("parser", "--no-aux", "only gmm and tom"),
+        ("parser", "--preset=paper", "only gmm and tom"),
+    ],
+)
+def test_options_of_another_stage_are_errors(
+    stage: str, option: str, users: str, vtcli: Vtcli, store: Path, tmp_path: Path
+) -> None:
+    done = vtcli("train", stage, "--data", store, "--out", tmp_path, "--steps", 1, option, *FEW)
+    assert done.code == 2 and done.err.count("\n") == 1, done.err
+    assert option.partition("=")[0] in done.err and f"train {stage}" in done.err and users in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_quiet_shows_the_metrics_alone(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
     quiet = vtcli("train", "gmm", "--data", store, "--out", tmp_path / "q", "--steps", 1, "--quiet", *FEW)
     assert quiet.err == "" and "warp_iou" in quiet.out
 
 
 def test_help_states_defaults_and_needs_no_torch() -> None:
     code = (
-        "import sys; sys.argv = ['vtcli', 'train', '--help']\n"
+        "import sys; sys.argv = ['vtcli', 'train', *sys.argv[1:], '--help']\n"
         "from vtcli.cli.app import main\n"
         "try: main()\n"
         "except SystemExit: print('torch' in sys.modules)"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.rstrip().endswith("False")
-    words = " ".join(out.replace("│", " ").split())
-    assert "30 for parser, 40 for gmm and tom" in words
-    for option in (
-        "--aux", "--data", "--out", "--preset", "--keep", "--steps", "--epochs", "--minutes", "--batch-size",
-        "--lr", "--seed", "--val", "--resume", "--init", "--gmm", "--photos", "--losses", "--perceptual", "--vgg-weights",
-        "--perceptual-weight", "--mask-weight", "--skin-weight", "--background-weight", "--aux-weight", "--adversarial-weight",
-        "--backgrounds", "--amp", "--compile", "--device", "--quiet",
-    ):  # fmt: skip
-        assert option in words
+
+    def words(*stage: str) -> str:
+        command = [sys.executable, "-c", code, *stage]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert out.rstrip().endswith("False")
+        return " ".join(out.replace("│", " ").split())
+
+    assert all(stage in words() for stage in ("parser", "gmm", "tom"))
+    common = (
+        "--data", "--out", "--steps", "--epochs", "--minutes", "--batch-size", "--lr", "--seed", "--val", "--resume",
+        "--init", "--extra", "--amp", "--compile", "--device", "--quiet",
+    )  # fmt: skip
+    networks = ("--preset", "--aux", "--skin-weight", "--background-weight", "--aux-weight")
+    own = (
+        "--keep", "--gmm", "--photos", "--losses", "--perceptual", "--vgg-weights", "--perceptual-weight",
+        "--mask-weight", "--adversarial-weight", "--backgrounds",
+    )  # fmt: skip
+    for stage, options in (("parser", ("--photos",)), ("gmm", networks), ("tom", (*networks, *own))):
+        text = words(stage)
+        assert "30 for parser, 40 for gmm and tom" in text and "not with --minutes" in text
+        assert [o for o in (*common, *networks, *own) if f"{o} " in text] == [
+            o for o in (*common, *networks, *own) if o in (*common, *options)
+        ]
 
 
 def test_validation_pairs_were_never_trained_on(store: Path, tmp_path: Path) -> None:
@@ -553,11 +655,27 @@ def test_a_second_store_gives_its_share(vtcli: Vtcli, store: Path, tmp_path: Pat
     assert large.code == 1 and "another size" in large.err
 
 
+def test_log_lines_are_means_over_the_steps_that_had_the_loss() -> None:
+    meter = LossMeter()
+    meter.add({"loss": torch.tensor(1.0)})
+    meter.add({"loss": torch.tensor(3.0), "generator": torch.tensor(5.0)})
+    assert meter.steps == 2 and meter.take() == {"loss": 2.0, "generator": 5.0}
+    assert meter.steps == 0 and meter.take() == {}
+
+
+def test_contact_sheet_has_a_row_for_each_kind_of_picture() -> None:
+    shades = torch.linspace(-1, 1, 11)[:, None, None, None].expand(-1, 3, 4, 2)
+    sheet = contact_sheet(shades, -shades)
+    assert sheet.shape == (8, 8 * 2, 3) and sheet.dtype == np.uint8
+    assert sheet[0, ::2, 0].tolist() == [0, 25, 51, 76, 102, 128, 153, 178]
+    assert sheet[4, ::2, 0].tolist() == [255, 230, 204, 178, 153, 128, 102, 76]
+
+
 def test_learning_rate_warms_up_and_falls() -> None:
-    rates = [loop.learning_rate(1e-3, step, step / 1000, 100) for step in range(1000)]
+    rates = [trainer.learning_rate(1e-3, step, step / 1000, 100) for step in range(1000)]
     assert rates[0] == pytest.approx(1e-5) and max(rates) == pytest.approx(rates[99], rel=0.01)
     assert all(a > b for a, b in itertools.pairwise(rates[100:]))
-    assert loop.learning_rate(1e-3, 5000, 1.0, 100) == pytest.approx(1e-5)
+    assert trainer.learning_rate(1e-3, 5000, 1.0, 100) == pytest.approx(1e-5)
 
 
 def test_skin_and_background_weigh_more() -> None:

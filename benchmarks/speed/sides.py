@@ -173,7 +173,7 @@ def _step(config: Config, stage: str, aux: bool) -> Job:
     from torch.optim import AdamW
 
     from vtcli.core.system import runtime
-    from vtcli.core.training.ema import Average
+    from vtcli.core.training.ema import EMA
     from vtcli.core.training.options import TrainOptions
     from vtcli.core.training.run import build_stage
     from vtcli.core.training.stage import to_device
@@ -185,7 +185,7 @@ def _step(config: Config, stage: str, aux: bool) -> Job:
     )
     made = build_stage(options)
     network = made.network.to(config.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    average = Average(network, options.ema)
+    ema = EMA(network, options.ema)
     optimizer = AdamW(network.parameters(), lr=1e-4, fused=True)
     batch = to_device(made.batch(0), config.device)
     amp = runtime.has_bfloat16(config.device)
@@ -199,7 +199,7 @@ def _step(config: Config, stage: str, aux: bool) -> Job:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), options.clip)
         optimizer.step()
-        average.update(network, count)
+        ema.update(network, count)
         count += 1
         return 1
 

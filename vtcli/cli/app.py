@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("prepare")(prepare.prepare)
-app.command("train")(train.train)
+app.add_typer(train.app, name="train")
 app.command("warp")(warp.warp)
 app.command("tryon")(tryon.tryon)
 app.command("score")(score.score)

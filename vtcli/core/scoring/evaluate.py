@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vtcli.core.data.label_metrics import mean_iou
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.bootstrap import Difference
 from vtcli.core.scoring.differences import fill_differences
@@ -23,7 +24,7 @@ from vtcli.core.scoring.features import (
     extract,
     find_inception,
 )
-from vtcli.core.scoring.paired import PairFigures, PairTask, mean_iou, measure_all
+from vtcli.core.scoring.paired import PairFigures, PairTask, measure_all
 from vtcli.core.scoring.perceptual import Lpips, lpips_of
 from vtcli.core.scoring.pictures import Picture
 from vtcli.core.scoring.runs import Run, load_runs

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from vtcli.core.data.label_metrics import CLASSES
+
 PER_PICTURE = ("ssim", "ms_ssim", "psnr", "lpips", "m_exp_iou")
 """Metrics that compare each result with its own photo: paired runs only."""
 ALWAYS = ("ssim", "ms_ssim", "psnr", "fid", "fd_lite0")
@@ -18,7 +20,7 @@ PACKAGES = (
 )  # fmt: skip
 
 INCEPTION_URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
-M_EXP_CLASSES = ("background", "hair", "upper-clothes", "pants", "face", "arms")
+M_EXP_CLASSES = tuple(CLASSES)
 
 
 @dataclass(frozen=True)

@@ -15,23 +15,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vtcli.core.data.labels import (
-    BACKGROUND,
-    FACE,
-    HAIR,
-    IGNORE,
-    LEFT_ARM,
-    PANTS,
-    RIGHT_ARM,
-    UPPER_CLOTHES,
-)
+from vtcli.core.data.label_metrics import class_overlaps
 from vtcli.core.scoring.pictures import Picture, StorePicture
 from vtcli.core.system.errors import VtcliError
 
 MS_SSIM_SIDE = 161
 """Least side that five scales of an 11-pixel window need."""
 SSIM_SIDE = 11
-M_EXP_LABELS = ((BACKGROUND,), (HAIR,), (UPPER_CLOTHES,), (PANTS,), (FACE,), (LEFT_ARM, RIGHT_ARM))
 _CHUNK = 16
 _STACK_PIXELS = 16 * 256 * 192
 """Pixels that MS-SSIM takes at once: stacks are quicker than single pictures, large ones need memory."""
@@ -78,24 +68,6 @@ def ms_ssim(results: np.ndarray, photos: np.ndarray) -> np.ndarray:
     return np.concatenate(values).astype(np.float64)
 
 
-def parse_overlap(expected: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(H, W) LIP labels of M_exp and of the photo → (6, 2) int64: intersection and union of each class."""
-    known = truth != IGNORE
-    counts = np.zeros((len(M_EXP_LABELS), 2), dtype=np.int64)
-    for i, labels in enumerate(M_EXP_LABELS):
-        a, b = np.isin(expected, labels) & known, np.isin(truth, labels) & known
-        counts[i] = (a & b).sum(), (a | b).sum()
-    return counts
-
-
-def mean_iou(counts: np.ndarray) -> np.ndarray:
-    """(…, classes, 2) intersections and unions → (…) mean IoU over classes whose union is not empty."""
-    inter, union = counts[..., 0].astype(float), counts[..., 1].astype(float)
-    present = union > 0
-    iou = np.divide(inter, union, out=np.zeros_like(inter), where=present)
-    return iou.sum(-1) / np.maximum(present.sum(-1), 1)
-
-
 def read_parse(path: Path) -> np.ndarray:
     """LIP labels (H, W) uint8 of a single-channel PNG."""
     try:
@@ -123,7 +95,7 @@ class PairTask:
 
 @dataclass(frozen=True)
 class PairFigures:
-    """Figures of one result; `overlap` as of `parse_overlap`."""
+    """Figures of one result; `overlap` as of `class_overlaps`."""
 
     ssim: float
     ms_ssim: float
@@ -153,7 +125,7 @@ def _overlap(task: PairTask) -> np.ndarray | None:
     expected, truth = read_parse(task.parse), task.truth.parse()
     if expected.shape != truth.shape:
         raise VtcliError(f"{task.parse}: {expected.shape} pixels, the store's parse has {truth.shape}")
-    return parse_overlap(expected, truth)
+    return class_overlaps(expected, truth)
 
 
 def default_jobs() -> int:

@@ -1,4 +1,4 @@
-"""Several processes as one run: who is who under `torchrun`, and the little that they tell each other.
+"""Several processes as one run: who is who under `torchrun`, and the little that they exchange.
 
 torchrun starts the processes (ranks) and sets RANK, WORLD_SIZE, LOCAL_RANK and the address where they meet;
 `joined` makes them a group of torch.distributed. Without torchrun there is one rank, number 0, and every
@@ -142,9 +142,9 @@ def agree(first: float, any_of: bool) -> tuple[float, bool]:
     import torch
     import torch.distributed as dist
 
-    told = torch.tensor([first if is_first() else 0.0, float(any_of)], dtype=torch.float64)
-    dist.all_reduce(told, dist.ReduceOp.MAX)
-    return float(told[0]), bool(told[1])
+    values = torch.tensor([first if is_first() else 0.0, float(any_of)], dtype=torch.float64)
+    dist.all_reduce(values, dist.ReduceOp.MAX)
+    return float(values[0]), bool(values[1])
 
 
 def mean(values: dict[str, float]) -> dict[str, float]:
@@ -154,14 +154,14 @@ def mean(values: dict[str, float]) -> dict[str, float]:
     import torch
     import torch.distributed as dist
 
-    told = torch.tensor([values[key] for key in values], dtype=torch.float64)
-    dist.all_reduce(told)
-    return dict(zip(values, (told / world()).tolist(), strict=True))
+    sums = torch.tensor([values[key] for key in values], dtype=torch.float64)
+    dist.all_reduce(sums)
+    return dict(zip(values, (sums / world()).tolist(), strict=True))
 
 
 def mean_tensor(value: Tensor) -> Tensor:
     """The mean over the ranks of a number that a loss divides by. A rank's sum over *its* samples, divided by
-    this, averages over the ranks to the loss of the joint batch. Takes no part in gradients."""
+    this, averages over the ranks to the loss of the global batch. Takes no part in gradients."""
     if world() == 1:
         return value
     import torch.distributed as dist
@@ -172,7 +172,7 @@ def mean_tensor(value: Tensor) -> Tensor:
 
 
 def gather(value: Any) -> list[Any]:
-    """Each rank's JSON-ready value, in order of rank, told to all."""
+    """Each rank's JSON-ready value, in order of rank, the same list on all."""
     if world() == 1:
         return [value]
     import torch
@@ -184,13 +184,13 @@ def gather(value: Any) -> list[Any]:
     longest = max(int(length) for length in lengths)
     padded = torch.zeros(longest, dtype=torch.uint8)
     padded[: len(data)] = data
-    told = [torch.zeros(longest, dtype=torch.uint8) for _ in range(world())]
-    dist.all_gather(told, padded)
-    return [json.loads(bytes(t[: int(length)].numpy())) for t, length in zip(told, lengths, strict=True)]
+    received = [torch.zeros(longest, dtype=torch.uint8) for _ in range(world())]
+    dist.all_gather(received, padded)
+    return [json.loads(bytes(t[: int(n)].numpy())) for t, n in zip(received, lengths, strict=True)]
 
 
 def synchronised_norms(network: nn.Module, device: torch.device) -> nn.Module:
-    """`network` with BatchNorm over the joint batch, where torch has that (CUDA). On CPUs each rank normalises
+    """`network` with BatchNorm over the global batch, where torch has that (CUDA). On CPUs each rank normalises
     with its own samples, as a batch of that size would; see `average_buffers`."""
     if world() > 1 and device.type == "cuda":
         from torch import nn
@@ -214,7 +214,7 @@ def data_parallel(network: nn.Module, device: torch.device) -> nn.Module:
         return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False, init_sync=False)
 
 
-def bare(network: nn.Module) -> nn.Module:
+def unwrap(network: nn.Module) -> nn.Module:
     """The network inside `data_parallel`'s wrapper."""
     from torch.nn.parallel import DistributedDataParallel
 

@@ -44,7 +44,7 @@ def background(rng: np.random.Generator, size: tuple[int, int], photos: Sequence
 
 
 def _texture(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Grass, gravel, bark, cloth: noise over several scales, finer or coarser, drawn out in one direction or not, in
+    """Grass, gravel, bark, cloth: noise over several scales, finer or coarser, stretched in one direction or not, in
     shades between two colours."""
     height, width = size
     rows, columns = np.mgrid[:height, :width].astype(np.float32)

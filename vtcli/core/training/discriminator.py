@@ -1,6 +1,8 @@
-"""The discriminator, the TOM's critic: it looks at pictures by EfficientNet-Lite0's features, so that what it
-asks of the TOM is texture and form rather than noise, and it has little to learn (projected GANs; Sauer et al., NeurIPS
-2021). The features are those of the perceptual loss, which makes it cheap."""
+"""The discriminator of stage `tom`, and the two losses of the game.
+
+It sees pictures through EfficientNet-Lite0's features (projected GANs; Sauer et al., NeurIPS 2021): it judges texture
+and form rather than noise, has little to learn, and shares the features with the perceptual loss. The paper has none.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +37,21 @@ class Discriminator(nn.Module):
         return [head(x) for head, x in zip(self.heads, maps, strict=True)]
 
 
-def fooled(scores: list[Tensor], judged: Tensor) -> Tensor:
-    """What the TOM descends: minus the mean score of its pictures, which count by `judged` (B,), every map counting the
-    same."""
-    return -torch.stack([(x.float().mean((1, 2, 3)) * judged).mean() for x in scores]).mean()
+def generator_loss(scores: list[Tensor], weights: Tensor) -> Tensor:
+    """−mean over maps m and pictures b of w_b · D_m(b): what the TOM minimises.
+
+    `scores` of the TOM's pictures, (B, 1, h, w) for each map; `weights` w (B,). Every map counts the same.
+    """
+    return -torch.stack([(x.float().mean((1, 2, 3)) * weights).mean() for x in scores]).mean()
 
 
-def discerned(drawn: list[Tensor], real: list[Tensor]) -> Tensor:
-    """What the discriminator descends: the hinge loss of its scores of drawn and real pictures."""
+def discriminator_loss(generated: list[Tensor], real: list[Tensor]) -> Tensor:
+    """mean over maps of E[max(0, 1 + D(generated))] + E[max(0, 1 − D(real))]: the hinge loss (Lim and Ye, 2017).
+
+    Scores (B, 1, h, w) for each map; the numbers of generated and real pictures may differ.
+    """
     losses = [
         F.relu(1.0 + x.float()).mean() + F.relu(1.0 - y.float()).mean()
-        for x, y in zip(drawn, real, strict=True)
+        for x, y in zip(generated, real, strict=True)
     ]
     return torch.stack(losses).mean()

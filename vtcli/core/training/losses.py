@@ -1,4 +1,7 @@
-"""Losses that the stages share: the auxiliary cross-entropy and the perceptual distances."""
+"""Losses that the stages share: M_exp's weighted cross-entropy, mask overlap, SSIM, the perceptual distances.
+
+"The paper" is Ayush et al. 2019; its own method is its section 2.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,11 @@ from vtcli.core.system.errors import VtcliError
 
 
 def label_weights(skin: float, background: float) -> Tensor:
-    """Class weights (20,) of the auxiliary loss: raised for skin, against occlusion, and for background, against
-    bleeding (Ayush et al., section 3.3)."""
+    """Class weights (20,) of M_exp's cross-entropy: `skin` for face, arms and legs, `background`, 1 for the rest.
+
+    The paper (section 2) raises the weights of skin, against occlusion, and of background, against bleeding. It
+    states no numbers: the defaults of `TrainOptions` are vtcli's own.
+    """
     weights = torch.ones(L.LABELS)
     weights[list(L.SKIN_LABELS)] = skin
     weights[L.BACKGROUND] = background
@@ -27,8 +33,11 @@ def label_weights(skin: float, background: float) -> Tensor:
 
 
 def expected_parse_loss(logits: Tensor, parse: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted cross-entropy of M_exp's logits (B, 20, h, w) against the photo's parse (B, H, W), which is taken
-    at every H / h-th pixel; and the share of pixels that are right."""
+    """Σ_p w[y_p] · −log softmax(logits)_p[y_p] / Σ_p w[y_p]: the paper's auxiliary loss (section 2), and the accuracy.
+
+    `logits` (B, 20, h, w) of M_exp; `parse` (B, H, W) labels of the photo, taken at every H / h-th pixel, 255 left
+    out; `weights` (20,). Returns two scalars: the loss, and the share of pixels with the right label.
+    """
     target = parse[:, :: parse.shape[1] // logits.shape[2], :: parse.shape[2] // logits.shape[3]].long()
     weights, known = weights.to(logits.device), target != L.IGNORE
     total = F.cross_entropy(logits.float(), target, weights, ignore_index=L.IGNORE, reduction="sum")
@@ -37,24 +46,29 @@ def expected_parse_loss(logits: Tensor, parse: Tensor, weights: Tensor) -> tuple
 
 
 def soft_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union of soft masks (B, 1, h, w) in [0, 1], per sample (B,)."""
+    """Σ a·b / Σ (a + b − a·b) of soft masks (B, 1, h, w) in [0, 1], per sample (B,)."""
     both = (a * b).sum((1, 2, 3))
     return both / (a.sum((1, 2, 3)) + b.sum((1, 2, 3)) - both).clamp_min(1.0)
 
 
 def folding(grid: Tensor, mask: Tensor, least: float) -> Tensor:
-    """How far the determinant of the grid's Jacobian falls below `least` inside `mask` (B, 1, h, w), per sample
-    (B,): near zero a fold is about to happen."""
+    """mean of mask · max(0, least − det J), per sample (B,): at det J = 0 the warp starts to fold.
+
+    J is the Jacobian of the sampling `grid` (B, h, w, 2) in pixels per pixel; `mask` (B, 1, h, w) in [0, 1].
+    """
     return (F.relu(least - jacobian(grid)) * mask[:, 0, 1:, 1:].detach()).mean((1, 2))
 
 
 SCALES = (0.45, 0.35, 0.35, 0.28, 0.14)
-"""Weights of `structure` at the size itself and at a half, a quarter, … of it."""
+"""Weights of the multi-scale SSIM loss at the size itself and at a half, a quarter, … of it."""
 
 
-def structure(a: Tensor, b: Tensor) -> Tensor:
-    """What is missing from SSIM (Wang et al. 2004), summed over scales by `SCALES`, of pictures (B, 3, H, W) in
-    [-1, 1]: (B,). One scale alone leaves folds and prints that are a few pixels off without a direction."""
+def multi_scale_ssim_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Σ_s w_s · (1 − SSIM(a↓2^s, b↓2^s)) with w = `SCALES`, of pictures (B, 3, H, W) in [-1, 1]: (B,).
+
+    SSIM: Wang et al. 2004. A weighted sum, not MS-SSIM's product of powers: its gradient exists where SSIM is
+    negative. At one scale alone, folds and prints that are a few pixels off get no direction.
+    """
     total = torch.zeros((), device=a.device)
     for i, weight in enumerate(SCALES):
         if i:
@@ -64,8 +78,12 @@ def structure(a: Tensor, b: Tensor) -> Tensor:
 
 
 def ssim_map(a: Tensor, b: Tensor, window: int = 7, stride: int = 1) -> Tensor:
-    """SSIM's map of pictures (B, 3, H, W) in [-1, 1], over square windows at every `stride`th pixel. As everywhere
-    black is 0: with a mean of 0 for middle grey, a grey guess for what may be dark or bright costs most of all."""
+    """SSIM's map of pictures (B, 3, H, W) in [-1, 1], (B, 3, ⌈H / stride⌉, ⌈W / stride⌉), for losses.
+
+    (2·μa·μb + c1)(2·σab + c2) / ((μa² + μb² + c1)(σa² + σb² + c2)) (Wang et al. 2004), over square windows at every
+    `stride`th pixel instead of Gaussian ones, which would take several times as long. Black is 0, as in every SSIM:
+    if middle grey were 0, a grey guess for what may be dark or bright would cost most of all.
+    """
     tall, wide = (_window_means(n, window, stride, str(a.device)) for n in a.shape[2:])
 
     def mean(x: Tensor) -> Tensor:
@@ -92,8 +110,8 @@ def _window_means(length: int, window: int, stride: int, device: str) -> Tensor:
 
 
 class Lite0Distance(nn.Module):
-    """Squared distance of unit-normalised EfficientNet-Lite0 features at strides 2 to 16, averaged (in the manner
-    of LPIPS; Zhang et al., CVPR 2018). Costs little: about a seventieth of VGG19."""
+    """¼ Σ_l mean_p ‖f̂_l(a)_p − f̂_l(b)_p‖² with f̂_l EfficientNet-Lite0's features at stride 2, 4, 8, 16, scaled to unit
+    length at every place p (in the manner of LPIPS; Zhang et al., CVPR 2018). About a seventieth of VGG19's cost."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +133,8 @@ class Lite0Distance(nn.Module):
 
 
 class VGG19Distance(nn.Module):
-    """CP-VTON's perceptual loss: L1 between VGG19's relu1_1 … relu5_1, weighted 1/32, 1/16, 1/8, 1/4, 1.
+    """Σ_i λ_i · mean |φ_i(a) − φ_i(b)|: CP-VTON's perceptual loss, with VGG19's relu1_1 … relu5_1 for φ and
+    λ = 1/32, 1/16, 1/8, 1/4, 1 (Wang et al., ECCV 2018).
 
     `weights` is a local state dict of torchvision's vgg19; without it torchvision's cached file is taken. As in
     CP-VTON the images stay in [-1, 1].
@@ -177,9 +196,9 @@ def _vgg_state(weights: Path | None) -> tuple[dict[str, Tensor], Path]:
     return {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}, weights
 
 
-def random_crops(generator: torch.Generator, size: tuple[int, int], *images: Tensor) -> list[Tensor]:
+def random_crops(rng: torch.Generator, size: tuple[int, int], *images: Tensor) -> list[Tensor]:
     """The same random window of half the height and width from each (B, C, H, W), one window for the batch."""
     height, width = size[0] // 2, size[1] // 2
-    top = int(torch.randint(0, size[0] - height + 1, (), generator=generator))
-    left = int(torch.randint(0, size[1] - width + 1, (), generator=generator))
+    top = int(torch.randint(0, size[0] - height + 1, (), generator=rng))
+    left = int(torch.randint(0, size[1] - width + 1, (), generator=rng))
     return [image[:, :, top : top + height, left : left + width] for image in images]

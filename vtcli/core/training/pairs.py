@@ -17,7 +17,7 @@ from vtcli.core.garments.mask_repair import Garments
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.training import augment, backgrounds
 from vtcli.core.training.options import TrainOptions
-from vtcli.core.training.stage import Batch, Order, generator, share_of_batch
+from vtcli.core.training.stage import Batch, Order, sample_rng, share_of_batch
 
 NONE = slice(0, 0)
 """No sample of a batch."""
@@ -52,7 +52,7 @@ class Pairs:
 
     def and_unpaired(self, batch: Batch) -> Pairs:
         """These pairs, and after them the people of `batch` who try on another garment than their own."""
-        people = self[batch["dressed"]]
+        people = self[batch["unpaired"]]
         cloth, mask = signed(batch["other_cloth"]), batch["other_cloth_mask"][:, None].float() / 255.0
         return Pairs(
             torch.cat([self.image, people.image]),
@@ -88,14 +88,14 @@ class Source:
         self.extra = Garments(extra) if extra is not None else None
         self.share = options.extra_share
 
-    def read(self, dice: list[np.random.Generator], order: np.ndarray) -> dict[str, np.ndarray]:
+    def read(self, rngs: list[np.random.Generator], order: np.ndarray) -> dict[str, np.ndarray]:
         """Every field of the samples at `order`, some of them replaced by random ones of the second store; garments'
         masks are mended, holes in the parse's garments closed.
 
-        `dice` has a generator for each sample."""
+        `rngs` has a generator for each sample."""
         fields = _read(self.garments, self.rows[order], self.rows[order])
         if self.extra is not None:
-            for i, rng in enumerate(dice):
+            for i, rng in enumerate(rngs):
                 if rng.random() >= self.share:
                     continue
                 row = rng.integers(len(self.extra.store), size=1)
@@ -126,33 +126,33 @@ class PairBatches:
         sets = [LabelledPhotos.read(folder) for folder in options.photos] if backgrounds > 0 else []
         self.strips = [strip for photos in sets for strip in photos.backgrounds()]
 
-    def batch(self, step: int, changeable: slice = NONE, dressed: slice = NONE) -> Batch:
-        """Samples of batch `step`; those at positions in `changeable` of the joint batch get another background
-        with the set probability. For those in `dressed` there is another garment as well: their places in this share
-        are `dressed`, the garments `other_cloth` and `other_cloth_mask`."""
-        dice = [generator(self.options.seed, step, int(position)) for position in self.positions]
-        fields = self.source.read(dice, self.order.rows(step)[self.positions])
+    def batch(self, step: int, changeable: slice = NONE, unpaired: slice = NONE) -> Batch:
+        """Samples of batch `step`; those at positions in `changeable` of the global batch get another background
+        with the set probability. For those in `unpaired` there is another garment as well: their places in this
+        share are `unpaired`, the garments `other_cloth` and `other_cloth_mask`."""
+        rngs = [sample_rng(self.options.seed, step, int(position)) for position in self.positions]
+        fields = self.source.read(rngs, self.order.rows(step)[self.positions])
         may_change = self._among(changeable)
-        for i, rng in enumerate(dice):
+        for i, rng in enumerate(rngs):
             self._augment(rng, fields, i, bool(may_change[i]))
-        if dressed != NONE:
-            places = np.flatnonzero(self._among(dressed))
-            fields |= self._others([dice[i] for i in places])
-            fields["dressed"] = places
+        if unpaired != NONE:
+            places = np.flatnonzero(self._among(unpaired))
+            fields |= self._others([rngs[i] for i in places])
+            fields["unpaired"] = places
         return {name: torch.from_numpy(array) for name, array in fields.items()}
 
     def _among(self, positions: slice) -> np.ndarray:
-        """Which samples of this share lie at `positions` of the joint batch."""
+        """Which samples of this share lie at `positions` of the global batch."""
         chosen = np.zeros(self.order.batch_size, bool)
         chosen[positions] = True
         return chosen[self.positions]
 
-    def _others(self, dice: list[np.random.Generator]) -> dict[str, np.ndarray]:
-        """A random garment for each of `dice`."""
+    def _others(self, rngs: list[np.random.Generator]) -> dict[str, np.ndarray]:
+        """A random garment for each of `rngs`."""
         rows = self.source.rows
-        chosen = rows[np.array([rng.integers(len(rows)) for rng in dice], np.int64)]
+        chosen = rows[np.array([rng.integers(len(rows)) for rng in rngs], np.int64)]
         cloths, masks = self.source.garments.read(chosen)
-        for i, rng in enumerate(dice):
+        for i, rng in enumerate(rngs):
             cloths[i], masks[i] = self._moved_garment(rng, cloths[i], masks[i], rng.random() < 0.5)
         return {"other_cloth": cloths, "other_cloth_mask": masks}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.label_metrics import LabelCounts, pck
 from vtcli.core.data.labelled_photos import LabelledPhotos, group_matrix
 from vtcli.core.data.pixels import signed
 from vtcli.core.data.store import PreparedStore
@@ -24,17 +25,28 @@ from vtcli.core.models.parser import (
 )
 from vtcli.core.system import distributed
 from vtcli.core.training import augment, backgrounds
-from vtcli.core.training.metrics import LabelCounts, pck
+from vtcli.core.training.logs import contact_sheet
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import Source
-from vtcli.core.training.stage import Batch, Order, Rows, Stage, Validation, generator, share_of_batch
+from vtcli.core.training.stage import Batch, Order, Rows, Stage, Validation, sample_rng, share_of_batch
 
 JOINT_SIGMA = 1.0
-"""Width of a joint's target, in cells of the quarter-resolution grid."""
+"""Standard deviation of a joint's target, in cells of the quarter-resolution grid."""
+JOINT_WEIGHT = 0.15
+"""Multiplier on the joints' loss beside the labels'."""
+EMPTY_SHARE = 0.06
+"""Share of the store's samples that show a background and nobody; a parser that never saw one finds people in grass."""
+FOREIGN_SHARE = 3 / 8
+"""Share of a batch that comes from other sets of labelled photos, all together, where there are any."""
 
 
-NOBODY = 0.06
-"""Share of the store's samples that show a background alone: whoever never sees one finds people in grass."""
+class Sample(NamedTuple):
+    """One sample of a batch, of `INPUT_SIZE`."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    groups: np.ndarray  # (H, W) uint8: the group of labels of each pixel, 255 where it is not known
+    keypoints: np.ndarray  # (18, 3) float32
+    joints_known: bool  # False where the set has no joints
 
 
 class ParserStage(Stage):
@@ -46,13 +58,12 @@ class ParserStage(Stage):
     def __init__(self, options: TrainOptions, train: PreparedStore, val: Rows, rows: np.ndarray) -> None:
         super().__init__(options, val, len(rows))
         self.source = Source(options, train, rows)
-        self.batch_size = options.batch_size or 16
-        self.lr = 1e-3
+        self.batch_size = options.batch_size or options.defaults.batch_size
+        self.lr = options.defaults.lr
         self.sets = [LabelledPhotos.read(folder) for folder in options.photos]
         self.strips = [strip for photos in self.sets for strip in photos.backgrounds()]
-        # Where there are other sets, they get 3/8 of each batch between them.
-        self.foreign = round(self.batch_size * 3 / 8) if self.sets else 0
-        self.order = Order(len(rows), self.batch_size - self.foreign, options.seed)
+        foreign = round(self.batch_size * FOREIGN_SHARE) if self.sets else 0
+        self.order = Order(len(rows), self.batch_size - foreign, options.seed)
         self.positions = share_of_batch(self.batch_size)
         network = Parser(PARSER_PRESETS["lite"])
         if options.init is None:
@@ -62,38 +73,35 @@ class ParserStage(Stage):
         self.network = network
         self.matrix = torch.from_numpy(group_matrix())
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         return {"stage": "parser", "preset": "lite"}
 
     def batch(self, step: int) -> Batch:
-        dice = [generator(self.options.seed, step, int(position)) for position in self.positions]
+        rngs = [sample_rng(self.options.seed, step, int(position)) for position in self.positions]
         own = self.positions[self.positions < self.order.batch_size]
-        fields = self.source.read(dice[: len(own)], self.order.rows(step)[own])
+        fields = self.source.read(rngs[: len(own)], self.order.rows(step)[own])
         samples = [
-            self._own(*sample)
+            self._augmented(*sample)
             for sample in zip(
-                dice[: len(own)], fields["image"], fields["parse"], fields["keypoints"], strict=True
+                rngs[: len(own)], fields["image"], fields["parse"], fields["keypoints"], strict=True
             )
         ]
-        samples += [self._foreign(rng) for rng in dice[len(own) :]]
+        samples += [self._labelled_photo(rng) for rng in rngs[len(own) :]]
         images, groups, joints, known = zip(*samples, strict=True)
         return {
             "image": torch.from_numpy(np.stack(images)), "groups": torch.from_numpy(np.stack(groups)),
             "keypoints": torch.from_numpy(np.stack(joints)), "joints_known": torch.tensor(known),
         }  # fmt: skip
 
-    def _own(
+    def _augmented(
         self, rng: np.random.Generator, image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    ) -> Sample:
+        """A person of the store, sometimes small, sometimes on another background; or a background and nobody."""
         height, width = parse.shape
-        if rng.random() < NOBODY:
+        if rng.random() < EMPTY_SHARE:
             photo = backgrounds.background(rng, INPUT_SIZE, self.strips)
-            return (
-                _finish(rng, photo),
-                np.zeros(INPUT_SIZE, np.uint8),
-                np.zeros((L.JOINTS, 3), np.float32),
-                True,
-            )
+            nothing = np.zeros(INPUT_SIZE, np.uint8)
+            return Sample(_finish(rng, photo), nothing, np.zeros((L.JOINTS, 3), np.float32), True)
         small = rng.random() < 0.25
         scale = (0.3, 0.75) if small else (0.8, 1.35)
         matrix = augment.affine(
@@ -113,9 +121,10 @@ class ParserStage(Stage):
             photo = backgrounds.replace_background(
                 rng, photo, augment.warp_labels(person, matrix, INPUT_SIZE) > 0, self.strips
             )
-        return _finish(rng, photo), labels, joints, True
+        return Sample(_finish(rng, photo), labels, joints, True)
 
-    def _foreign(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+    def _labelled_photo(self, rng: np.random.Generator) -> Sample:
+        """A person of another set, cropped somewhere between the whole figure and the upper body; no joints."""
         photos = self.sets[int(rng.integers(len(self.sets)))]
         i = int(rng.integers(len(photos)))
         left, top, right, bottom = photos.boxes[i]
@@ -126,7 +135,7 @@ class ParserStage(Stage):
             matrix = augment.mirror(matrix, INPUT_SIZE[1])
         groups = augment.warp_labels(photos.groups[i], matrix, INPUT_SIZE, outside=L.IGNORE)
         photo = augment.warp_image(photos.photos[i], matrix, INPUT_SIZE)
-        return _finish(rng, photo), groups, np.zeros((L.JOINTS, 3), np.float32), False
+        return Sample(_finish(rng, photo), groups, np.zeros((L.JOINTS, 3), np.float32), False)
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         photo = signed(batch["image"])
@@ -137,10 +146,10 @@ class ParserStage(Stage):
                 joints, self._absent(network), batch["keypoints"], batch["joints_known"]
             ),
         }
-        return parts["labels"] + 0.15 * parts["joints"], parts
+        return parts["labels"] + JOINT_WEIGHT * parts["joints"], parts
 
     def _absent(self, network: nn.Module) -> Tensor:
-        absent = distributed.bare(network).absent
+        absent = distributed.unwrap(network).absent
         assert isinstance(absent, Tensor)
         return absent
 
@@ -158,9 +167,9 @@ class ParserStage(Stage):
             truth = torch.from_numpy(self.val_store.read("keypoints", rows))
             hit, all_ = pck(decode_joints(joints, self._absent(network), 4.0).cpu(), truth)
             right, counted = right + hit, counted + all_
-        panel = np.concatenate([image[:6].cpu().numpy(), L.LIP_PALETTE[predicted[:6].cpu().numpy()]], axis=1)
-        figures = {**counts.figures(), "pck": right / max(counted, 1)}
-        return Validation(figures, {"parse": np.concatenate(list(panel), axis=1)})
+        colours = signed(torch.from_numpy(L.LIP_PALETTE[predicted.cpu().numpy()]))
+        metrics = {**counts.metrics(), "pck": right / max(counted, 1)}
+        return Validation(metrics, {"parse": contact_sheet(photo.cpu(), colours)})
 
 
 def _finish(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
@@ -168,9 +177,9 @@ def _finish(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
 
 
 def group_cross_entropy(logits: Tensor, groups: Tensor, matrix: Tensor) -> Tensor:
-    """Mean of -log of the summed probability of each pixel's group, at the logits' own resolution.
+    """mean over known pixels of −log Σ_{c in the pixel's group} softmax(logits)_c, at the logits' own resolution.
 
-    `logits` (B, 20, h, w), `groups` (B, H, W) uint8 (255 ignored), `matrix` (groups, 20) of zeros and ones.
+    A group is what another set's label may mean: one of LIP's labels, or any of several. `logits` (B, 20, h, w), `groups` (B, H, W) uint8 (255 ignored), `matrix` (groups, 20) of zeros and ones.
     """
     target = groups[:, :: groups.shape[1] // logits.shape[2], :: groups.shape[2] // logits.shape[3]].long()
     probability = F.conv2d(logits.float().softmax(1), matrix[:, :, None, None])
@@ -181,8 +190,9 @@ def group_cross_entropy(logits: Tensor, groups: Tensor, matrix: Tensor) -> Tenso
 
 
 def joint_cross_entropy(logits: Tensor, absent: Tensor, keypoints: Tensor, known: Tensor) -> Tensor:
-    """Cross-entropy between each joint's map (with its "absent" bin) and a small Gaussian at the joint.
+    """−Σ_x t(x) · log p(x) for each joint, with t a Gaussian of `JOINT_SIGMA` at the joint, or −log p(absent).
 
+    p is the softmax over the map's cells and its "absent" bin; the mean over the joints of samples in `known` (B,).
     `logits` (B, 18, h, w) on a grid four times coarser than the pixels of `keypoints` (B, 18, 3).
     """
     height, width = logits.shape[2:]

@@ -13,9 +13,9 @@ from vtcli.core.models.presets import GMM_PRESETS
 from vtcli.core.models.weights import fill, read_weights, stage_file
 from vtcli.core.system import distributed, runtime
 from vtcli.core.system.errors import UsageProblem, VtcliError
-from vtcli.core.training.options import STAGES, TrainOptions
+from vtcli.core.training.options import STAGE_DEFAULTS, STAGES, TrainOptions
 from vtcli.core.training.stage import Stage
-from vtcli.core.training.trainer import Progress, train
+from vtcli.core.training.trainer import ProgressEvent, train
 
 
 def split_pairs(
@@ -44,6 +44,8 @@ def build_stage(options: TrainOptions) -> Stage:
     """The stage that `options` names, with its network initialised (from `options.init` where given)."""
     if options.stage not in STAGES:
         raise UsageProblem(f"unknown stage {options.stage!r}; one of {', '.join(STAGES)}")
+    if (options.stage, options.preset) not in STAGE_DEFAULTS:
+        raise UsageProblem(f"the {options.stage} has no preset {options.preset!r}")
     torch.manual_seed(options.seed)
     store, rows, val_store, val_rows = split_pairs(options)
     for pictures in (store, val_store):
@@ -84,7 +86,9 @@ def _check_size(store: PreparedStore, name: str, step: tuple[int, int], shape: b
         )
 
 
-def run(options: TrainOptions, device: str, report: Callable[[Progress], None], resume: bool = False) -> Path:
+def run(
+    options: TrainOptions, device: str, report: Callable[[ProgressEvent], None], resume: bool = False
+) -> Path:
     """Train as `options` say on `device`; returns the run's folder. Under torchrun, as one of its ranks."""
     runtime.keep_memory()
     chosen = runtime.choose_device(distributed.local_device(device))

@@ -1,4 +1,4 @@
-"""What the loop asks of a stage: its network, its batches, its loss and its figures."""
+"""What the loop asks of a stage: its network, its batches, its loss and its metrics."""
 
 from __future__ import annotations
 
@@ -23,27 +23,28 @@ Rows = tuple[PreparedStore, np.ndarray]
 
 @dataclass
 class Validation:
-    """Figures of one validation, and panels (name → uint8 image (H, W, 3)) for TensorBoard."""
+    """Metrics of one validation, and panels (name → uint8 image (H, W, 3)) for TensorBoard."""
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     panels: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Stage(ABC):
     """One network in training. Subclasses set `name`, `network`, `length`, `batch_size`, `lr` and `best_by`.
 
-    `batch_size` is that of the joint batch, whatever the number of ranks; each rank makes its own share of it.
+    `batch_size` is that of the global batch, whatever the number of ranks; each rank makes its own share of it.
     """
 
     name: str
     network: nn.Module
-    adversary: nn.Module | None = None
+    discriminator: nn.Module | None = None
     length: int
     batch_size: int
     lr: float
     best_by: str
-    """The figure whose highest value marks the best weights (a leading "-" turns it round)."""
+    """The metric whose highest value marks the best weights; a leading "-" means the lowest."""
     validate_every: int = 500
+    """Steps between validations."""
 
     def __init__(self, options: TrainOptions, val: Rows, length: int) -> None:
         self.options = options
@@ -59,21 +60,21 @@ class Stage(ABC):
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss to descend and its named parts; `progress` runs from 0 to 1 over the run."""
 
-    def adversary_loss(self, batch: Batch) -> Tensor | None:
-        """The discriminator's loss after the network's step, or None while it is off."""
+    def discriminator_loss(self, batch: Batch) -> Tensor | None:
+        """The discriminator's loss on the pictures of the last `loss`, or None while it is off."""
         return None
 
     @abstractmethod
     def validate(self, network: nn.Module) -> Validation:
-        """Figures of `network` (in eval mode, no gradients) on the validation pairs."""
+        """Metrics of `network` (in eval mode, no gradients) on the validation pairs."""
 
     @abstractmethod
-    def facts(self) -> dict[str, Any]:
-        """What the weights file says of itself (preset, aux, keep, …)."""
+    def metadata(self) -> dict[str, Any]:
+        """What the header of the weights file says of the network (preset, aux, keep, …)."""
 
 
 def share_of_batch(batch_size: int, parts: int = 1) -> np.ndarray:
-    """Positions in the joint batch of the samples that this rank makes: every nth, and so the same number of
+    """Positions in the global batch of the samples that this rank makes: every nth, and so the same number of
     each of the batch's `parts` equal parts. UsageProblem where the ranks cannot share it equally."""
     rank, world = distributed.rank(), distributed.world()
     if batch_size % (world * parts):
@@ -106,8 +107,8 @@ def _permutation(seed: int, epoch: int, length: int) -> np.ndarray:
     return np.random.default_rng([seed, 1, epoch]).permutation(length)
 
 
-def generator(seed: int, step: int, position: int) -> np.random.Generator:
-    """The random numbers of the sample at `position` of a step's joint batch."""
+def sample_rng(seed: int, step: int, position: int) -> np.random.Generator:
+    """The random numbers of the sample at `position` of a step's global batch."""
     return np.random.default_rng([seed, 2, step, position])
 
 

@@ -1,5 +1,5 @@
-"""Stage `tom`: the composition. CP-VTON's losses on I_try-on and M_cm, a perceptual distance, M_exp, and,
-where asked for, a discriminator."""
+"""Stage `tom`: the composition. CP-VTON's losses on I_try-on and M_cm, a perceptual distance, M_exp's cross-entropy,
+and, if asked for, a discriminator."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from pytorch_msssim import ssim
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import DILATION, has_label
+from vtcli.core.data.label_metrics import LabelCounts
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.common import GMM, TOMOutput
 from vtcli.core.models.load import load_gmm
@@ -22,38 +24,38 @@ from vtcli.core.models.representation import represent
 from vtcli.core.models.warping import channels_last, warp_garments
 from vtcli.core.models.weights import sha256, stage_file
 from vtcli.core.system.errors import UsageProblem
-from vtcli.core.training.discriminator import Discriminator, discerned, fooled
-from vtcli.core.training.gmm import contact_sheet
+from vtcli.core.training.discriminator import Discriminator, discriminator_loss, generator_loss
+from vtcli.core.training.logs import contact_sheet
 from vtcli.core.training.losses import (
     Lite0Distance,
     VGG19Distance,
     expected_parse_loss,
     label_weights,
+    multi_scale_ssim_loss,
     random_crops,
-    structure,
 )
-from vtcli.core.training.metrics import LabelCounts, ssim
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import NONE, PairBatches, Pairs, read_pairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
 
-MASK_WEIGHT = 1.5
-PLAIN_MASK_WEIGHT = 0.02
-"""Weights with which M_cm is held to the warped mask, and on plain cloth, where the rendering has the folds and the
-light. CP-VTON's losses have 1 everywhere."""
-SQUARED_WEIGHT = 5.0
-COARSE = 4
-"""Weight of squared differences of means over cells of `COARSE` pixels, which CP-VTON's losses do without, like
-`structure`. Squares of single pixels would blur them."""
-LONGER = 40
-"""In half of the batches the region reaches up to so many pixels below the old garment: whoever tries on a shorter one
-than she wears has a hole there, and no pair shows what belongs into it."""
-HEAD_STRUCTURE = 2.0
-HEAD_ADVERSARY = 0.25
-"""How much more `structure` counts, and how much less the discriminator, where the head alone is kept: most of such a
-picture is a guess, of which form can be asked, but hardly texture."""
-ADVERSARY_FROM = 0.2
-"""The share of the run after which the discriminator takes part."""
+# CP-VTON's losses are L1, perceptual and M_cm, each with weight 1. What `--losses full` has beside them is vtcli's own.
+MASK_WEIGHT = 1.5  # pull of M_cm to the warped mask on patterned cloth
+PLAIN_MASK_WEIGHT = 0.02  # the same on plain cloth, where the rendering has the folds and the light
+RENDERED_WEIGHT = 0.25  # L1 of I_rp, behind M_cm as well
+SQUARED_WEIGHT = (
+    5.0  # squared differences of means over cells; L1 alone settles on the median colour of unseen trousers
+)
+SQUARED_CELL = 4  # side of such a cell in pixels; squares of single pixels would blur
+HEAD_SSIM_WEIGHT = 2.0  # multi-scale SSIM of samples with keep=head; 1 for the others
+HEAD_GENERATOR_WEIGHT = (
+    0.25  # the generator's loss there: most of the picture is a guess, whose texture is not known
+)
+DISCRIMINATOR_FROM = 0.2  # share of the run after which the discriminator takes part
+DILATION_JITTER = (
+    4  # pixels by which the region's growth varies, so that the old garment's outline cannot be read from it
+)
+LONGER = 40  # most pixels below the old garment that the region reaches, in half of the batches: under a shorter garment
+# there is a hole, and no pair shows what belongs there
 
 
 class TOMStage(Stage):
@@ -68,29 +70,26 @@ class TOMStage(Stage):
 
     def __init__(self, options: TrainOptions, train: PreparedStore, val: Rows, rows: np.ndarray) -> None:
         super().__init__(options, val, len(rows))
-        paper = options.preset == "paper"
-        self.batch_size = options.batch_size or (4 if paper else 16)
+        self.batch_size = options.batch_size or options.defaults.batch_size
         if options.keep == "both" and self.batch_size % 2:
             raise UsageProblem("--keep both shares each batch between the two: --batch-size must be even")
-        self.lr = 1e-4 if paper else 1e-3
-        changed = 0.5 if options.backgrounds is None else options.backgrounds
+        self.lr = options.defaults.lr
         parts = 2 if options.keep == "both" else 1
-        self.pairs = PairBatches(options, train, rows, self.batch_size, changed, parts)
+        self.pairs = PairBatches(options, train, rows, self.batch_size, options.backgrounds, parts)
         self.network: nn.Module = build_tom(options.preset, options.aux)
         self.gmm_path = stage_file(options.gmm, "gmm")
         self.gmm: GMM = load_gmm(self.gmm_path)
         self.weights = label_weights(options.skin_weight, options.background_weight)
-        self.aux_weight = 0.1 if options.aux_weight is None else options.aux_weight
-        self.losses = options.losses or ("cpvton" if paper else "full")
-        kind = "none" if self.losses == "l1" else options.perceptual
-        self.adversary = Discriminator() if options.adversarial_weight > 0 else None
-        self.perceptual = kind
-        self.lite0 = Lite0Distance() if kind == "lite0" or self.adversary is not None else None
-        self.vgg19 = VGG19Distance(options.vgg_weights) if kind == "vgg19" else None
-        self.perceptual_weight = 0.1 if options.perceptual_weight is None else options.perceptual_weight
+        self.losses = options.losses or options.defaults.losses
+        self.perceptual = "none" if self.losses == "l1" else options.perceptual
+        self.discriminator = Discriminator() if options.adversarial_weight > 0 else None
+        needs_lite0 = self.perceptual == "lite0" or self.discriminator is not None
+        self.lite0 = Lite0Distance() if needs_lite0 else None
+        self.vgg19 = VGG19Distance(options.vgg_weights) if self.perceptual == "vgg19" else None
         self._maps: tuple[list[Tensor], list[Tensor]] | None = None
+        """Lite0's maps of the last generated and real crops, for the discriminator's own step."""
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         return {
             "stage": "tom",
             "preset": self.options.preset,
@@ -100,8 +99,8 @@ class TOMStage(Stage):
         }
 
     def _halves(self, size: int, more: int = 0) -> list[tuple[str, slice]]:
-        """What is kept in which samples of a batch of `size`, the joint one or a rank's share of it, and in `more`
-        that follow."""
+        """What is kept in which samples of a batch of `size` (the global one or a rank's share of it), and in `more`
+        samples after them."""
         if self.options.keep != "both":
             return [(self.options.keep, slice(0, size + more))]
         return [("head", slice(0, size // 2)), ("outside", slice(size // 2, size + more))]
@@ -109,79 +108,96 @@ class TOMStage(Stage):
     def batch(self, step: int) -> Batch:
         keep, rows = self._halves(self.batch_size)[-1]
         changeable = rows if keep == "outside" else NONE
-        few = slice(rows.start, rows.start + max(1, self.batch_size // 4))
-        dressed = NONE if self.adversary is None else few
-        return self.pairs.batch(step, changeable, dressed)
+        quarter = slice(rows.start, rows.start + max(1, self.batch_size // 4))
+        return self.pairs.batch(step, changeable, NONE if self.discriminator is None else quarter)
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         pairs = Pairs.of(batch)
         count = len(pairs.image)
-        against = self.adversary is not None and progress >= ADVERSARY_FROM
-        everyone = pairs.and_unpaired(batch) if against else pairs
-        # The region's growth varies, so that the old garment's outline cannot be read from the hole.
-        growth = int(torch.randint(DILATION - 4, DILATION + 5, ()))
-        longer = int(torch.randint(-LONGER, LONGER + 1, ()).clamp_min(0))
-        channels, regions = [], []
-        head = torch.zeros(len(everyone.image), dtype=torch.bool, device=everyone.image.device)
-        for keep, rows in self._halves(count, len(everyone.image) - count):
-            part = everyone[rows]
-            head[rows] = keep == "head"
-            made = represent(part.image, part.parse, part.keypoints, keep, _size(part), growth, longer)
-            channels.append(made.channels)
-            regions.append(made.region)
-        region = torch.cat(regions)
+        judged = self.discriminator is not None and progress >= DISCRIMINATOR_FROM
+        everyone = pairs.and_unpaired(batch) if judged else pairs
+        channels, region, head = self._representations(everyone, count)
         warped, mask = warp_cloth(self.gmm, everyone, head)
-        out: TOMOutput = network(torch.cat(channels), warped, mask)
+        out: TOMOutput = network(channels, warped, mask)
         unpaired = (
-            _unpaired_result(everyone, region, warped, mask, out, slice(count, None)) if against else None
+            _unpaired_result(everyone, region, warped, mask, out, slice(count, None)) if judged else None
         )
         region, warped, mask, out = region[:count], warped[:count], mask[:count], out[:count]
-        worn = has_label(pairs.parse, L.TOP_LABELS)[:, None].float()
-        given, held = out.composition_mask, torch.ones(())
-        if self.losses == "full":
-            patterned = pattern(warped, mask) * mask * worn
-            out = _let_patterns_be(out, patterned)
-            plain = mask * worn - patterned
-            held = MASK_WEIGHT + (PLAIN_MASK_WEIGHT - MASK_WEIGHT) * plain
-        tryon = out.tryon(warped)
-        # Outside of the region the result is the photo; its pixels must not dilute the loss.
-        result = region * tryon + (1.0 - region) * pairs.image
-        share = region.mean((1, 2, 3), keepdim=True).clamp_min(0.05)
-        parts = {
-            "l1": ((result - pairs.image).abs() / share).mean(),
-            "mask": ((given - mask * worn).abs() * held * region / share).mean(),
-        }
-        loss = parts["l1"] + self.options.mask_weight * parts["mask"]
-        if self.losses == "full":
-            # Behind M_cm, too, the rendering should be the person.
-            parts["rendered"] = ((out.rendered_person - pairs.image).abs() * region / share).mean()
-            # L1 alone settles on the median colour of trousers never seen; squares pull it to the mean.
-            parts["squared"] = (F.avg_pool2d(result - pairs.image, COARSE).square() / share).mean()
-            form = structure(result, pairs.image) * torch.where(head[:count], HEAD_STRUCTURE, 1.0)
-            parts["structure"] = (form / share.flatten()).mean()
-            loss = loss + 0.25 * parts["rendered"] + SQUARED_WEIGHT * parts["squared"] + parts["structure"]
-        judged = torch.where(head, HEAD_ADVERSARY, 1.0)
-        loss = loss + self._seen(result, pairs.image, unpaired, judged, parts)
+        result, loss, parts = self._paired_losses(pairs, region, warped, mask, out, head[:count])
+        weights = torch.where(head, HEAD_GENERATOR_WEIGHT, 1.0)
+        loss = loss + self._feature_losses(result, pairs.image, unpaired, weights, parts)
         if out.expected_parse is not None:
             parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
                 out.expected_parse, pairs.parse, self.weights
             )
-            loss = loss + self.aux_weight * parts["parse"]
+            loss = loss + self.options.aux_weight * parts["parse"]
         return loss, parts
 
-    def _seen(
-        self, result: Tensor, image: Tensor, unpaired: Tensor | None, judged: Tensor, parts: dict[str, Tensor]
+    def _representations(self, people: Pairs, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Channels and region of each person, and whether the head alone is kept (B,) bool; the first `count` are
+        paired."""
+        growth = int(torch.randint(DILATION - DILATION_JITTER, DILATION + DILATION_JITTER + 1, ()))
+        longer = int(torch.randint(-LONGER, LONGER + 1, ()).clamp_min(0))
+        channels, regions = [], []
+        head = torch.zeros(len(people.image), dtype=torch.bool, device=people.image.device)
+        for keep, rows in self._halves(count, len(people.image) - count):
+            part = people[rows]
+            head[rows] = keep == "head"
+            person = represent(part.image, part.parse, part.keypoints, keep, _size(part), growth, longer)
+            channels.append(person.channels)
+            regions.append(person.region)
+        return torch.cat(channels), torch.cat(regions), head
+
+    def _paired_losses(
+        self, pairs: Pairs, region: Tensor, warped: Tensor, mask: Tensor, out: TOMOutput, head: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The result (B, 3, H, W), and the losses by pixels against the photo: their sum and parts.
+
+        Outside of the region the result is the photo. All are divided by the region's share of the picture, so that
+        the pixels outside do not dilute them.
+        """
+        worn = has_label(pairs.parse, L.TOP_LABELS)[:, None].float()
+        composition_mask, mask_pull = out.composition_mask, torch.ones(())
+        if self.losses == "full":
+            patterned = pattern(warped, mask) * mask * worn
+            out = _detach_where_patterned(out, patterned)
+            plain = mask * worn - patterned
+            mask_pull = MASK_WEIGHT + (PLAIN_MASK_WEIGHT - MASK_WEIGHT) * plain
+        tryon = out.tryon(warped)
+        result = region * tryon + (1.0 - region) * pairs.image
+        share = region.mean((1, 2, 3), keepdim=True).clamp_min(0.05)
+        parts = {
+            "l1": ((result - pairs.image).abs() / share).mean(),
+            "mask": ((composition_mask - mask * worn).abs() * mask_pull * region / share).mean(),
+        }
+        loss = parts["l1"] + self.options.mask_weight * parts["mask"]
+        if self.losses == "full":
+            parts["rendered"] = ((out.rendered_person - pairs.image).abs() * region / share).mean()
+            parts["squared"] = (F.avg_pool2d(result - pairs.image, SQUARED_CELL).square() / share).mean()
+            ssim_loss = multi_scale_ssim_loss(result, pairs.image) * torch.where(head, HEAD_SSIM_WEIGHT, 1.0)
+            parts["multi_scale_ssim"] = (ssim_loss / share.flatten()).mean()
+            loss = loss + RENDERED_WEIGHT * parts["rendered"] + SQUARED_WEIGHT * parts["squared"]
+            loss = loss + parts["multi_scale_ssim"]
+        return result, loss, parts
+
+    def _feature_losses(
+        self,
+        result: Tensor,
+        image: Tensor,
+        unpaired: Tensor | None,
+        weights: Tensor,
+        parts: dict[str, Tensor],
     ) -> Tensor:
-        """The losses by features of crops, the perceptual distance and, where there are `unpaired` results, the
-        discriminator's, in which results count by `judged` (B,); `parts` get them, too."""
+        """The losses by features of crops: the perceptual distance and, where there are `unpaired` results, the
+        generator's, in which the results, paired and unpaired, count by `weights` (B,). `parts` get both."""
         self._maps = None
         loss = torch.zeros((), device=result.device)
         if self.lite0 is None and self.vgg19 is None:
             return loss
-        dice = torch.Generator().manual_seed(int(torch.randint(0, 2**31, ())))
+        rng = torch.Generator().manual_seed(int(torch.randint(0, 2**31, ())))
         size = int(image.shape[2]), int(image.shape[3])
-        drawn = result if unpaired is None else torch.cat([result, unpaired])
-        ours, truth = random_crops(dice, size, drawn, image)
+        generated = result if unpaired is None else torch.cat([result, unpaired])
+        ours, truth = random_crops(rng, size, generated, image)
         ours, truth = channels_last(ours), channels_last(truth)
         count = len(result)
         if self.vgg19 is not None:
@@ -190,62 +206,57 @@ class TOMStage(Stage):
             ours_maps, truth_maps = self.lite0.to(result.device).maps(ours, truth)
             if self.perceptual == "lite0":
                 parts["perceptual"] = self.lite0([x[:count] for x in ours_maps], truth_maps)
-            if self.adversary is not None and unpaired is not None:
-                parts["fooled"] = fooled(self.adversary(ours_maps), judged)
-                loss = loss + self.options.adversarial_weight * parts["fooled"]
+            if self.discriminator is not None and unpaired is not None:
+                parts["generator"] = generator_loss(self.discriminator(ours_maps), weights)
+                loss = loss + self.options.adversarial_weight * parts["generator"]
                 self._maps = [x.detach() for x in ours_maps], truth_maps
         if "perceptual" in parts:
-            loss = loss + self.perceptual_weight * parts["perceptual"]
+            loss = loss + self.options.perceptual_weight * parts["perceptual"]
         return loss
 
-    def adversary_loss(self, batch: Batch) -> Tensor | None:
-        if self.adversary is None or self._maps is None:
+    def discriminator_loss(self, batch: Batch) -> Tensor | None:
+        if self.discriminator is None or self._maps is None:
             return None
-        drawn, real = self._maps
-        return discerned(self.adversary(drawn), self.adversary(real))
+        generated, real = self._maps
+        return discriminator_loss(self.discriminator(generated), self.discriminator(real))
 
     def validate(self, network: nn.Module) -> Validation:
-        device = next(network.parameters()).device
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         panels = {}
         keeps = [keep for keep, _ in self._halves(self.batch_size)]
         for keep in keeps:
-            counts = LabelCounts()
-            ssims, l1s = [], []
-            for start in range(0, len(self.val_rows), 20):
-                batch = read_pairs(self.val_store, self.val_rows[start : start + 20])
-                pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
-                made = represent(pairs.image, pairs.parse, pairs.keypoints, keep, _size(pairs))
-                warped, mask = warp_cloth(self.gmm, pairs, keep == "head")
-                out: TOMOutput = network(made.channels, warped, mask)
-                result = made.region * out.tryon(warped) + (1.0 - made.region) * pairs.image
-                ssims.append(ssim(result, pairs.image))
-                l1s.append((result - pairs.image).abs().mean((1, 2, 3)))
-                if out.expected_parse is not None:
-                    logits = F.interpolate(
-                        out.expected_parse, size=_size(pairs), mode="bilinear", align_corners=False
-                    )
-                    counts.add(logits.argmax(1), pairs.parse)
-            figures |= {
-                f"ssim_{keep}": float(torch.cat(ssims).mean()),
-                f"l1_{keep}": float(torch.cat(l1s).mean()),
-            }
-            if counts.total:
-                figures |= {
-                    f"parse_{k}_{keep}": v
-                    for k, v in counts.figures().items()
-                    if k in ("accuracy", "mean_iou")
-                }
-            shown = [
-                pairs.image,
-                warped,
-                out.composition_mask.expand(-1, 3, -1, -1) * 2 - 1,
-                out.rendered_person,
-                result,
-            ]
-            panels[f"tryon_{keep}"] = contact_sheet(torch.cat([s[:8] for s in shown], dim=2))
-        figures["ssim"] = sum(figures[f"ssim_{keep}"] for keep in keeps) / len(keeps)
-        return Validation(figures, panels)
+            of_keep, panels[f"tryon_{keep}"] = self._validate_keep(network, keep)
+            metrics |= {f"{key}_{keep}": value for key, value in of_keep.items()}
+        metrics["ssim"] = sum(metrics[f"ssim_{keep}"] for keep in keeps) / len(keeps)
+        return Validation(metrics, panels)
+
+    def _validate_keep(self, network: nn.Module, keep: str) -> tuple[dict[str, float], np.ndarray]:
+        """Metrics of one way of keeping, and a contact sheet of the last pairs."""
+        device = next(network.parameters()).device
+        counts = LabelCounts()
+        ssims, l1s = [], []
+        for start in range(0, len(self.val_rows), 20):
+            batch = read_pairs(self.val_store, self.val_rows[start : start + 20])
+            pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
+            person = represent(pairs.image, pairs.parse, pairs.keypoints, keep, _size(pairs))
+            warped, mask = warp_cloth(self.gmm, pairs, keep == "head")
+            out: TOMOutput = network(person.channels, warped, mask)
+            result = person.region * out.tryon(warped) + (1.0 - person.region) * pairs.image
+            # The definition is that of `vtcli score`, which takes scikit-image's, on 8-bit pictures.
+            ssims.append(
+                ssim((result.float() + 1) / 2, (pairs.image + 1) / 2, data_range=1.0, size_average=False)
+            )
+            l1s.append((result - pairs.image).abs().mean((1, 2, 3)))
+            if out.expected_parse is not None:
+                logits = F.interpolate(
+                    out.expected_parse, size=_size(pairs), mode="bilinear", align_corners=False
+                )
+                counts.add(logits.argmax(1), pairs.parse)
+        metrics = {"ssim": float(torch.cat(ssims).mean()), "l1": float(torch.cat(l1s).mean())}
+        if counts.total:
+            metrics |= {f"parse_{k}": v for k, v in counts.metrics().items() if k in ("accuracy", "mean_iou")}
+        mask_shown = out.composition_mask.expand(-1, 3, -1, -1) * 2 - 1
+        return metrics, contact_sheet(pairs.image, warped, mask_shown, out.rendered_person, result)
 
 
 def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> tuple[Tensor, Tensor]:
@@ -259,16 +270,18 @@ def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> tuple[Tensor, Ten
 def _unpaired_result(
     everyone: Pairs, region: Tensor, warped: Tensor, mask: Tensor, out: TOMOutput, rows: slice
 ) -> Tensor:
-    """The results of those at `rows`, who try on another garment than their own: nobody knows what they should look
-    like, only the discriminator judges them."""
+    """The results at `rows`, of people in another garment than their own: there is no truth, so that only the
+    discriminator judges them."""
     region, warped, mask = region[rows], warped[rows], mask[rows]
-    out = _let_patterns_be(out[rows], pattern(warped, mask) * mask)
+    out = _detach_where_patterned(out[rows], pattern(warped, mask) * mask)
     return region * out.tryon(warped) + (1.0 - region) * everyone.image[rows]
 
 
-def _let_patterns_be(out: TOMOutput, patterned: Tensor) -> TOMOutput:
-    """`out` with an M_cm that the picture's losses do not reach where the cloth is `patterned` (B, 1, H, W): a print a
-    few pixels off costs them more than none, so they would have it painted over."""
+def _detach_where_patterned(out: TOMOutput, patterned: Tensor) -> TOMOutput:
+    """`out` with M_cm detached where the cloth is `patterned` (B, 1, H, W) in [0, 1].
+
+    A print a few pixels off costs the picture's losses more than no print: they would have it painted over.
+    """
     mask = out.composition_mask
     return replace(out, composition_mask=mask + patterned * (mask.detach() - mask))
 
