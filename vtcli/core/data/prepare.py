@@ -19,7 +19,6 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from vtcli import __version__
 from vtcli.core.data.annotations import LabelSet
 from vtcli.core.data.journal import Journal, ShardRecord, input_chain
 from vtcli.core.data.labels import JOINTS, LABELS
@@ -29,6 +28,7 @@ from vtcli.core.data.parts import Part, Parts, Row
 from vtcli.core.data.store import (
     FIELDS,
     SHARD_SIZE,
+    VERSION,
     Entry,
     Manifest,
     field_dtype,
@@ -37,7 +37,7 @@ from vtcli.core.data.store import (
     write_manifest,
     write_shard,
 )
-from vtcli.core.garments.cutout import VERSION as GARMENT_VERSION
+from vtcli.core.garments.masks import VERSION as MASKS_VERSION
 from vtcli.core.system import distributed
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.system.files import read_json, sweep, write_atomically
@@ -253,7 +253,8 @@ class _SplitMaker:
             "labels": labels,
             "drop_duplicates": self.drop_duplicates,
             "shard_size": self.shard_size,
-            "garment": GARMENT_VERSION,
+            "store": VERSION,
+            "garment": MASKS_VERSION,
         }
         self.journal = Journal(self.folder, self.header, [])
         self.unchanged = False
@@ -263,7 +264,7 @@ class _SplitMaker:
         self.journal.records = [] if self.options.force else self._usable_records()
         if not self.journal.records and not self.options.force and (self.folder / "manifest.json").is_file():
             raise VtcliError(
-                f"{self.folder}: holds a store of other data or made with other options; "
+                f"{self.folder}: holds a store of other data, or made with other options or by an older vtcli; "
                 "--force rewrites it, another --out keeps it"
             )
         kept = sum(len(r.entries) for r in self.journal.records)
@@ -463,8 +464,8 @@ class _SplitMaker:
         fields = {f for e in entries for f in e.derived}
         parsers = {r.parser for r in self.journal.records if r.parser}
         by = {f: f"parser sha256:{sha}" for sha in parsers for f in fields & {"parse", "keypoints"}}
-        if "cloth_mask" in fields:
-            by["cloth_mask"] = f"garment_mask {GARMENT_VERSION} of vtcli {__version__}"
+        made = ("garment_mask", "front_mask", *(fields & {"cloth_mask"}))
+        by |= dict.fromkeys(made, f"vtcli's garment masks, version {MASKS_VERSION}")
         return dict(sorted(by.items()))
 
     def _unpaired(self, entries: list[Entry]) -> tuple[list[tuple[str, str]], list[Skip]]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vtcli.core.system.workers import side_by_side
-
 _DEEPEST, _WIDEST = 0.3, 0.55  # of the garment's height and width
 _LEAST = 0.0015  # of the garment's area
 # Levels of 255 between the inside and the front around it, and the share of pairs of pixels, one of either, that tell
@@ -62,11 +60,6 @@ def without_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return left
 
 
-def without_collars(rgb: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """`without_collar` of several: `rgb` (n, H, W, 3) uint8, `masks` (n, H, W) bool."""
-    return np.stack(side_by_side(without_collar, list(rgb), list(masks)))
-
-
 def _bowl(
     rgb: np.ndarray, mask: np.ndarray, rim: int, across: tuple[int, int], tall: int, area: int
 ) -> np.ndarray:
@@ -88,7 +81,9 @@ def _bowl(
     smooth = cv2.bilateralFilter(rgb, 5, 30, 3)
     cv2.watershed(np.ascontiguousarray(smooth), markers)
     inside = (markers == 1) & mask
-    inside = _largest(cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
+    inside = _largest_part(
+        cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    )
     if inside.sum() < _LEAST * area or inside[rim + round(0.9 * _DEEPEST * tall) :].any():
         return found
     where = np.nonzero(inside.any(0))[0]
@@ -128,7 +123,7 @@ def _told_apart(a: np.ndarray, b: np.ndarray) -> float:
     return max(share, 1.0 - share)
 
 
-def _largest(mask: np.ndarray) -> np.ndarray:
+def _largest_part(mask: np.ndarray) -> np.ndarray:
     """The largest part of `mask` (H, W) uint8 that hangs together, bool."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     if count < 2:

@@ -20,9 +20,6 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-VERSION = 1
-"""Goes up when masks change, so that a prepared store knows that its masks are old."""
-
 _WORK = 256  # the longer side at which all but the edge is decided; distances below are in its pixels
 _GAP = 3  # half the widest gap in an outline that is bridged
 _PAD = 10
@@ -63,8 +60,8 @@ def _cut(rgb: np.ndarray) -> _Cut:
     if explained < _PLAIN:
         return _Cut(_grab_cut(rgb), background, np.full(rgb.shape[:2], np.inf, np.float32))
     residual = cv2.copyMakeBorder(picture - background, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_CONSTANT)
-    smooth = _largest(np.abs(cv2.GaussianBlur(residual, (0, 0), 1.0)))
-    fine = _largest(np.abs(cv2.GaussianBlur(residual, (0, 0), 0.5)))
+    smooth = _largest_channel(np.abs(cv2.GaussianBlur(residual, (0, 0), 1.0)))
+    fine = _largest_channel(np.abs(cv2.GaussianBlur(residual, (0, 0), 0.5)))
     least = max(_LEAST, 2.0 * noise)
 
     candidate = (smooth > least).astype(np.uint8)
@@ -100,14 +97,14 @@ def _fit_background(picture: np.ndarray) -> tuple[np.ndarray, float, float]:
     commonest = np.median(colours[bins == np.bincount(bins).argmax()], axis=0)
     every = _surface_terms(height, width)
     terms = every[rows, columns]
-    off = _largest(np.abs(colours - commonest))
+    off = _largest_channel(np.abs(colours - commonest))
     tolerance = 40.0
     solution = np.zeros((terms.shape[1], 3))
     for _ in range(8):  # iteratively reweighted least squares with Tukey's biweight
         weights = np.clip(1 - (off / tolerance) ** 2, 0, None)[:, None] ** 2
         system = terms.T @ (terms * weights) + 1e-2 * np.eye(terms.shape[1])
         solution = np.linalg.solve(system, (terms * weights).T @ colours)
-        off = _largest(np.abs(colours - terms @ solution))
+        off = _largest_channel(np.abs(colours - terms @ solution))
         near = off[off < tolerance]
         tolerance = max(6.0, min(tolerance, 7.5 * float(np.median(near)) + 2 if near.size else tolerance))
     near = off[off < tolerance]
@@ -186,7 +183,7 @@ def _shadows(
     """
     ratio = cv2.GaussianBlur(picture, (0, 0), 1.0) / np.maximum(background, 16)
     ratio = cv2.copyMakeBorder(ratio, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_CONSTANT, value=(1.0, 1.0, 1.0, 1.0))
-    tint, shade = _largest(ratio) + _largest(-ratio), ratio @ np.full(3, 1 / 3, np.float32)
+    tint, shade = _largest_channel(ratio) + _largest_channel(-ratio), ratio @ np.full(3, 1 / 3, np.float32)
     slope = np.hypot(cv2.Sobel(shade, cv2.CV_32F, 1, 0), cv2.Sobel(shade, cv2.CV_32F, 0, 1)) / 8
     rest = 1 - outside
     depth = cv2.distanceTransform(rest, cv2.DIST_L2, 3)
@@ -264,12 +261,12 @@ def _sharpen(rgb: np.ndarray, cut: _Cut) -> np.ndarray:
     reach = _disc(2 * round(1.5 * scale) + 1)
     rows, columns = np.nonzero(cv2.dilate(mask, reach) != cv2.erode(mask, reach))
     at = rows * small.shape[0] // height, columns * small.shape[1] // width
-    difference = _largest(np.abs(rgb[rows, columns] - cut.background[at]))
+    difference = _largest_channel(np.abs(rgb[rows, columns] - cut.background[at]))
     mask[rows, columns] = difference > cut.threshold[at]
     return _main_parts(cv2.medianBlur(mask, 3 if scale < 3 else 5))
 
 
-def _largest(channels: np.ndarray) -> np.ndarray:
+def _largest_channel(channels: np.ndarray) -> np.ndarray:
     """Maximum over the three channels; NumPy's own is slow along so short an axis."""
     return np.maximum(np.maximum(channels[..., 0], channels[..., 1]), channels[..., 2])
 

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.pixels import grey_levels
-from vtcli.core.garments.collar import without_collars
 from vtcli.core.models import alignment, tps
 from vtcli.core.models.gmm import GMM, garment_input
 from vtcli.core.models.representation import mirror_representation, represent
@@ -30,21 +28,22 @@ class Warp:
 
 @torch.no_grad()
 def warp_garments(
-    gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor,
+    gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor, front: Tensor,
     neckline: Tensor | bool = True, align: bool = True,
 ) -> Warp:  # fmt: skip
     """Warp garments at the pictures' own size; θ comes from the GMM's, and (`lite`, unless `align` is False) is brought
-    to agree with its M_exp, where it has one, and refined. What `lite` warps is the garment's `front`.
+    to agree with its M_exp, where it has one, and refined. `lite` warps the garment's `front`, `paper` all of
+    its `mask`.
 
     `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels;
-    `mask` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps; but her shape
+    `mask` and `front` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps; but her shape
     shows the neckline that she wears only if `neckline` says so, for all or (B,) bool for each (`paper`: always).
     """
     size, full = gmm.preset.size, (int(parse.shape[1]), int(parse.shape[2]))
     neckline = gmm.preset.classic or neckline
     person = represent(image, parse, keypoints, "head", size, neckline=neckline).channels
     if not gmm.preset.classic:
-        mask = front(cloth, mask)
+        mask = front
     garment = garment_input(cloth, mask, size)
     if gmm.preset.classic:
         theta, expected = predictions(gmm, channels_last(person), channels_last(garment))
@@ -58,15 +57,6 @@ def warp_garments(
     grid = tps_grid(theta, full)
     garment = garment_input(cloth, mask, full)
     return Warp(theta, grid, sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0), expected)
-
-
-def front(cloth: Tensor, mask: Tensor) -> Tensor:
-    """`mask` (B, 1, H, W) in [0, 1] of `cloth` (B, 3, H, W) in [-1, 1] without the inside of the back collar, of which
-    nothing is seen on a person: taken along, it lies where the throat is, and the front too low."""
-    pictures = grey_levels(cloth).contiguous().cpu().numpy()
-    left = without_collars(pictures, (mask[:, 0] > 0.5).cpu().numpy())
-    collar = (mask > 0.5) & ~torch.from_numpy(left).to(mask.device)[:, None]
-    return mask * ~collar
 
 
 def predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -17,7 +17,7 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.gmm import GMM, GMM_PRESETS, GMMOutput, garment_input
 from vtcli.core.models.representation import has_label, represent
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
-from vtcli.core.models.warping import channels_last, front, warp_garments
+from vtcli.core.models.warping import channels_last, warp_garments
 from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou, structure
 from vtcli.core.training.metrics import LabelCounts, mask_iou
 from vtcli.core.training.options import TrainOptions
@@ -66,7 +66,7 @@ class GMMStage(Stage):
         refine = not self.preset.classic
         neckline = batch["neckline"] if refine else None
         made = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size, neckline=neckline)
-        mask = front(pairs.cloth, pairs.cloth_mask) if refine else pairs.cloth_mask
+        mask = pairs.front_mask if refine else pairs.cloth_mask
         garment = garment_input(pairs.cloth, mask, size)
         target = worn_garment(pairs, size)
         out: GMMOutput = network(channels_last(made.channels), channels_last(garment), refine)
@@ -94,7 +94,14 @@ class GMMStage(Stage):
             batch = read_pairs(self.val_store, self.val_rows[start : start + 25])
             pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
             full = (int(pairs.parse.shape[1]), int(pairs.parse.shape[2]))
-            given = (pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
+            given = (
+                pairs.image,
+                pairs.parse,
+                pairs.keypoints,
+                pairs.cloth,
+                pairs.cloth_mask,
+                pairs.front_mask,
+            )
             warp = warp_garments(cast(GMM, network), *given)
             mask = warp.mask[:, 0] >= 0.5
             worn = has_label(pairs.parse, L.TOP_LABELS)

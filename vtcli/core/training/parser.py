@@ -68,7 +68,7 @@ class ParserStage(Stage):
     def batch(self, step: int) -> Batch:
         dice = [generator(self.options.seed, step, int(position)) for position in self.positions]
         own = self.positions[self.positions < self.order.batch_size]
-        fields = self.source.read(dice[: len(own)], self.order.rows(step)[own])
+        fields = self.source.read(dice[: len(own)], self.order.rows(step)[own], garments=False)
         samples = [
             self._own(*sample)
             for sample in zip(
