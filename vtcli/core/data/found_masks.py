@@ -28,12 +28,10 @@ class FoundMasks:
         unknown = [row for row in dict.fromkeys(rows) if row not in found]
         if unknown:
             masks = [given[rows.index(row)] for row in unknown]
-            for row, bits in zip(
-                unknown, side_by_side(_find, list(self._read("cloth", unknown)), masks), strict=True
-            ):
-                found[row] = bits
-                if len(self._remembered) < _REMEMBERED:
-                    self._remembered[row] = bits
+            bits_of = side_by_side(_find, list(self._read("cloth", unknown)), masks)
+            found |= dict(zip(unknown, bits_of, strict=True))
+            if len(self._remembered) < _REMEMBERED:
+                self._remembered |= dict(zip(unknown, bits_of, strict=True))
         for mask, row in zip(given, rows, strict=True):
             whole, front = found[row]
             bits = front if name == "front_mask" and front is not None else whole

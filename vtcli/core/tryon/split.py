@@ -262,8 +262,8 @@ def _make(
         signed(torch.from_numpy(image).to(device)), labels, torch.from_numpy(keypoints).to(device)
     )
     cloth, mask, front = (torch.from_numpy(field).to(device) for field in garments)
-    masks = (x[:, None].float() / 255.0 for x in (mask, front))
-    warp = networks.warp(people, signed(cloth), *masks, options.keep)
+    mask, front = (x[:, None].float() / 255.0 for x in (mask, front))
+    warp = networks.warp(people, signed(cloth), mask, front, options.keep)
     ious: list[float] = []
     if all(job.person == job.cloth for job in batch):
         ours, worn = warp.mask[:, 0] >= 0.5, has_label(labels, L.TOP_LABELS)
