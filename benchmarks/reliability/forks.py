@@ -40,14 +40,14 @@ def shrink() -> None:
     """Small networks and small shards, so that a run takes a second and still has many moments to die in."""
     from dataclasses import replace
 
-    from vtcli.core.data import prepare
+    from vtcli.core.data.prepare import plan
     from vtcli.core.models import gmm, tom
 
     gmm.GMM_PRESETS["lite"] = replace(gmm.GMM_PRESETS["lite"], widths=(8, 8, 16, 16), decoder=(8, 8, 8))
     tom.TOM_PRESETS["lite"] = replace(
         tom.TOM_PRESETS["lite"], widths=(8, 8, 16, 16, 16), parse_widths=(8, 8, 8, 8)
     )
-    prepare.SHARD_SIZE = 8
+    plan.SHARD_SIZE = 8
 
 
 @dataclass

@@ -20,6 +20,7 @@ NumPy alone.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +53,11 @@ def field_shape(name: str, size: tuple[int, int]) -> tuple[int, ...]:
 def field_dtype(name: str) -> np.dtype[Any]:
     """uint8 for pixels, float32 for joints."""
     return np.dtype(np.float32 if name == "keypoints" else np.uint8)
+
+
+def row_bytes(size: tuple[int, int]) -> int:
+    """Bytes of one pair in a store of `size` (height, width)."""
+    return sum(math.prod(field_shape(name, size)) * field_dtype(name).itemsize for name in FIELDS)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.masks import find_masks
 from vtcli.core.system.errors import VtcliError
 
+PARSER_FIELDS = frozenset({"parse", "keypoints"})
+"""What the parser makes where a data set lacks it."""
+
 Value = TypeVar("Value")
 
 
