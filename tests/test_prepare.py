@@ -40,7 +40,7 @@ def _save_pair(folder: Path, number: int, fields: dict[str, np.ndarray], *, anno
 
 
 def _data(root: Path, train: int = 10, test: int = 4, size: tuple[int, int] = SIZE) -> dict[str, np.ndarray]:
-    """A VITON folder of drawn pairs; returns the training pairs' fields."""
+    """A VITON folder of synthetic pairs; returns the training pairs' fields."""
     every = drawn_pairs(train + test, 5, size)
     for i in range(train + test):
         split = "train" if i < train else "test"

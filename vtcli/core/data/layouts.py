@@ -34,7 +34,7 @@ _SUFFIX = "(?:" + "|".join(re.escape(s) for s in IMAGE_SUFFIXES) + ")"
 
 @dataclass(frozen=True)
 class PairFiles:
-    """The files of one person and the garment she wears; `mask`, `parse` and `pose` may be missing."""
+    """The files of one person and the garment that the person wears; the files that default to None may be missing."""
 
     name: str
     cloth: str

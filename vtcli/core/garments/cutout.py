@@ -20,14 +20,18 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-_WORK = 256  # the longer side at which all but the edge is decided; distances below are in its pixels
+# Set by hand, by what VITON's shop photos need. Distances are in pixels of the working size,
+# differences from the background in levels of 255.
+_WORK = 256  # the longer side at which all but the edge is decided
 _GAP = 3  # half the widest gap in an outline that is bridged
-_PAD = 10
-_LEAST = 2.5  # levels of 255 that count as a difference at the least
+_PAD = 10  # width of the border of background that is put around the picture
+_LEAST = 2.5  # the smallest difference that counts as one
+# Halo of JPEG and edge of the garment: the share of the garment's own difference up to which a pixel belongs to the
+# halo, or lies outside of the edge; the largest difference for which that holds; how far either reaches.
 _HALO_SHARE, _HALO_MOST, _HALO_REACH = 0.12, 20.0, 24
 _EDGE_SHARE, _EDGE_MOST, _EDGE_REACH = 0.35, 70.0, 3
-_SAME = 0.8  # share of the least difference that an opening shows none of
-_PLAIN = 0.4  # share of border pixels that a plain background explains
+_SAME = 0.8  # share of the smallest difference below which an opening shows the background
+_PLAIN = 0.4  # share of border pixels that lie on the fitted background if it is plain
 
 
 def garment_mask(rgb: np.ndarray) -> np.ndarray:
@@ -66,18 +70,18 @@ def _cut(rgb: np.ndarray) -> _Cut:
 
     candidate = (smooth > least).astype(np.uint8)
     outside = _from_border(cv2.morphologyEx(candidate, cv2.MORPH_CLOSE, _disc(2 * _GAP + 1)))
-    outside = _grow(outside, 1 - candidate, _GAP + 1)
+    outside = _dilate_within(outside, 1 - candidate, _GAP + 1)
 
     contrast = _contrast(fine, 1 - outside)
     halo = (smooth < np.clip(_HALO_SHARE * contrast, least, _HALO_MOST)).astype(np.uint8)
     # Only where a disc fits: the white stripes of a striped top also look like halo, and are narrow.
-    outside |= cv2.morphologyEx(_grow(outside, halo, _HALO_REACH), cv2.MORPH_OPEN, _disc(7))
+    outside |= cv2.morphologyEx(_dilate_within(outside, halo, _HALO_REACH), cv2.MORPH_OPEN, _disc(7))
     shadow = _shadows(picture, background, smooth, least, outside)
     outside |= shadow
     outside |= _openings(halo & (1 - outside), smooth, least, outside)
 
     threshold = np.clip(_EDGE_SHARE * _contrast(fine, 1 - outside), least, _EDGE_MOST)
-    outside = _grow(outside, (fine < threshold).astype(np.uint8), _EDGE_REACH)
+    outside = _dilate_within(outside, (fine < threshold).astype(np.uint8), _EDGE_REACH)
     threshold[shadow > 0] = np.inf
     mask = cv2.morphologyEx(1 - outside, cv2.MORPH_CLOSE, _disc(3))
     inner = np.s_[_PAD:-_PAD, _PAD:-_PAD]
@@ -122,16 +126,16 @@ def _surface_terms(height: int, width: int) -> np.ndarray:
 
 
 def _from_border(solid: np.ndarray) -> np.ndarray:
-    """Pixels that are not solid and hang together with the padded picture's corner; uint8."""
+    """Pixels that are not solid and connected to the padded picture's corner; uint8."""
     labels = cv2.connectedComponents(1 - solid, connectivity=4)[1]
     return (labels == labels[0, 0]).astype(np.uint8)
 
 
-def _grow(region: np.ndarray, into: np.ndarray, steps: int) -> np.ndarray:
-    """`region` and what of `into` is reached from it in `steps` steps."""
+def _dilate_within(region: np.ndarray, allowed: np.ndarray, steps: int) -> np.ndarray:
+    """`region`, and what of `allowed` is reached from it in `steps` steps."""
     cross = _disc(3)
     for _ in range(steps):
-        wider = region | (cv2.dilate(region, cross) & into)
+        wider = region | (cv2.dilate(region, cross) & allowed)
         if np.array_equal(wider, region):
             break
         region = wider
@@ -148,7 +152,7 @@ def _contrast(difference: np.ndarray, garment: np.ndarray) -> np.ndarray:
 def _openings(candidates: np.ndarray, smooth: np.ndarray, least: float, outside: np.ndarray) -> np.ndarray:
     """Of the enclosed `candidates`, those where the background shows, rather than a part that is as light.
 
-    Openings lie in a garment that differs clearly from the background, and do not differ themselves.
+    An opening does not differ from the background, and lies in a garment that clearly does.
     """
     found = np.zeros_like(outside)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(candidates, connectivity=4)
@@ -160,8 +164,8 @@ def _openings(candidates: np.ndarray, smooth: np.ndarray, least: float, outside:
         ring = (cv2.dilate(part, _disc(7)) & (1 - part) & (1 - outside[window])) > 0
         if not ring.any():
             continue
-        # A print may be nearly as light as the background: only where that shows is there no difference at
-        # all, but for the unrest that JPEG brings into narrow gaps. Those are mostly open at an end.
+        # A print may be nearly as light as the background, but an opening shows no difference at all, except for
+        # JPEG's noise in narrow gaps. Most of those are open at one end.
         open_ended = (cv2.dilate(part, _disc(3)) & outside[window]).any()
         least_within = np.percentile(smooth[window][part > 0], 15 if open_ended else 30)
         if (

@@ -12,7 +12,7 @@ import numpy as np
 
 from vtcli.core.garments.cutout import garment_mask
 
-# The shares and levels below were chosen on VITON's training masks at 256×192.
+# Set by hand, by what VITON's masks need, at 256×192.
 _FRAME = 4  # pixels along the picture's sides that show the background
 _PLAIN = 0.6  # share of the frame that has the background's colour; below it the background is not plain
 _DIFFERS = 4.0  # levels of 255 by which a pixel differs from the background
