@@ -17,6 +17,8 @@ from vtcli.core.data.annotations import read_mask
 from vtcli.core.data.store import FIELDS, FIELDS_OF, PreparedStore
 from vtcli.core.garments.collar import without_collar
 from vtcli.core.garments.mask_repair import repair_mask
+from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.pairs import NONE, PairBatches
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 GARMENTS = sorted((SAMPLES / "test" / "cloth").glob("*.jpg"))
@@ -120,3 +122,20 @@ def test_a_store_of_the_older_format_reads_the_same(vtcli: Callable[..., Ended],
     for name in FIELDS:
         assert np.array_equal(older.read(name, order[:3]), new[name][order[:3]])
         assert np.array_equal(older.read(name, order), new[name][order])
+
+
+def test_a_garments_masks_are_moved_with_it(vtcli: Callable[..., Ended], tmp_path: Path) -> None:
+    """Training finds no masks of its own: those of the store go where the augmented garment goes."""
+    assert vtcli("prepare", SAMPLES, "--out", tmp_path, "--split", "train").code == 0
+    store = PreparedStore.open(tmp_path, "train")
+    batches = PairBatches(
+        TrainOptions("gmm", tmp_path, tmp_path, seed=1), store, np.arange(len(store)), 16, 0.0
+    )
+    batch = {name: array.numpy() for name, array in batches.batch(0, NONE, slice(8, 16)).items()}
+    for kind in ("", "other_"):
+        cloth, whole, front = (batch[f"{kind}{name}"] for name in ("cloth", "cloth_mask", "front_mask"))
+        assert set(np.unique(front)) == {0, 255}
+        assert not (front > whole).any() and (whole > front).any((1, 2)).sum() >= 4
+        for rgb, mask, left in zip(cloth, whole > 0, front > 0, strict=True):
+            again = without_collar(rgb, mask)  # on the moved garment it is found in the same place, if at all
+            assert overlap(again, left) > 0.95

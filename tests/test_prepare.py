@@ -263,6 +263,20 @@ def test_another_folders_store_is_not_overwritten(planted: Path, tmp_path: Path,
     assert forced.code == 0 and PreparedStore.open(tmp_path / "out", "train").size == (128, 96)
 
 
+def test_a_store_by_an_older_vtcli_is_not_overwritten(planted: Path, tmp_path: Path, vtcli: Cli) -> None:
+    out = tmp_path / "out"
+    _run(planted, out)
+    for file in out.glob("*/journal.jsonl"):
+        first, *rest = file.read_text().splitlines()
+        header = json.loads(first)
+        del header["options"]["store"]
+        file.write_text("\n".join([json.dumps(header), *rest]) + "\n")
+    before = _bytes(out)
+    ended = vtcli("prepare", planted, "--out", out, "-j", 1)
+    assert ended.code == 1 and "older vtcli" in ended.err and "--force" in ended.err
+    assert _bytes(out) == before
+
+
 def test_what_cannot_be_used_is_skipped_with_a_reason(tmp_path: Path, vtcli: Cli) -> None:
     root = tmp_path / "viton"
     _data(root)
