@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.labelled_photos import LabelledPhotos
-from vtcli.core.data.pixels import signed
+from vtcli.core.data.pixels import shares, signed
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.hole_filling import close_garments
 from vtcli.core.system.errors import VtcliError
@@ -41,8 +41,8 @@ class Pairs:
     def of(cls, batch: Batch) -> Pairs:
         """From uint8 NHWC batches, as the store has them."""
         return cls(
-            signed(batch["image"]), signed(batch["cloth"]), _share(batch["cloth_mask"]),
-            _share(batch["front_mask"]), batch["parse"], batch["keypoints"],
+            signed(batch["image"]), signed(batch["cloth"]), shares(batch["cloth_mask"]),
+            shares(batch["front_mask"]), batch["parse"], batch["keypoints"],
         )  # fmt: skip
 
     def __getitem__(self, rows: slice | Tensor) -> Pairs:
@@ -54,16 +54,11 @@ class Pairs:
         return Pairs(
             torch.cat([self.image, people.image]),
             torch.cat([self.cloth, signed(batch["other_cloth"])]),
-            torch.cat([self.cloth_mask, _share(batch["other_cloth_mask"])]),
-            torch.cat([self.front_mask, _share(batch["other_front_mask"])]),
+            torch.cat([self.cloth_mask, shares(batch["other_cloth_mask"])]),
+            torch.cat([self.front_mask, shares(batch["other_front_mask"])]),
             torch.cat([self.parse, people.parse]),
             torch.cat([self.keypoints, people.keypoints]),
         )
-
-
-def _share(mask: Tensor) -> Tensor:
-    """(B, H, W) uint8 → (B, 1, H, W) float in [0, 1]."""
-    return mask[:, None].float() / 255.0
 
 
 _PERSON = {"image": "image", "parse": "parse", "keypoints": "keypoints"}

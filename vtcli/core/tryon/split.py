@@ -30,7 +30,7 @@ from PIL import Image
 import vtcli
 from vtcli.core.data import labels as L
 from vtcli.core.data.layouts import read_pairs_list, stem
-from vtcli.core.data.pixels import grey_levels, signed
+from vtcli.core.data.pixels import grey_levels, shares, signed
 from vtcli.core.data.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.representation import has_label
@@ -262,7 +262,7 @@ def _make(
         signed(torch.from_numpy(image).to(device)), labels, torch.from_numpy(keypoints).to(device)
     )
     cloth, mask, front = (torch.from_numpy(field).to(device) for field in garments)
-    mask, front = (x[:, None].float() / 255.0 for x in (mask, front))
+    mask, front = (shares(x) for x in (mask, front))
     warp = networks.warp(people, signed(cloth), mask, front, options.keep)
     ious: list[float] = []
     if all(job.person == job.cloth for job in batch):
