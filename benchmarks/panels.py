@@ -45,7 +45,7 @@ def sheet(networks: Networks, store: PreparedStore, pairing: str, keep: str) -> 
         batch = read_pairs(store, people_rows[start : start + 8], cloth_rows[start : start + 8])
         pairs = Pairs.of({k: v.to(networks.device) for k, v in batch.items()})
         people = People(pairs.image, pairs.parse, pairs.keypoints)
-        warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, keep)
+        warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, pairs.front_mask, keep)
         cells = [pairs.image, pairs.cloth, warp.mask * warp.cloth + (1 - warp.mask) * pairs.image]
         if networks.tom is not None:
             made = networks.compose(people, warp, keep)

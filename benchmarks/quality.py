@@ -139,7 +139,7 @@ def folded_share(store: PreparedStore, networks: Networks) -> float:
     folded: list[Tensor] = []
     for pairs in batches(store, networks.device):
         people = People(pairs.image, pairs.parse, pairs.keypoints)
-        warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, "head")
+        warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, pairs.front_mask, "head")
         inside = warp.mask[:, 0, 1:, 1:] >= 0.5
         folded.append(((jacobian(warp.grid) <= 0) & inside).flatten(1).any(1))
     return float(torch.cat(folded).double().mean())
@@ -161,7 +161,7 @@ def halo(store: PreparedStore, networks: Networks, photos: LabelledPhotos | None
             images.append(backgrounds.replace_background(rng, picture, person, strips))
         image = signed(torch.from_numpy(np.stack(images)).to(networks.device))
         people = People(image, pairs.parse, pairs.keypoints)
-        warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, "outside")
+        warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, pairs.front_mask, "outside")
         made = networks.compose(people, warp, "outside")
         if made.expected_parse is None:
             return float("nan")

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import FIELDS, Entry, Manifest, write_manifest, write_shard
+from vtcli.core.garments.masks import find_masks
 
 torch.set_num_threads(1)  # the pictures are tiny: threads would only wait for each other
 
@@ -108,7 +109,11 @@ def drawn_pair(rng: np.random.Generator, size: tuple[int, int] = STORE_SIZE) -> 
     }  # fmt: skip
     for joint, place in places.items():
         keypoints[joint] = (*place, 0.9)
-    return {"image": image, "cloth": cloth, "cloth_mask": mask_array, "parse": labels, "keypoints": keypoints}
+    masks = find_masks(cloth, mask_array > 0)
+    return {
+        "image": image, "cloth": cloth, "cloth_mask": mask_array, "garment_mask": 255 * masks.whole.astype(np.uint8),
+        "front_mask": 255 * masks.front.astype(np.uint8), "parse": labels, "keypoints": keypoints,
+    }  # fmt: skip
 
 
 def drawn_pairs(count: int, seed: int, size: tuple[int, int] = STORE_SIZE) -> dict[str, np.ndarray]:

@@ -51,7 +51,9 @@ def make_store(
         {
             "image": np.stack(images),
             "cloth": np.stack(images)[:, ::-1],
-            "cloth_mask": np.full((count, height, width), 255, np.uint8),
+            **dict.fromkeys(
+                ("cloth_mask", "garment_mask", "front_mask"), np.full((count, height, width), 255, np.uint8)
+            ),
             "parse": np.stack(parses),
             "keypoints": np.zeros((count, 18, 3), np.float32),
         },

@@ -1,4 +1,4 @@
-"""Garments cut out of shop photos: drawn tops on backgrounds on which a threshold alone fails."""
+"""Garments cut out of shop photos: synthetic tops on backgrounds on which a threshold alone fails."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vtcli.core.data.layouts import find_layout, own_cloth, read_pairs, stem
+from vtcli.core.data.layouts import find_layout, own_cloth, read_pairs_list, stem
 from vtcli.core.system.errors import VtcliError
 
 
@@ -144,7 +144,7 @@ def _list(tmp_path: Path, data: bytes | str) -> Path:
     ],
 )
 def test_lists_of_every_make(tmp_path: Path, data: bytes | str) -> None:
-    assert read_pairs(_list(tmp_path, data)) == [("a.jpg", "b.jpg"), ("c.jpg", "d.jpg")]
+    assert read_pairs_list(_list(tmp_path, data)) == [("a.jpg", "b.jpg"), ("c.jpg", "d.jpg")]
 
 
 def test_names_with_blanks(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_names_with_blanks(tmp_path: Path) -> None:
         "Größe 38.jpeg 上衣 1.webp",
         "a b",
     ]
-    assert read_pairs(_list(tmp_path, "\n".join(lines))) == [
+    assert read_pairs_list(_list(tmp_path, "\n".join(lines))) == [
         ("my photo.JPG", "red top.png"),
         ("two  words.jpg", "the cloth 2.jpg"),
         ("Größe 38.jpeg", "上衣 1.webp"),
@@ -162,8 +162,8 @@ def test_names_with_blanks(tmp_path: Path) -> None:
     ]
     # What is cut where depends on which files there are.
     path = _list(tmp_path, "a.jpg copy.jpg b.jpg\n")
-    assert read_pairs(path) == [("a.jpg", "copy.jpg b.jpg")]
-    assert read_pairs(path, ["a.jpg copy"], ["b"]) == [("a.jpg copy.jpg", "b.jpg")]
+    assert read_pairs_list(path) == [("a.jpg", "copy.jpg b.jpg")]
+    assert read_pairs_list(path, ["a.jpg copy"], ["b"]) == [("a.jpg copy.jpg", "b.jpg")]
 
 
 @pytest.mark.parametrize(
@@ -171,19 +171,19 @@ def test_names_with_blanks(tmp_path: Path) -> None:
 )
 def test_paths_are_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(VtcliError, match=r"pairs\.txt, line 2: .* is a path") as caught:
-        read_pairs(_list(tmp_path, f"a.jpg b.jpg\n{line}\n"))
+        read_pairs_list(_list(tmp_path, f"a.jpg b.jpg\n{line}\n"))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("line", ["a.jpg", "a b c", "a.jpg\tb.jpg\tc.jpg", "a.jpg\t"])
 def test_lines_that_are_not_two_names_are_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(VtcliError, match="line 1: expected two file names"):
-        read_pairs(_list(tmp_path, line))
+        read_pairs_list(_list(tmp_path, line))
 
 
 def test_other_encodings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(VtcliError, match="line 2: not UTF-8"):
-        read_pairs(_list(tmp_path, b"a.jpg b.jpg\nGr\xf6\xdfe.jpg b.jpg\n"))
+        read_pairs_list(_list(tmp_path, b"a.jpg b.jpg\nGr\xf6\xdfe.jpg b.jpg\n"))
 
 
 def test_names_and_own_garments() -> None:

@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vtcli.core.data.annotations import read_pose
-from vtcli.core.data.journal import Journal
-from vtcli.core.data.layouts import read_pairs, stem
+from vtcli.core.data.layouts import read_pairs_list, stem
+from vtcli.core.data.prepare.journal import Journal
 from vtcli.core.data.results import ResultsInfo
 from vtcli.core.data.store import Entry, Manifest
 from vtcli.core.system.errors import VtcliError
@@ -57,7 +57,7 @@ def _file(data: bytes) -> Path:
 def test_any_bytes_are_a_list_of_plain_names_or_an_error(data: bytes) -> None:
     path = _file(data)
     try:
-        pairs = read_pairs(path)
+        pairs = read_pairs_list(path)
     except VtcliError as problem:
         assert str(path) in str(problem)
         return
@@ -80,7 +80,7 @@ def test_written_pairs_are_read_again(
     lines = [f"{a}\t{b}" if tab else f"{a} {b}" for a, b in listed]
     data = "".join(f"{line}{end}{noise}{end}" for line in lines).encode(encoding)
     known = [stem(a) for a, _ in listed], [stem(b) for _, b in listed]
-    read = read_pairs(_file(data), *known)
+    read = read_pairs_list(_file(data), *known)
     assert [(stem(a), stem(b)) for a, b in read] == [(stem(a), stem(b)) for a, b in listed]
 
 

@@ -40,7 +40,7 @@ def _save_pair(folder: Path, number: int, fields: dict[str, np.ndarray], *, anno
 
 
 def _data(root: Path, train: int = 10, test: int = 4, size: tuple[int, int] = SIZE) -> dict[str, np.ndarray]:
-    """A VITON folder of drawn pairs; returns the training pairs' fields."""
+    """A VITON folder of synthetic pairs; returns the training pairs' fields."""
     every = drawn_pairs(train + test, 5, size)
     for i in range(train + test):
         split = "train" if i < train else "test"
@@ -261,6 +261,20 @@ def test_another_folders_store_is_not_overwritten(planted: Path, tmp_path: Path,
     assert _bytes(tmp_path / "out") == before
     forced = vtcli("prepare", planted, "--out", tmp_path / "out", "--size", "128x96", "--force", "-j", 1)
     assert forced.code == 0 and PreparedStore.open(tmp_path / "out", "train").size == (128, 96)
+
+
+def test_a_store_by_an_older_vtcli_is_not_overwritten(planted: Path, tmp_path: Path, vtcli: Cli) -> None:
+    out = tmp_path / "out"
+    _run(planted, out)
+    for file in out.glob("*/journal.jsonl"):
+        first, *rest = file.read_text().splitlines()
+        header = json.loads(first)
+        del header["options"]["store"]
+        file.write_text("\n".join([json.dumps(header), *rest]) + "\n")
+    before = _bytes(out)
+    ended = vtcli("prepare", planted, "--out", out, "-j", 1)
+    assert ended.code == 1 and "older vtcli" in ended.err and "--force" in ended.err
+    assert _bytes(out) == before
 
 
 def test_what_cannot_be_used_is_skipped_with_a_reason(tmp_path: Path, vtcli: Cli) -> None:

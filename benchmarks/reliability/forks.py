@@ -38,14 +38,14 @@ def warm() -> None:
 
 def shrink() -> None:
     """Small networks and small shards, so that a run takes a second and still has many moments to die in."""
-    from vtcli.core.data import prepare
+    from vtcli.core.data.prepare import plan
     from vtcli.core.models import presets
     from vtcli.core.models.lite_gmm import LiteGMMSettings
     from vtcli.core.models.lite_tom import LiteTOMSettings
 
     presets.GMM_PRESETS["lite"] = LiteGMMSettings(widths=(8, 8, 16, 16), parse_widths=(8, 8, 8))
     presets.TOM_PRESETS["lite"] = LiteTOMSettings(widths=(8, 8, 16, 16, 16), parse_widths=(8, 8, 8, 8))
-    prepare.SHARD_SIZE = 8
+    plan.SHARD_SIZE = 8
 
 
 @dataclass

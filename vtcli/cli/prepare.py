@@ -31,21 +31,23 @@ class Split(StrEnum):
 
 
 def prepare(
-    data_dir: Annotated[Path, typer.Argument(help="Folder with train/ and test/, or image/ and cloth/.")],
+    data_dir: Annotated[
+        Path, typer.Argument(help="Folder with train/ and test/, or with image/ and cloth/.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store.")] = Path("prepared"),
     split: Annotated[Split, typer.Option("--split", help="Which splits to prepare.")] = Split.ALL,
     size: Annotated[
         str, typer.Option("--size", metavar="HEIGHTxWIDTH", help="Size of the pictures in the store.")
     ] = "256x192",
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=0, help="Processes that read pictures; 0 takes every core.")
+        int, typer.Option("--jobs", "-j", min=0, help="Processes that read pictures; 0: one for each core.")
     ] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when anything had to be skipped.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Write everything anew, over whatever the folder holds.")
+        bool, typer.Option("--force", help="Rewrite everything, whatever the folder holds.")
     ] = False,
     keep_duplicates: Annotated[
-        bool, typer.Option("--keep-duplicates", help="Keep training pairs that repeat another's content.")
+        bool, typer.Option("--keep-duplicates", help="Keep training pairs whose content repeats another's.")
     ] = False,
     labels: Annotated[
         Labels | None,
@@ -58,9 +60,10 @@ def prepare(
     """Check a data set and pack it for quick reading.
 
     Reads VITON, VITON-HD, and plain folders image/ and cloth/ whose files have equal names. Leaves out
-    training pairs that repeat others by content, marks test photos that are training photos too, and
+    training pairs whose content repeats another's, marks test photos that are also training photos, and
     makes what is missing: garment masks from the shop photos, parse maps and joints with vtcli's own parser.
-    Stopped half-way it goes on where it was; run again it does nothing.
+    Repairs garment masks that do not fit their photo, and stores them beside the given ones.
+    A run that was stopped goes on where it was; run again, it does nothing.
 
     Example: vtcli prepare ~/viton --out prepared
 
@@ -83,7 +86,7 @@ def prepare(
     def load() -> tuple[Annotate, str]:
         from vtcli.core.tryon.annotate import load_annotator
 
-        console.say("parse maps or joints are missing: making them with the parser")
+        console.say("parse maps or joints are missing; the parser makes them")
         annotate, sha256 = load_annotator(weights, distributed.local_device(device))
         return annotate, sha256
 
@@ -125,7 +128,9 @@ def _follow(events: Iterator[Event]) -> list[SplitDone]:
                 console.say(f"{event.layout} layout, parse maps in {event.labels.upper()} labels: {counts}")
             elif isinstance(event, SplitStarted):
                 if event.kept > 0 and event.read < event.total:
-                    console.say(f"{event.split}: {event.kept:,} pairs are there already, going on from there")
+                    console.say(
+                        f"{event.split}: {event.kept:,} pairs are there already; continuing from there"
+                    )
             elif isinstance(event, Advanced):
                 if current != (event.split, event.task):
                     bar.close()
@@ -165,7 +170,7 @@ def _summarise(report: SplitDone) -> None:
     if report.skipped:
         console.warn(f"{report.split}: {len(report.skipped):,} skipped; see {report.folder / 'skipped.csv'}")
     if report.unchanged and report.written:
-        console.say(f"{report.split}: {report.folder} is up to date, nothing to do (--force rewrites it)")
+        console.say(f"{report.split}: {report.folder} is up to date; nothing to do (--force rewrites it)")
 
 
 def _table(done: list[SplitDone]) -> Table:

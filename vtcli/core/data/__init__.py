@@ -1,0 +1,13 @@
+"""Files on disk → arrays: data sets, photos and their annotations, the prepared store, results.
+
+labels            LIP's 20 labels, COCO-18's joints, and how other sets map onto them
+images            pictures as people have them → RGB at a size, and back
+annotations       parse maps, joints and masks on disk → arrays
+pixels            uint8 pictures ↔ the networks' floats in [-1, 1]
+layouts           which files of a data folder belong together: VITON, VITON-HD, raw; pairs lists
+labelled_photos   photos with label maps from beyond VITON, for the parser
+prepare           a data folder → the prepared store, step by step
+store             the prepared store: its format, its manifest, reading it
+found_masks       garment masks that stores of an older format lack
+results           the results folder, which `tryon --data` writes and `score` reads
+"""

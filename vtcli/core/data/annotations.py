@@ -74,7 +74,7 @@ def read_pose(path: Path, size: tuple[int, int] | None = None, *, allow_empty: b
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Read a mask as bool (H, W): 128 and above is in. A file of zeros and ones is taken at its word."""
+    """Read a mask as bool (H, W): 128 and above is in. In a file of zeros and ones, 1 is in."""
     image = read_with_pillow(path)
     if image.mode == "RGBA":
         colour, alpha = np.asarray(image)[..., :3], np.asarray(image)[..., 3]

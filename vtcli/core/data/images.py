@@ -236,7 +236,7 @@ def _read(source: Source, finish: Any) -> Image.Image:
 
 
 def _unknown(source: Source) -> str:
-    """Why Pillow knows no such format, as far as the first bytes tell."""
+    """Why Pillow does not know the format, as far as the first bytes show."""
     head = b""
     try:
         if isinstance(source, str | os.PathLike):

@@ -46,7 +46,7 @@ NAMED: dict[str, tuple[int, ...]] = {
     ),
     **dict.fromkeys(("swimwear", "intimate", "panties"), _SWIMWEAR),
 }  # fmt: skip
-"""Names of foreign labels (Clothing Co-Parsing's, and LIP's own) → LIP labels. Others are ignored."""
+"""Names of foreign labels (Clothing Co-Parsing's, and LIP's own) → LIP labels. Pixels with other labels are ignored."""
 NAMED |= {name: (i,) for i, name in enumerate(L.LIP_NAMES)}
 
 
@@ -62,7 +62,7 @@ def group_matrix() -> np.ndarray:
 class LabelledPhotos:
     """A set of photos with group maps, all in memory.
 
-    `photos[i]` is (H, W, 3) uint8 RGB, `groups[i]` (H, W) uint8 indices into GROUPS, 255 where ignored, and
+    `photos[i]` is (H, W, 3) uint8 RGB; `groups[i]` (H, W) uint8 indices into GROUPS, 255 where ignored; and
     `boxes[i]` the person's (left, top, right, bottom) in pixels.
     """
 

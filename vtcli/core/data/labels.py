@@ -23,7 +23,7 @@ LABELS = len(LIP_NAMES)
 BACKGROUND, HAT, HAIR, GLOVE, SUNGLASSES, UPPER_CLOTHES, DRESS, COAT, SOCKS, PANTS = range(10)
 JUMPSUITS, SCARF, SKIRT, FACE, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG, LEFT_SHOE, RIGHT_SHOE = range(10, 20)
 IGNORE = 255
-"""Parse value of pixels that no loss and no figure looks at."""
+"""Parse value of pixels that no loss and no metric counts."""
 
 TOP_LABELS = (UPPER_CLOTHES, DRESS, COAT)
 """The garment region that a shop photo of a top stands for (CP-VTON)."""

@@ -34,7 +34,7 @@ _SUFFIX = "(?:" + "|".join(re.escape(s) for s in IMAGE_SUFFIXES) + ")"
 
 @dataclass(frozen=True)
 class PairFiles:
-    """The files of one person and the garment she wears; `mask`, `parse` and `pose` may be missing."""
+    """The files of one person and the garment that the person wears; the files that default to None may be missing."""
 
     name: str
     cloth: str
@@ -107,7 +107,9 @@ def find_layout(root: Path, want: SplitName | None = None) -> Layout:
     return Layout(kind, root, {s: _read_split(root, s, folder) for s, folder in folders.items()})
 
 
-def read_pairs(path: Path, persons: Iterable[str] = (), cloths: Iterable[str] = ()) -> list[tuple[str, str]]:
+def read_pairs_list(
+    path: Path, persons: Iterable[str] = (), cloths: Iterable[str] = ()
+) -> list[tuple[str, str]]:
     """Read a pairs list: two file names a line, separated by a tab or by blanks; returns the names as listed.
 
     Blank lines and lines that begin with # are skipped; CRLF, a byte-order mark and UTF-16 are understood.
@@ -197,7 +199,7 @@ def _read_split(root: Path, split: SplitName, folder: Path) -> SplitFiles:
     if pairs_file is None:
         listed = [(name, own_cloth(name, cloths)) for name in sorted(images)]
     else:
-        pairs = [(stem(p), stem(c)) for p, c in read_pairs(pairs_file, images, cloths)]
+        pairs = [(stem(p), stem(c)) for p, c in read_pairs_list(pairs_file, images, cloths)]
         if split == "test":
             unpaired = pairs
             listed = [(person, own_cloth(person, cloths)) for person in dict.fromkeys(p for p, _ in pairs)]

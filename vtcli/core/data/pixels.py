@@ -1,4 +1,4 @@
-"""Pictures as they are stored, uint8 with colours last, and as networks take them, float from -1 to 1 with colours first."""
+"""Pictures and masks as they are stored, uint8 with colours last, and as networks take them, float with colours first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from torch import Tensor
 
 def signed(pictures: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 → (B, 3, H, W) float in [-1, 1], channels-last in memory without a copy."""
-    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+    return pictures.permute(0, 3, 1, 2).to(torch.float32, copy=True).div_(127.5).sub_(1.0)
+
+
+def shares(masks: Tensor) -> Tensor:
+    """(B, H, W) uint8, 255 inside → (B, 1, H, W) float in [0, 1]."""
+    return masks[:, None].to(torch.float32, copy=True).div_(255.0)
 
 
 def grey_levels(pictures: Tensor) -> Tensor:

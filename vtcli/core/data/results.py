@@ -35,7 +35,7 @@ class ResultsInfo:
     `kind` is "tryon" or "warp"; `keep` "head" or "outside"; `pairing` "paired", "unpaired" or the pairs
     file's name; `store` the absolute path of the prepared split (the reference photos); `weights` maps a
     stage ("gmm", "tom", "parser") to the SHA-256 of its file; `seconds` is what the run took.
-    `warp_iou` and other figures of the run's own, if any, map a name to {picture name: value}.
+    `figures` are the run's own metrics, if any, such as "warp_iou": {picture name: value}.
     """
 
     kind: str

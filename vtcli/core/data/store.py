@@ -2,19 +2,25 @@
 
     prepared/<split>/manifest.json
                      image-0000.npy       (n, H, W, 3) uint8    the person's photo, RGB
-                     cloth-0000.npy       (n, H, W, 3) uint8    the shop photo of the garment she wears, RGB
-                     cloth_mask-0000.npy  (n, H, W)    uint8    255 on the garment, 0 elsewhere
+                     cloth-0000.npy       (n, H, W, 3) uint8    the shop photo of the garment that is worn, RGB
+                     cloth_mask-0000.npy  (n, H, W)    uint8    the garment's mask as given: 255 on it, 0 elsewhere
+                     garment_mask-0000.npy  the same            the mask repaired (`vtcli.core.garments.masks`)
+                     front_mask-0000.npy    the same            the repaired mask without the back collar's inside
                      parse-0000.npy       (n, H, W)    uint8    LIP labels 0-19
                      keypoints-0000.npy   (n, 18, 3)   float32  COCO-18: x, y in pixels of the store's size,
                                                                 confidence; an absent joint is (0, 0, 0)
 
+Stores of format version 1 lack the last two masks: they are found when they are read, and remembered.
+
 Pixels lie channels-last: a batch becomes torch's channels-last format without a copy. Every shard holds
 `shard_size` consecutive pairs (the last one fewer). Shards are written under a temporary name and renamed;
-the manifest comes last, so a folder with a manifest is whole. Reading needs NumPy alone.
+the manifest comes last, so a folder with a manifest is whole. Anyone can read it with
+NumPy alone.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,25 +31,23 @@ from typing import IO, Any
 
 import numpy as np
 
+from vtcli.core.data.found_masks import FoundMasks
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.system.files import is_plain_name, read_json, write_atomically, write_json
 
 FORMAT = "vtcli-prepared"
-VERSION = 1
-FIELDS = ("image", "cloth", "cloth_mask", "parse", "keypoints")
+VERSION = 2
+FIELDS = ("image", "cloth", "cloth_mask", "garment_mask", "front_mask", "parse", "keypoints")
+FIELDS_OF = {1: ("image", "cloth", "cloth_mask", "parse", "keypoints"), VERSION: FIELDS}
+"""Format version of a store → the fields that lie in it."""
 SHARD_SIZE = 256
 
 
 def field_shape(name: str, size: tuple[int, int]) -> tuple[int, ...]:
     """Shape of one pair's entry of field `name` in a store of `size` (height, width)."""
-    height, width = size
-    return {
-        "image": (height, width, 3),
-        "cloth": (height, width, 3),
-        "cloth_mask": (height, width),
-        "parse": (height, width),
-        "keypoints": (18, 3),
-    }[name]
+    if name == "keypoints":
+        return (18, 3)
+    return (*size, 3) if name in ("image", "cloth") else size
 
 
 def field_dtype(name: str) -> np.dtype[Any]:
@@ -51,13 +55,18 @@ def field_dtype(name: str) -> np.dtype[Any]:
     return np.dtype(np.float32 if name == "keypoints" else np.uint8)
 
 
+def row_bytes(size: tuple[int, int]) -> int:
+    """Bytes of one pair in a store of `size` (height, width)."""
+    return sum(math.prod(field_shape(name, size)) * field_dtype(name).itemsize for name in FIELDS)
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One pair of the store: a person and the garment she wears.
+    """One pair of the store: a person and the garment that the person wears.
 
     `name` and `cloth` are file stems in the source ("000003_0", "000003_1"), `hash` the content hash of the
-    source pair, `seen` whether the photo is also in the training split, `derived` which fields the project
-    made itself ("cloth_mask", "parse", "keypoints").
+    source pair, `seen` whether the photo is also in the training split, `derived` which of the fields that a data set
+    may give vtcli made itself ("cloth_mask", "parse", "keypoints").
     """
 
     name: str
@@ -78,17 +87,23 @@ class Manifest:
     layout: str = "viton"
     derived_by: dict[str, str] = field(default_factory=dict)
     shard_size: int = SHARD_SIZE
+    version: int = VERSION
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields that lie in the store."""
+        return FIELDS_OF[self.version]
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON-ready values."""
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": self.version,
             "split": self.split,
             "layout": self.layout,
             "size": list(self.size),
             "shard_size": self.shard_size,
-            "fields": list(FIELDS),
+            "fields": list(self.fields),
             "derived_by": self.derived_by,
             "entries": [
                 {"name": e.name, "cloth": e.cloth, "hash": e.hash, "seen": e.seen, "derived": list(e.derived)}
@@ -102,9 +117,10 @@ class Manifest:
         """Read and check; VtcliError names `source` and what is off."""
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise VtcliError(f"{source}: not a manifest of a prepared store")
-        if value.get("version") != VERSION:
+        version = value.get("version")
+        if not isinstance(version, int) or version not in FIELDS_OF:
             raise VtcliError(
-                f"{source}: format version {value.get('version')!r}, this vtcli reads {VERSION}; "
+                f"{source}: format version {version!r}, this vtcli reads {VERSION} and older; "
                 "run `vtcli prepare` again"
             )
         try:
@@ -127,7 +143,7 @@ class Manifest:
                 raise ValueError("empty")
             return cls(
                 str(value["split"]), (height, width), entries, unpaired, str(value.get("layout", "")),
-                {str(k): str(v) for k, v in value.get("derived_by", {}).items()}, shard_size,
+                {str(k): str(v) for k, v in value.get("derived_by", {}).items()}, shard_size, version,
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
             raise VtcliError(
@@ -190,6 +206,7 @@ class PreparedStore:
         self._shards = shards
         # Files stay open, but not more than a process may have: large pictures make thousands of shards.
         self._file = lru_cache(maxsize=OPEN_FILES)(_open)
+        self._found_masks = FoundMasks(self.read)
         self._index = {e.name: i for i, e in enumerate(manifest.entries)}
         self._cloth_index = {e.cloth: i for i, e in reversed(list(enumerate(manifest.entries)))}
 
@@ -205,7 +222,9 @@ class PreparedStore:
         shards = []
         for number, start in enumerate(range(0, len(manifest.entries), manifest.shard_size)):
             count = min(manifest.shard_size, len(manifest.entries) - start)
-            shards.append({name: _check(root, name, number, count, manifest.size) for name in FIELDS})
+            shards.append(
+                {name: _check(root, name, number, count, manifest.size) for name in manifest.fields}
+            )
         return cls(root, manifest, shards)
 
     def __len__(self) -> int:
@@ -224,6 +243,8 @@ class PreparedStore:
     def read(self, name: str, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Field `name` of the pairs at `indices`, in that order, as a new array of shape (n, …)."""
         rows = np.asarray(indices, dtype=np.int64)
+        if name not in self.manifest.fields:
+            return self._found_masks.read(name, rows.tolist())
         out = np.empty((len(rows), *field_shape(name, self.size)), dtype=field_dtype(name))
         numbers, within = np.divmod(rows, self.shard_size)
         for i, (number, row) in enumerate(zip(numbers, within, strict=True)):

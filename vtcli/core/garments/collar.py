@@ -5,23 +5,22 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vtcli.core.system.workers import side_by_side
-
-_DEEPEST, _WIDEST = 0.3, 0.55  # of the garment's height and width
-_LEAST = 0.0015  # of the garment's area
-# Levels of 255 between the inside and the front around it, and the share of pairs of pixels, one of either, that tell
-# the two apart: on a print few do, and where nearly all do a faint edge is enough.
+# Set by hand, by what VITON's garments need, at 256×192.
+_DEEPEST, _WIDEST = 0.3, 0.55  # shares of the garment's height and width that the inside takes at most
+_SMALLEST = 0.0015  # share of the garment's area that it takes at least
+# Lab levels of 255 between the medians of the inside and of the front around it, and the least separability of their
+# pixels (`_separability`): on a print that is low, and where it is nearly 1 a faint edge is enough.
 _EDGES = ((14.0, 0.72), (7.0, 0.95))
-_THREAD = 8  # pixels beside the inside where thin remains of its rim are looked for
+_THREAD = 8  # pixels to either side of the inside in which thin remains of its rim are removed
 
 
 def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Where the garment (`mask`, bool (H, W), upright, on `rgb` (H, W, 3) uint8) shows the inside of its back:
     bool (H, W), all False where none is seen.
 
-    It lies at the top in the middle, has the garment's front on its left, its right and below, and ends there in an
-    edge: a watershed from its upper rim against the front finds it, and what is no such bowl is not taken for one (a
-    turtleneck's sides border on the background).
+    It lies at the top in the middle. To its left, its right and below lies the garment's front, and an edge parts the
+    two: a watershed from the upper rim against the front finds it. Only a region of this bowl shape counts: the sides
+    of a turtleneck, for instance, border on the background.
     """
     found = np.zeros(mask.shape, bool)
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
@@ -36,7 +35,7 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if not len(starts) or starts[0] > top + 0.12 * tall:
         return found
     rim = int(starts[0])
-    # Nothing else is looked at: the upper part of the middle, and a margin.
+    # Only the upper part of the middle, and a margin, is looked at.
     across = round(_WIDEST / 2 * wide) + max(16, wide // 16)
     start = max(0, middle - across)
     part = slice(rim + round(1.4 * _DEEPEST * tall)), slice(start, middle + across)
@@ -45,8 +44,8 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def without_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """`mask`, bool (H, W), without the inside of the back collar and the rim above it; arguments as for
-    `inner_collar`."""
+    """The garment's front: `mask` without the inside of the back collar and the rim above it, bool (H, W); `mask`
+    itself where no inside is seen. Arguments as for `inner_collar`."""
     inside = inner_collar(rgb, mask)
     if not inside.any():
         return mask
@@ -55,23 +54,18 @@ def without_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     gone |= np.logical_or.accumulate(gone[::-1], 0)[::-1]
     left = mask.copy()
     left[:upper] &= ~gone
-    # Of the rim's ends threads are left.
+    # The ends of the rim are left as threads.
     beside = cv2.dilate(gone.astype(np.uint8), np.ones((1, 2 * _THREAD + 1), np.uint8)) > 0
     thick = cv2.morphologyEx(left[:upper].astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
     left[:upper] &= thick | ~beside
     return left
 
 
-def without_collars(rgb: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """`without_collar` of several: `rgb` (n, H, W, 3) uint8, `masks` (n, H, W) bool."""
-    return np.stack(side_by_side(without_collar, list(rgb), list(masks)))
-
-
 def _bowl(
     rgb: np.ndarray, mask: np.ndarray, rim: int, across: tuple[int, int], tall: int, area: int
 ) -> np.ndarray:
-    """The same of the garment's upper part alone, whose upper rim in the middle is at row `rim`; the whole garment's
-    middle column and width are `across`, its height and area `tall` and `area`."""
+    """`inner_collar` of the garment's upper part alone, whose upper rim in the middle is at row `rim`. Of the whole
+    garment, `across` is (middle column, width), `tall` the height, `area` the area, in pixels."""
     middle, wide = across
     found = np.zeros(mask.shape, bool)
     markers = np.zeros(mask.shape, np.int32)
@@ -88,13 +82,15 @@ def _bowl(
     smooth = cv2.bilateralFilter(rgb, 5, 30, 3)
     cv2.watershed(np.ascontiguousarray(smooth), markers)
     inside = (markers == 1) & mask
-    inside = _largest(cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
-    if inside.sum() < _LEAST * area or inside[rim + round(0.9 * _DEEPEST * tall) :].any():
+    inside = _largest_part(
+        cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    )
+    if inside.sum() < _SMALLEST * area or inside[rim + round(0.9 * _DEEPEST * tall) :].any():
         return found
     where = np.nonzero(inside.any(0))[0]
     if len(where) < 0.1 * wide or abs((where[0] + where[-1]) / 2 - middle) > 0.08 * wide:
         return found
-    # A bowl: to its left and right lies the front, row by row; it is widest at its top half.
+    # To the left and right of a bowl lies the front, row by row.
     enclosed = counted = 0
     for row in np.nonzero(inside.any(1))[0]:
         here = np.nonzero(inside[row])[0]
@@ -114,22 +110,23 @@ def _bowl(
         return found
     apart = np.abs(np.median(lab[inner], 0) - np.median(lab[ring], 0))
     channel = int(apart.argmax())
-    share = _told_apart(lab[inner][:, channel], lab[ring][:, channel])
+    share = _separability(lab[inner][:, channel], lab[ring][:, channel])
     if not any(apart[channel] >= edge and share >= least for edge, least in _EDGES):
         return found
     return inside
 
 
-def _told_apart(a: np.ndarray, b: np.ndarray) -> float:
-    """The share of pairs, one value of `a` and one of `b`, that lie the way round that most do."""
+def _separability(a: np.ndarray, b: np.ndarray) -> float:
+    """The area under the ROC curve of telling `a` from `b` by a threshold, in [0.5, 1]: the share of pairs, one value of
+    each, that are in the order in which most pairs are."""
     ordered = np.sort(b)
     below, not_above = (np.searchsorted(ordered, a, side).mean() / len(b) for side in ("left", "right"))
     share = float(below + not_above) / 2
     return max(share, 1.0 - share)
 
 
-def _largest(mask: np.ndarray) -> np.ndarray:
-    """The largest part of `mask` (H, W) uint8 that hangs together, bool."""
+def _largest_part(mask: np.ndarray) -> np.ndarray:
+    """The largest connected part of `mask` (H, W) uint8, bool."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     if count < 2:
         return np.zeros(mask.shape, bool)

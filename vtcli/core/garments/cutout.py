@@ -20,17 +20,18 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-VERSION = 1
-"""Goes up when masks change, so that a prepared store knows that its masks are old."""
-
-_WORK = 256  # the longer side at which all but the edge is decided; distances below are in its pixels
+# Set by hand, by what VITON's shop photos need. Distances are in pixels of the working size,
+# differences from the background in levels of 255.
+_WORK = 256  # the longer side at which all but the edge is decided
 _GAP = 3  # half the widest gap in an outline that is bridged
-_PAD = 10
-_LEAST = 2.5  # levels of 255 that count as a difference at the least
+_PAD = 10  # width of the border of background that is put around the picture
+_LEAST = 2.5  # the smallest difference that counts as one
+# Halo of JPEG and edge of the garment: the share of the garment's own difference up to which a pixel belongs to the
+# halo, or lies outside of the edge; the largest difference for which that holds; how far either reaches.
 _HALO_SHARE, _HALO_MOST, _HALO_REACH = 0.12, 20.0, 24
 _EDGE_SHARE, _EDGE_MOST, _EDGE_REACH = 0.35, 70.0, 3
-_SAME = 0.8  # share of the least difference that an opening shows none of
-_PLAIN = 0.4  # share of border pixels that a plain background explains
+_SAME = 0.8  # share of the smallest difference below which an opening shows the background
+_PLAIN = 0.4  # share of border pixels that lie on the fitted background if it is plain
 
 
 def garment_mask(rgb: np.ndarray) -> np.ndarray:
@@ -63,24 +64,24 @@ def _cut(rgb: np.ndarray) -> _Cut:
     if explained < _PLAIN:
         return _Cut(_grab_cut(rgb), background, np.full(rgb.shape[:2], np.inf, np.float32))
     residual = cv2.copyMakeBorder(picture - background, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_CONSTANT)
-    smooth = _largest(np.abs(cv2.GaussianBlur(residual, (0, 0), 1.0)))
-    fine = _largest(np.abs(cv2.GaussianBlur(residual, (0, 0), 0.5)))
+    smooth = _largest_channel(np.abs(cv2.GaussianBlur(residual, (0, 0), 1.0)))
+    fine = _largest_channel(np.abs(cv2.GaussianBlur(residual, (0, 0), 0.5)))
     least = max(_LEAST, 2.0 * noise)
 
     candidate = (smooth > least).astype(np.uint8)
     outside = _from_border(cv2.morphologyEx(candidate, cv2.MORPH_CLOSE, _disc(2 * _GAP + 1)))
-    outside = _grow(outside, 1 - candidate, _GAP + 1)
+    outside = _dilate_within(outside, 1 - candidate, _GAP + 1)
 
     contrast = _contrast(fine, 1 - outside)
     halo = (smooth < np.clip(_HALO_SHARE * contrast, least, _HALO_MOST)).astype(np.uint8)
     # Only where a disc fits: the white stripes of a striped top also look like halo, and are narrow.
-    outside |= cv2.morphologyEx(_grow(outside, halo, _HALO_REACH), cv2.MORPH_OPEN, _disc(7))
+    outside |= cv2.morphologyEx(_dilate_within(outside, halo, _HALO_REACH), cv2.MORPH_OPEN, _disc(7))
     shadow = _shadows(picture, background, smooth, least, outside)
     outside |= shadow
     outside |= _openings(halo & (1 - outside), smooth, least, outside)
 
     threshold = np.clip(_EDGE_SHARE * _contrast(fine, 1 - outside), least, _EDGE_MOST)
-    outside = _grow(outside, (fine < threshold).astype(np.uint8), _EDGE_REACH)
+    outside = _dilate_within(outside, (fine < threshold).astype(np.uint8), _EDGE_REACH)
     threshold[shadow > 0] = np.inf
     mask = cv2.morphologyEx(1 - outside, cv2.MORPH_CLOSE, _disc(3))
     inner = np.s_[_PAD:-_PAD, _PAD:-_PAD]
@@ -100,14 +101,14 @@ def _fit_background(picture: np.ndarray) -> tuple[np.ndarray, float, float]:
     commonest = np.median(colours[bins == np.bincount(bins).argmax()], axis=0)
     every = _surface_terms(height, width)
     terms = every[rows, columns]
-    off = _largest(np.abs(colours - commonest))
+    off = _largest_channel(np.abs(colours - commonest))
     tolerance = 40.0
     solution = np.zeros((terms.shape[1], 3))
     for _ in range(8):  # iteratively reweighted least squares with Tukey's biweight
         weights = np.clip(1 - (off / tolerance) ** 2, 0, None)[:, None] ** 2
         system = terms.T @ (terms * weights) + 1e-2 * np.eye(terms.shape[1])
         solution = np.linalg.solve(system, (terms * weights).T @ colours)
-        off = _largest(np.abs(colours - terms @ solution))
+        off = _largest_channel(np.abs(colours - terms @ solution))
         near = off[off < tolerance]
         tolerance = max(6.0, min(tolerance, 7.5 * float(np.median(near)) + 2 if near.size else tolerance))
     near = off[off < tolerance]
@@ -125,16 +126,16 @@ def _surface_terms(height: int, width: int) -> np.ndarray:
 
 
 def _from_border(solid: np.ndarray) -> np.ndarray:
-    """Pixels that are not solid and hang together with the padded picture's corner; uint8."""
+    """Pixels that are not solid and connected to the padded picture's corner; uint8."""
     labels = cv2.connectedComponents(1 - solid, connectivity=4)[1]
     return (labels == labels[0, 0]).astype(np.uint8)
 
 
-def _grow(region: np.ndarray, into: np.ndarray, steps: int) -> np.ndarray:
-    """`region` and what of `into` is reached from it in `steps` steps."""
+def _dilate_within(region: np.ndarray, allowed: np.ndarray, steps: int) -> np.ndarray:
+    """`region`, and what of `allowed` is reached from it in `steps` steps."""
     cross = _disc(3)
     for _ in range(steps):
-        wider = region | (cv2.dilate(region, cross) & into)
+        wider = region | (cv2.dilate(region, cross) & allowed)
         if np.array_equal(wider, region):
             break
         region = wider
@@ -151,7 +152,7 @@ def _contrast(difference: np.ndarray, garment: np.ndarray) -> np.ndarray:
 def _openings(candidates: np.ndarray, smooth: np.ndarray, least: float, outside: np.ndarray) -> np.ndarray:
     """Of the enclosed `candidates`, those where the background shows, rather than a part that is as light.
 
-    Openings lie in a garment that differs clearly from the background, and do not differ themselves.
+    An opening does not differ from the background, and lies in a garment that clearly does.
     """
     found = np.zeros_like(outside)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(candidates, connectivity=4)
@@ -163,8 +164,8 @@ def _openings(candidates: np.ndarray, smooth: np.ndarray, least: float, outside:
         ring = (cv2.dilate(part, _disc(7)) & (1 - part) & (1 - outside[window])) > 0
         if not ring.any():
             continue
-        # A print may be nearly as light as the background: only where that shows is there no difference at
-        # all, but for the unrest that JPEG brings into narrow gaps. Those are mostly open at an end.
+        # A print may be nearly as light as the background, but an opening shows no difference at all, except for
+        # JPEG's noise in narrow gaps. Most of those are open at one end.
         open_ended = (cv2.dilate(part, _disc(3)) & outside[window]).any()
         least_within = np.percentile(smooth[window][part > 0], 15 if open_ended else 30)
         if (
@@ -186,7 +187,7 @@ def _shadows(
     """
     ratio = cv2.GaussianBlur(picture, (0, 0), 1.0) / np.maximum(background, 16)
     ratio = cv2.copyMakeBorder(ratio, _PAD, _PAD, _PAD, _PAD, cv2.BORDER_CONSTANT, value=(1.0, 1.0, 1.0, 1.0))
-    tint, shade = _largest(ratio) + _largest(-ratio), ratio @ np.full(3, 1 / 3, np.float32)
+    tint, shade = _largest_channel(ratio) + _largest_channel(-ratio), ratio @ np.full(3, 1 / 3, np.float32)
     slope = np.hypot(cv2.Sobel(shade, cv2.CV_32F, 1, 0), cv2.Sobel(shade, cv2.CV_32F, 0, 1)) / 8
     rest = 1 - outside
     depth = cv2.distanceTransform(rest, cv2.DIST_L2, 3)
@@ -264,12 +265,12 @@ def _sharpen(rgb: np.ndarray, cut: _Cut) -> np.ndarray:
     reach = _disc(2 * round(1.5 * scale) + 1)
     rows, columns = np.nonzero(cv2.dilate(mask, reach) != cv2.erode(mask, reach))
     at = rows * small.shape[0] // height, columns * small.shape[1] // width
-    difference = _largest(np.abs(rgb[rows, columns] - cut.background[at]))
+    difference = _largest_channel(np.abs(rgb[rows, columns] - cut.background[at]))
     mask[rows, columns] = difference > cut.threshold[at]
     return _main_parts(cv2.medianBlur(mask, 3 if scale < 3 else 5))
 
 
-def _largest(channels: np.ndarray) -> np.ndarray:
+def _largest_channel(channels: np.ndarray) -> np.ndarray:
     """Maximum over the three channels; NumPy's own is slow along so short an axis."""
     return np.maximum(np.maximum(channels[..., 0], channels[..., 1]), channels[..., 2])
 

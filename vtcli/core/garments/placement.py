@@ -6,6 +6,7 @@ In the VITON set the garment's box is centred and 180 pixels wide at 256×192 (m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from vtcli.core.garments.collar import inner_collar
+from vtcli.core.garments.collar import inner_collar, without_collar
 from vtcli.core.system.errors import VtcliError
 
 BOX = (240.0, 180.0)
@@ -41,6 +42,16 @@ class Garment:
             for x in (self.canvas, self.mask)
         ]
         return small[0], small[1]
+
+    @cached_property
+    def front(self) -> Tensor:
+        """The mask at 256×192 without the inside of the back collar, (1, 1, 256, 192) in [0, 1]: what the GMM warps.
+        Taken along, the inside would lie where the throat is, and the front too low."""
+        canvas, mask = self.at((HEIGHT, WIDTH))
+        rgb = np.rint((canvas[0].permute(1, 2, 0).numpy().clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+        solid = mask > 0.5
+        collar = solid & ~torch.from_numpy(without_collar(rgb, solid[0, 0].numpy()))
+        return mask * ~collar
 
 
 def without_hook(mask: np.ndarray) -> np.ndarray:

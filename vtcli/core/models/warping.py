@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.pixels import grey_levels
-from vtcli.core.garments.collar import without_collars
 from vtcli.core.models import alignment, tps
 from vtcli.core.models.common import GMM, garment_input
 from vtcli.core.models.lite_gmm import LiteGMM
@@ -39,13 +37,13 @@ class Warp:
 
 @torch.no_grad()
 def warp_garments(
-    gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor,
+    gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor, front: Tensor,
     neckline: Tensor | bool = True, align: bool = True,
 ) -> Warp:  # fmt: skip
     """Warp garments at the pictures' own size.
 
     `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels;
-    `mask` (B, 1, H, W) in [0, 1]. The person is represented with `keep=head`, whatever the TOM keeps. `neckline`:
+    `mask` and `front` (B, 1, H, W) in [0, 1]: the whole garment, and without the inside of its back collar. The person is represented with `keep=head`, whatever the TOM keeps. `neckline`:
     whether the body shape shows the worn neckline, for all or (B,) bool for each. `align=False` leaves out alignment
     and refinement of lite's θ. A GMM with CP-VTON's inputs sees the neckline always, and the garment with the inside of
     its back collar; all others warp the garment's `front`.
@@ -54,7 +52,7 @@ def warp_garments(
     neckline = gmm.cpvton_inputs or neckline
     person = represent(image, parse, keypoints, "head", size, neckline=neckline).channels
     if not gmm.cpvton_inputs:
-        mask = front(cloth, mask)
+        mask = front
     garment = garment_input(cloth, mask, size)
     if isinstance(gmm, LiteGMM):
         theta, expected = lite_theta(gmm, person, garment, mask, align)
@@ -78,15 +76,6 @@ def lite_theta(
             theta = alignment.align(theta, mask, expected)
         theta = alignment.unfolded(theta, mean_refinement(gmm, *both, expected, theta), mask)
     return theta, expected
-
-
-def front(cloth: Tensor, mask: Tensor) -> Tensor:
-    """`mask` (B, 1, H, W) in [0, 1] of `cloth` (B, 3, H, W) in [-1, 1] without the inside of the back collar. On a person
-    nothing of that is seen: warped with the rest it would cover the throat and push the front down."""
-    pictures = grey_levels(cloth).contiguous().cpu().numpy()
-    left = without_collars(pictures, (mask[:, 0] > 0.5).cpu().numpy())
-    collar = (mask > 0.5) & ~torch.from_numpy(left).to(mask.device)[:, None]
-    return mask * ~collar
 
 
 def predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from vtcli.core.data.images import IMAGE_SUFFIXES
 from vtcli.core.data.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.scoring.pictures import FilePicture, Picture, StorePicture, open_store
 from vtcli.core.system.errors import UsageProblem, VtcliError
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".tif", ".tiff")
 
 
 @dataclass

@@ -23,7 +23,7 @@ from vtcli.core.models.lite_gmm import LiteGMM
 from vtcli.core.models.presets import build_gmm
 from vtcli.core.models.representation import represent
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
-from vtcli.core.models.warping import channels_last, front, warp_garments
+from vtcli.core.models.warping import channels_last, warp_garments
 from vtcli.core.training.logs import contact_sheet
 from vtcli.core.training.losses import (
     expected_parse_loss,
@@ -75,7 +75,7 @@ class GMMStage(Stage):
         pairs = Pairs.of(batch)
         neckline = batch["neckline"] if self.lite else None
         person = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size, neckline=neckline)
-        mask = front(pairs.cloth, pairs.cloth_mask) if self.lite else pairs.cloth_mask
+        mask = pairs.front_mask if self.lite else pairs.cloth_mask
         garment = garment_input(pairs.cloth, mask, size)
         target = worn_garment(pairs, size)
         align = (alignment.align,) if self.lite else ()  # θ is aligned and refined as well
@@ -104,7 +104,14 @@ class GMMStage(Stage):
             batch = read_pairs(self.val_store, self.val_rows[start : start + 25])
             pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
             full = (int(pairs.parse.shape[1]), int(pairs.parse.shape[2]))
-            given = (pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
+            given = (
+                pairs.image,
+                pairs.parse,
+                pairs.keypoints,
+                pairs.cloth,
+                pairs.cloth_mask,
+                pairs.front_mask,
+            )
             warp = warp_garments(cast(GMM, network), *given)
             mask = warp.mask[:, 0] >= 0.5
             worn = has_label(pairs.parse, L.TOP_LABELS)

@@ -263,7 +263,8 @@ def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> tuple[Tensor, Ten
     """I_warp (B, 3, H, W) on white in [-1, 1] and its mask (B, 1, H, W), by the trained GMM; `head`: whether the
     head alone is kept, of all or (B,) bool of each."""
     gmm.to(pairs.image.device)
-    warp = warp_garments(gmm, pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask, head)
+    given = (pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask, pairs.front_mask)
+    warp = warp_garments(gmm, *given, head)
     return warp.cloth, warp.mask
 
 

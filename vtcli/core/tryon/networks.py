@@ -126,11 +126,12 @@ class Networks:
         return cls(load_gmm(gmm_file), network, device, hashes, amp)
 
     @torch.inference_mode()
-    def warp(self, people: People, cloth: Tensor, mask: Tensor, keep: str) -> Warp:
-        """`cloth` (B, 3, 256, 192) in [-1, 1] and `mask` (B, 1, 256, 192) in [0, 1], as the shop shows them. With
+    def warp(self, people: People, cloth: Tensor, mask: Tensor, front: Tensor, keep: str) -> Warp:
+        """`cloth` (B, 3, 256, 192) in [-1, 1] as the shop shows it, its `mask` and `front` (B, 1, 256, 192) in [0, 1]. With
         `keep` "head" the GMM sees the neckline that is worn, as CP-VTON's does; with "outside" it does not."""
         neckline = keep == "head"
-        return warp_garments(self.gmm, people.image, people.closed, people.keypoints, cloth, mask, neckline)
+        given = (people.image, people.closed, people.keypoints, cloth, mask, front)
+        return warp_garments(self.gmm, *given, neckline)
 
     @torch.inference_mode()
     def compose(self, people: People, warp: Warp, keep: str, parse: bool = True) -> Composition:

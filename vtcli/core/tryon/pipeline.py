@@ -223,7 +223,7 @@ class TryOn:
 
     def _warp(self, seen: Seen, garment: Garment, keep: str) -> Warp:
         small, mask = (x.to(self.device) for x in garment.at(seen.people.size))
-        return self.networks.warp(seen.people, small, mask, keep)
+        return self.networks.warp(seen.people, small, mask, garment.front.to(self.device), keep)
 
     def people(self, photo: np.ndarray) -> list[Person]:
         """Everybody in `photo` (H, W, 3) uint8, the largest first."""

@@ -30,11 +30,10 @@ from PIL import Image
 import vtcli
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import has_label
-from vtcli.core.data.layouts import read_pairs, stem
-from vtcli.core.data.pixels import grey_levels, signed
+from vtcli.core.data.layouts import read_pairs_list, stem
+from vtcli.core.data.pixels import grey_levels, shares, signed
 from vtcli.core.data.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.garments.mask_repair import Garments
 from vtcli.core.system import distributed
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.system.files import read_json, sweep, write_atomically, write_json
@@ -63,7 +62,7 @@ class _Job:
 
 def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
     """Positions (person, garment) of "paired", "unpaired" (the split's own list), or a file's pairs: two names
-    a line, with or without extension (`vtcli.core.data.layouts.read_pairs`)."""
+    a line, with or without extension (`vtcli.core.data.layouts.read_pairs_list`)."""
     if pairs == "paired":
         return [(i, i) for i in range(len(store))]
     if pairs == "unpaired":
@@ -74,7 +73,7 @@ def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
     if not path.is_file():
         raise UsageProblem(f"--pairs {pairs}: neither 'paired' nor 'unpaired' nor a file")
     entries = store.manifest.entries
-    listed = read_pairs(path, (e.name for e in entries), (e.cloth for e in entries))
+    listed = read_pairs_list(path, (e.name for e in entries), (e.cloth for e in entries))
     if not listed:
         raise VtcliError(f"{path}: names no pair")
     return [(store.index(stem(person)), store.cloth_index(stem(cloth))) for person, cloth in listed]
@@ -117,16 +116,17 @@ def _run(
         total = len(jobs)
     done = total - sum(len(batches[n]) for n in mine)
     yield done, total
-    journal, garments = _Journal(out, distributed.rank()), Garments(store)
+    journal = _Journal(out, distributed.rank())
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(2) as writers:
         pending: list[Future[None]] = []
         made: dict[str, float | None] = {}
 
-        def read(place: int) -> Future[tuple[np.ndarray, np.ndarray]]:
-            batch = batches[mine[place]] if place < len(mine) else []
-            return reader.submit(garments.read, [job.cloth for job in batch])
+        def read(place: int) -> Future[list[np.ndarray]]:
+            rows = [job.cloth for job in batches[mine[place]]] if place < len(mine) else []
+            fields = ("cloth", "garment_mask", "front_mask")
+            return reader.submit(lambda: [store.read(name, rows) for name in fields])
 
-        # Masks are mended while the batch before is made.
+        # An older store's masks are repaired while the batch before is made.
         following = read(0)
         for place, number in enumerate(mine):
             batch, cloths, following = batches[number], following.result(), read(place + 1)
@@ -251,19 +251,19 @@ def _journalled(out: Path) -> dict[str, float]:
 
 
 def _make(
-    networks: Networks, store: PreparedStore, batch: list[_Job], garments: tuple[np.ndarray, np.ndarray],
+    networks: Networks, store: PreparedStore, batch: list[_Job], garments: list[np.ndarray],
     options: SplitOptions,
 ) -> tuple[np.ndarray, np.ndarray | None, list[float]]:  # fmt: skip
     rows = [job.person for job in batch]
     image, parse, keypoints = (store.read(name, rows) for name in ("image", "parse", "keypoints"))
-    cloth, mask = garments
     device = networks.device
     labels = torch.from_numpy(parse).to(device)
     people = People(
         signed(torch.from_numpy(image).to(device)), labels, torch.from_numpy(keypoints).to(device)
     )
-    own = torch.from_numpy(mask).to(device)[:, None].float() / 255.0
-    warp = networks.warp(people, signed(torch.from_numpy(cloth).to(device)), own, options.keep)
+    cloth, mask, front = (torch.from_numpy(field).to(device) for field in garments)
+    mask, front = (shares(x) for x in (mask, front))
+    warp = networks.warp(people, signed(cloth), mask, front, options.keep)
     ious: list[float] = []
     if all(job.person == job.cloth for job in batch):
         ours, worn = warp.mask[:, 0] >= 0.5, has_label(labels, L.TOP_LABELS)

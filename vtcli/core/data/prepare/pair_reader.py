@@ -23,7 +23,11 @@ from vtcli.core.data.images import (
 from vtcli.core.data.labels import JOINTS
 from vtcli.core.data.layouts import PairFiles, Skip, relative_name
 from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.garments.masks import find_masks
 from vtcli.core.system.errors import VtcliError
+
+PARSER_FIELDS = frozenset({"parse", "keypoints"})
+"""What the parser makes where a data set lacks it."""
 
 Value = TypeVar("Value")
 
@@ -86,10 +90,13 @@ class PairReader:
         if not keypoints.any():
             derived.append("keypoints")
 
+        masks = find_masks(fitted_cloth, fitted_mask)
         arrays = {
             "image": fit.photo(photo),
             "cloth": fitted_cloth,
             "cloth_mask": np.where(fitted_mask, 255, 0).astype(np.uint8),
+            "garment_mask": np.where(masks.whole, 255, 0).astype(np.uint8),
+            "front_mask": np.where(masks.front, 255, 0).astype(np.uint8),
             "parse": parse,
             "keypoints": keypoints,
         }

@@ -1,8 +1,8 @@
 """Parts of a store in the making: what several processes read, before it becomes shards.
 
 `SPLIT/parts/` has, for the inputs from number N on (as many as a shard takes), `N-FIELD.npy` and, last, `N.json`:
-what became of each of them. A part depends on its inputs alone, so that whoever comes next, as many as they are,
-can use those that are there. Nothing is left out yet but what cannot be read; duplicates go when parts are joined.
+what became of each of them. A part depends on its inputs alone: a later run can use the parts that are there, however
+many processes it has. Only what cannot be read is left out yet; duplicates go when the parts are joined.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vtcli.core.data.layouts import Skip
-from vtcli.core.data.pairs import Pair
+from vtcli.core.data.prepare.pair_reader import PARSER_FIELDS, Pair
 from vtcli.core.data.store import FIELDS, field_dtype, field_shape, save_array
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.system.files import read_json, sweep, write_json
@@ -37,7 +37,7 @@ class Row:
     @property
     def needs_parser(self) -> bool:
         """Whether the parser had to make something of it."""
-        return bool({"parse", "keypoints"} & set(self.derived))
+        return bool(PARSER_FIELDS & set(self.derived))
 
 
 @dataclass
