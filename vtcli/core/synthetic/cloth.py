@@ -10,7 +10,7 @@ from scipy import ndimage, sparse
 from scipy.spatial import cKDTree
 
 from vtcli.core.synthetic.bodies import TORSO_AXIS_Y, incidence, mesh
-from vtcli.core.synthetic.garments import Garment, cuff_distance, hem_distance, neck_distance
+from vtcli.core.synthetic.garments import SyntheticGarment, cuff_distance, hem_distance, neck_distance
 
 _Z = np.linspace(-0.30, 0.72, 69)
 _ANGLES = 72
@@ -183,7 +183,9 @@ def _hulled(grid: np.ndarray, hull: np.ndarray, amount: float) -> np.ndarray:
     return grid + (convex - grid) * amount
 
 
-def edge_distance(g: Garment, place: np.ndarray, along: np.ndarray, arm_side: np.ndarray) -> np.ndarray:
+def edge_distance(
+    g: SyntheticGarment, place: np.ndarray, along: np.ndarray, arm_side: np.ndarray
+) -> np.ndarray:
     """Metres inside of the nearest edge, negative off the cloth. `arm_side`: >0 where `along` counts."""
     cuff = cuff_distance(g, along, place)
     if g.sleeve != "none":
@@ -192,7 +194,7 @@ def edge_distance(g: Garment, place: np.ndarray, along: np.ndarray, arm_side: np
     return np.minimum(np.minimum(neck_distance(g, place), hem), cuff)
 
 
-def surface(g: Garment, rest: np.ndarray,
+def surface(g: SyntheticGarment, rest: np.ndarray,
             normals: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:  # fmt: skip
     """Rest positions (n, 3) of the garment's vertices on a body with `rest` vertices and unit `normals`.
 

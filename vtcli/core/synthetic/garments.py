@@ -31,7 +31,7 @@ PATTERNS = (
 
 
 @dataclass(frozen=True)
-class Garment:
+class SyntheticGarment:
     """A top. Lengths in metres on the mean body; colours RGB 0-255."""
 
     sleeve: str = "short"
@@ -67,7 +67,7 @@ _COLOURS = (
 )  # fmt: skip
 
 
-def random_garment(rng: np.random.Generator) -> Garment:
+def random_garment(rng: np.random.Generator) -> SyntheticGarment:
     """A garment drawn from `rng`."""
     colour = _COLOURS[rng.integers(len(_COLOURS))]
     others = [c for c in _COLOURS if abs(sum(c) - sum(colour)) > 190]
@@ -89,7 +89,7 @@ def random_garment(rng: np.random.Generator) -> Garment:
     scale = {"stripes": rng.uniform(0.022, 0.075), "dots": rng.uniform(0.025, 0.055),
              "pinstripes": rng.uniform(0.016, 0.03)}.get(pattern, rng.uniform(0.05, 0.1))  # fmt: skip
     loose = rng.uniform()
-    return Garment(
+    return SyntheticGarment(
         sleeve=sleeve, neck=neck, neck_width=float(width[neck]), neck_depth=float(depth[neck]),
         hem=float(rng.uniform(0.03, 0.17)), ease=float(0.006 + 0.026 * loose**1.5),
         flare=float(rng.uniform(0, 0.12) * loose),
@@ -111,7 +111,7 @@ def _shoulder_height(x: np.ndarray) -> np.ndarray:
     )
 
 
-def neck_distance(g: Garment, place: np.ndarray) -> np.ndarray:
+def neck_distance(g: SyntheticGarment, place: np.ndarray) -> np.ndarray:
     """Metres from the neckline, positive on the cloth, at `place` (n, 3)."""
     x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
     back = np.clip((y + 0.03) / 0.05, 0, 1)
@@ -135,12 +135,12 @@ def _reach(x: np.ndarray, below: np.ndarray, radius: np.ndarray, width: float, d
     return np.clip(np.hypot(x, below) / np.maximum(radius, 1e-6), min(width, depth), max(width, depth))
 
 
-def hem_distance(g: Garment, place: np.ndarray) -> np.ndarray:
+def hem_distance(g: SyntheticGarment, place: np.ndarray) -> np.ndarray:
     """Metres above the hem."""
     return place[:, 2] - g.hem
 
 
-def cuff_distance(g: Garment, along: np.ndarray, place: np.ndarray) -> np.ndarray:
+def cuff_distance(g: SyntheticGarment, along: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Metres before the sleeve's end (or the armhole, without sleeves)."""
     if g.sleeve == "none":
         # the armhole: an upright cut a little inside of the shoulder joint, wider below
@@ -274,7 +274,7 @@ def _soft(value: np.ndarray, blur: float) -> np.ndarray:
     return np.clip(value / blur + 0.5, 0, 1)
 
 
-def colours(g: Garment, place: np.ndarray, around: np.ndarray, along: np.ndarray, angle: np.ndarray,
+def colours(g: SyntheticGarment, place: np.ndarray, around: np.ndarray, along: np.ndarray, angle: np.ndarray,
             on_sleeve: np.ndarray) -> np.ndarray:  # fmt: skip
     """Albedo (n, 3), 0..1 linear-ish sRGB, of the garment's outside."""
     base = np.array(g.colour, np.float32) / 255

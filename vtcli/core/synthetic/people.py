@@ -1,4 +1,4 @@
-"""Who is drawn: a `Person` holds everything but the garment, so she can be drawn in any."""
+"""Who is drawn: a `SyntheticPerson` holds everything but the garment, so she can be drawn in any."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POSES = ("down", "hip", "hips", "folded", "up", "front", "pocket")
 
 
 @dataclass(frozen=True)
-class Person:
+class SyntheticPerson:
     """A body, a pose, a face, hair, trousers, a place in the frame. Colours RGB 0-255."""
 
     female: bool = True
@@ -98,7 +98,7 @@ def random_pose(rng: np.random.Generator, name: str) -> Pose:
     return Pose(first, second, **common) if rng.uniform() < 0.5 else Pose(second, first, **common)
 
 
-def random_person(rng: np.random.Generator) -> Person:
+def random_person(rng: np.random.Generator) -> SyntheticPerson:
     """A person drawn from `rng`."""
     female = bool(rng.uniform() < 0.7)
     mixture = rng.dirichlet(np.full(6, 0.5)) * np.array([1, 1 if female else 0.8] * 3)
@@ -120,7 +120,7 @@ def random_person(rng: np.random.Generator) -> Person:
         if dark
         else ((78, 52, 34), (92, 84, 52), (84, 112, 136), (100, 122, 100))
     )
-    return Person(
+    return SyntheticPerson(
         female=female, mixture=tuple(float(v) for v in mixture), skin=_rgb(skin), pose_name=name,
         pose=random_pose(rng, name), hair=style, hair_colour=hair_colours[rng.integers(len(hair_colours))],
         hair_length=float(rng.uniform(0.30, 0.52)), parting=float(rng.normal(0, 0.018)),

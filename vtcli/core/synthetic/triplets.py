@@ -1,0 +1,122 @@
+"""Triplets, the truth for unpaired try-on: a person in A, the shop photo of B, the same person in B, and
+where each visible spot of B lies in the shop photo. Written in chunks (`vtcli.core.data.triplets`)."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vtcli.core.data.labels import UPPER_CLOTHES
+from vtcli.core.data.triplets import pack_triplet, read_about, write_chunk
+from vtcli.core.synthetic.garments import SyntheticGarment, random_garment
+from vtcli.core.synthetic.people import SyntheticPerson, random_person
+from vtcli.core.synthetic.render import RenderedPerson, draw_dressed, pose_person
+from vtcli.core.synthetic.scene import SIZE
+from vtcli.core.synthetic.shop import shop_photo
+from vtcli.core.synthetic.worn import correspondence
+from vtcli.core.system.errors import VtcliError
+
+CHUNK = 50
+"""Triplets in a file."""
+SCENES = 1
+"""Which make of people and garments: raised whenever the same seed gives other pictures."""
+_SPREAD = 4.0
+"""Pixels of the shop photo that the rays of one pixel may lie apart; more means that they hit two layers."""
+
+
+@dataclass
+class Triplet:
+    """`person_a` wears `garment_a`, `person_b` is the same person, pose and backdrop in `garment_b`; `cloth`
+    (H, W, 3) uint8 and `cloth_mask` (H, W) uint8 0/255 are garment B's shop photo.
+
+    `correspondence` (H, W, 2) float32: for each pixel of person_b's photo where garment B's outside is
+    visible the place (x, y) in `cloth`, in pixels whose centres have whole coordinates; NaN elsewhere, and
+    where the shop photo does not show the spot.
+    """
+
+    person: SyntheticPerson
+    garment_a: SyntheticGarment
+    garment_b: SyntheticGarment
+    person_a: RenderedPerson
+    person_b: RenderedPerson
+    cloth: np.ndarray
+    cloth_mask: np.ndarray
+    correspondence: np.ndarray
+
+
+def triplet_rng(seed: int, split: str, number: int) -> np.random.Generator:
+    """The generator of triplet `number` of a split; no triplet depends on another, nor on any pair."""
+    return np.random.default_rng([seed, {"train": 0, "test": 1}[split], number, 3])
+
+
+def draw_triplet(rng: np.random.Generator, size: tuple[int, int] = SIZE, samples: int = 2) -> Triplet:
+    """One random triplet of `size` (height, width); the two garments have nothing to do with each other."""
+    person, garment_a, garment_b = random_person(rng), random_garment(rng), random_garment(rng)
+    stance = pose_person(person, size, samples)
+    person_a, _ = draw_dressed(stance, garment_a)
+    person_b, worn = draw_dressed(stance, garment_b)
+    cloth, mask, shop = shop_photo(garment_b, size, samples)
+    places = _per_pixel(correspondence(worn, shop), samples)
+    places[person_b.parse != UPPER_CLOTHES] = np.nan
+    return Triplet(person, garment_a, garment_b, person_a, person_b, cloth, mask, places)
+
+
+def _per_pixel(rays: np.ndarray, samples: int) -> np.ndarray:
+    """(H, W, 2) in pixels from a correspondence of rays: the mean of a pixel's rays, if most have one."""
+    height, width = rays.shape[0] // samples, rays.shape[1] // samples
+    blocks = rays.reshape(height, samples, width, samples, 2).transpose(0, 2, 1, 3, 4)
+    blocks = blocks.reshape(height, width, samples * samples, 2)
+    there = np.isfinite(blocks).all(-1)
+    count = there.sum(-1)
+    mean = np.where(there[..., None], blocks, 0).sum(2) / np.maximum(count, 1)[..., None]
+    apart = np.where(there, np.abs(blocks - mean[:, :, None]).max(-1), 0).max(-1)
+    good = (2 * count > samples * samples) & (apart < _SPREAD * samples)
+    return np.where(good[..., None], mean / samples - 0.5, np.nan).astype(np.float32)
+
+
+def _write_chunk(out: Path, first: int, count: int, *, seed: int, split: str, size: tuple[int, int],
+                 samples: int) -> int:  # fmt: skip
+    """Draw and write triplets `first` to `first + count - 1`, unless the file is there; returns `count`."""
+    path = out / split / f"{first:06d}.npz"
+    numbers = range(first, first + count)
+    about = {"scenes": SCENES, "seed": seed, "split": split, "numbers": list(numbers), "size": list(size),
+             "samples": samples}  # fmt: skip
+    if path.exists():
+        there = read_about(path)
+        if all(there.get(key) == value for key, value in about.items()):
+            return count
+        raise VtcliError(f"{path}: holds other triplets; remove it or name another folder")
+    pieces, joints, garments = [], [], []
+    for number in numbers:
+        t = draw_triplet(triplet_rng(seed, split, number), size, samples)
+        a, b = t.person_a, t.person_b
+        pieces.append(pack_triplet(a.image, a.parse, a.neck, b.image, b.parse, b.neck, t.cloth, t.cloth_mask,
+                                   t.correspondence))  # fmt: skip
+        joints.append(a.keypoints)
+        garments.append({"a": asdict(t.garment_a), "b": asdict(t.garment_b), "pose": t.person.pose_name})
+    write_chunk(path, pieces, np.stack(joints), {**about, "triplets": garments})
+    return count
+
+
+def write_triplets(out: Path, count: int, seed: int = 0, first: int = 0, split: str = "train",
+                   size: tuple[int, int] = SIZE, samples: int = 2, jobs: int = 1) -> Iterator[int]:  # fmt: skip
+    """Write triplets `first` to `first + count - 1` of a split as `out/SPLIT/FIRST.npz`, 50 to a file.
+
+    Yields how many triplets each finished file holds. Files that are there already, from the same seed, are
+    left; others raise VtcliError. `jobs` processes share the files. A triplet depends on seed, split and its
+    number alone.
+    """
+    work = partial(_write_chunk, Path(out), seed=seed, split=split, size=size, samples=samples)
+    starts = range(first, first + count, CHUNK)
+    counts = [min(CHUNK, first + count - start) for start in starts]
+    if jobs <= 1:
+        yield from map(work, starts, counts)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(work, starts, counts)
