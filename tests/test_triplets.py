@@ -14,10 +14,14 @@ from vtcli.core import synthetic
 from vtcli.core.data import labels as L
 from vtcli.core.data.triplets import pack_correspondence, read_triplets, unpack_correspondence
 from vtcli.core.synthetic.__main__ import main
-from vtcli.core.synthetic.bodies import ArmPose, Pose
-from vtcli.core.synthetic.render import draw_dressed, pose_person
+from vtcli.core.synthetic.bodies import ArmPose, Pose, bone_transforms, mesh
+from vtcli.core.synthetic.dressing import dress_outfit, outfit_over_dress, pose_person, usual_outfit
+from vtcli.core.synthetic.garments import MORE_NECKS, NECKS
+from vtcli.core.synthetic.people import Thing
+from vtcli.core.synthetic.render import draw_dressed
 from vtcli.core.synthetic.shop import shop_photo
 from vtcli.core.synthetic.triplets import triplet_rng
+from vtcli.core.synthetic.variety import random_garment_varied, random_person_varied, reaching_arm
 from vtcli.core.synthetic.worn import correspondence
 from vtcli.core.system.errors import VtcliError
 
@@ -27,7 +31,7 @@ def _person(**changes) -> synthetic.SyntheticPerson:
 
 
 def _views(garment: synthetic.SyntheticGarment, person: synthetic.SyntheticPerson):
-    photo, worn = draw_dressed(pose_person(person, samples=1), garment)
+    photo, worn = draw_dressed(pose_person(person, samples=1), usual_outfit(person, garment))
     cloth, mask, shop = shop_photo(garment, (256, 192), 1)
     return photo, worn, cloth, mask, shop, correspondence(worn, shop)
 
@@ -104,16 +108,94 @@ def test_a_triplet_is_one_person_in_two_garments():
     assert (t.cloth_mask[y, x] > 0).mean() > 0.98
 
 
-def test_worn_and_wanted_cuts_have_nothing_to_do_with_each_other():
-    worn, wanted = [], []
-    for number in range(300):
+def _varied(count: int) -> list[tuple]:
+    out = []
+    for number in range(count):
         rng = triplet_rng(0, "train", number)
-        synthetic.random_person(rng)
-        worn.append(synthetic.random_garment(rng))
-        wanted.append(synthetic.random_garment(rng))
-    for value in (lambda g: g.sleeve == "long", lambda g: g.hem, lambda g: g.neck == "v"):
-        pair = [[float(value(g)) for g in garments] for garments in (worn, wanted)]
-        assert abs(np.corrcoef(*pair)[0, 1]) < 0.17
+        out.append((random_person_varied(rng), random_garment_varied(rng), random_garment_varied(rng)))
+    return out
+
+
+def test_worn_and_wanted_cuts_have_nothing_to_do_with_each_other_and_run_on():
+    rows = _varied(300)
+    measures = (lambda g: 0.0 if g.sleeve == "none" else g.cuff, lambda g: g.hem, lambda g: g.neck_depth,
+                lambda g: g.ease)  # fmt: skip
+    for measure in measures:
+        worn, wanted = ([measure(row[k]) for row in rows] for k in (1, 2))
+        assert abs(np.corrcoef(worn, wanted)[0, 1]) < 0.17
+    sleeves = np.array([row[2].cuff for row in rows if row[2].sleeve != "none"])
+    counts, _ = np.histogram(sleeves, np.linspace(0.03, 0.565, 9))
+    assert (counts >= 8).all()  # no length is missing
+    assert {row[2].neck for row in rows} == {*NECKS, *MORE_NECKS}
+
+
+def test_people_carry_things_wear_skirts_and_lift_arms():
+    people = [row[0] for row in _varied(200)]
+    shares = {
+        "skirt": np.mean([p.skirt is not None for p in people]),
+        "shorts": np.mean([-1 < p.leg_end < p.waist for p in people]),
+        "ground": np.mean([p.ground is not None for p in people]),
+        "strap": np.mean([any(t.kind == "strap" for t in p.things) for p in people]),
+        "before": np.mean(["before" in p.pose_name or p.pose_name in ("folded", "clasped") for p in people]),
+        "lifted": np.mean(["lifted" in p.pose_name for p in people]),
+    }
+    assert all(0.05 < share < 0.75 for share in shares.values()), shares
+
+
+@pytest.mark.parametrize("target", [(0.02, -0.24, 0.3), (-0.1, -0.22, 0.5), (0.2, -0.1, 0.95)])
+def test_a_reaching_arm_brings_the_wrist_to_its_place(target):
+    arm = reaching_arm(np.array(target), np.array([0.8, 0.1, -0.6]))
+    joints = mesh().joints.mean(0)
+    rotation, translation = bone_transforms(joints, Pose(arm, arm))
+    for side, sign in (("L", 1), ("R", -1)):
+        bone = mesh().bones[f"wrist.{side}"]
+        wrist = rotation[bone] @ joints[bone] + translation[bone]
+        assert np.linalg.norm(wrist - np.array(target) * [sign, 1, 1]) < 0.03
+
+
+def test_a_strap_is_the_same_in_both_photos_and_no_garment():
+    strap = Thing("strap", 1, 0.04, (0.2, 0.15), 0.1, 4.0, (250, 0, 250))
+    stance = pose_person(_person(things=(strap,)), samples=1)
+    bands = []
+    for top in (synthetic.SyntheticGarment(ease=0.004), synthetic.SyntheticGarment(ease=0.04, sleeve="long")):
+        photo, worn = draw_dressed(stance, usual_outfit(stance.person, top))
+        ink = (photo.image[..., 0] > 120) & (photo.image[..., 1] < 90) & (photo.image[..., 2] > 120)
+        _, _, shop = shop_photo(top, (256, 192), 1)
+        assert ink.sum() > 400 and not photo.parse[ink].any() and not photo.neck[ink].any()
+        assert not np.isfinite(correspondence(worn, shop)[ink]).any()
+        bands.append(ink)
+    assert (bands[0] & bands[1]).sum() > 0.85 * (bands[0] | bands[1]).sum()
+
+
+def test_below_a_top_a_dress_shows_its_lower_part_and_legs_are_bare():
+    person = _person(leg_end=9.0)
+    dress = synthetic.SyntheticGarment(hem=-0.1, colour=(200, 30, 30), sleeve="short")
+    top = synthetic.SyntheticGarment(hem=0.12, colour=(30, 30, 200))
+    stance = pose_person(person, samples=1)
+    a, _ = draw_dressed(stance, dress_outfit(person, dress))
+    b, _ = draw_dressed(stance, outfit_over_dress(top, dress))
+    assert {L.DRESS, L.LEFT_LEG, L.RIGHT_LEG} <= set(np.unique(a.parse).tolist())
+    assert not {L.UPPER_CLOTHES, L.PANTS} & set(np.unique(a.parse).tolist())
+    below = b.parse == L.DRESS
+    assert below.sum() > 2000 and (a.parse[below] == L.DRESS).mean() > 0.97
+    assert np.nonzero(below)[0].min() > np.median(np.nonzero(b.parse == L.UPPER_CLOTHES)[0])
+    assert ((a.parse == L.LEFT_LEG) != (b.parse == L.LEFT_LEG)).sum() < 12
+    red = b.image[below].astype(int)
+    assert (red[:, 0] - red[:, 2] > 60).mean() > 0.9
+
+
+@pytest.mark.parametrize("neck", ["straps", "halter", "off-shoulder", "round"])
+def test_necklines_bare_what_they_should(neck):
+    sleeve = {"round": "short", "off-shoulder": "short"}.get(neck, "none")
+    depth = {"round": 0.06, "halter": 0.06}.get(neck, 0.12)
+    garment = synthetic.SyntheticGarment(neck=neck, neck_depth=depth, neck_width=0.07, sleeve=sleeve,
+                                         sleeve_end=0.2 if sleeve == "short" else None, ease=0.006)  # fmt: skip
+    photo, *_ = _views(garment, _person())
+    shoulders = [photo.keypoints[k, :2].round().astype(int) for k in (L.L_SHOULDER, L.R_SHOULDER)]
+    covered = [photo.parse[y, x] == L.UPPER_CLOTHES for x, y in shoulders]
+    assert covered == [neck == "round"] * 2
+    x, y = photo.keypoints[L.NECK, :2].round().astype(int)
+    assert photo.parse[y + 45, x] == L.UPPER_CLOTHES
 
 
 def test_packed_correspondence_comes_back():

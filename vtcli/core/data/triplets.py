@@ -40,7 +40,7 @@ _NECK = 32
 @dataclass
 class Triplets:
     """N triplets at H×W. Photos uint8 RGB; parses uint8 LIP labels; necks bool: bare skin that the parse calls
-    background; masks uint8 0 or 255; keypoints (N, 18, 3) float32 (x, y, confidence).
+    background (neck, and what else of the torso is bare); masks uint8 0 or 255; keypoints (N, 18, 3) float32 (x, y, confidence).
 
     `correspondence[n, i, j]` is for the pixel (row 2i, column 2j) of `person_b[n]` the place (x, y) in
     `cloth[n]`, in its pixels, where a pixel's centre has whole coordinates (as `cv2.remap` wants them); NaN

@@ -16,8 +16,10 @@ garments   what: cut, fabric, pattern; where its edges run and the colour of eac
 bodies     body meshes (baked in bodies.npz by `bake`), mixed and posed
 hair       caps and locks
 cloth      a garment's surface on a body
+dressing   a posed person and what is worn, as meshes (things: bags, straps, what a hand holds)
+variety    people and garments of more kinds, as triplets have them
 scene      the camera, the meshes of a picture, what is seen of them (raster: the z-buffer)
-shade      light and materials
+shade      light and materials (backdrops: other than the studio's)
 worn       a garment in a scene, and which spot of one picture is which of another
 render     a person in a garment: photo, parse, joints
 shop       a garment's shop photo

@@ -215,6 +215,7 @@ def surface(g: SyntheticGarment, rest: np.ndarray,
     ease = g.ease * 0.6 * (1 - wide) + g.sleeve_ease * wide
     # wide sleeves widen towards their end
     ease = ease + wide * np.clip(along, 0, 0.3) * (g.sleeve_ease - 0.006) * 1.2
+    ease = ease + wide * np.clip(along - 0.05, 0, 0.5) * g.sleeve_flare
     # smoothing shrinks thin parts: never into the body; and along the normal only, so that prints stay put
     depth = np.maximum(((soft - points) * normal).sum(1), -0.002) + 0.004 + ease
     for _ in range(3):

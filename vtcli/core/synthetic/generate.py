@@ -1,4 +1,4 @@
-"""A VITON folder of drawn pairs, and two loose photos."""
+"""A VITON folder of synthetic pairs, and two loose photos."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SyntheticPair:
 
 
 def pair_rng(seed: int, split: str, number: int) -> np.random.Generator:
-    """The generator that pair `number` of a split is drawn from; no pair depends on another."""
+    """The generator of pair `number` of a split; no pair depends on another."""
     return np.random.default_rng([seed, {"train": 0, "test": 1}[split], number])
 
 
@@ -103,7 +103,7 @@ def write_viton(out: Path, train: int, test: int, seed: int = 0, size: tuple[int
 
 
 def loose_pair() -> tuple[SyntheticPerson, SyntheticGarment, SyntheticGarment]:
-    """The person, what she wears, and the other garment of the loose photos."""
+    """The person, what the person wears, and the other garment of the loose photos."""
     rng = np.random.default_rng(20)
     person = random_person(rng)
     right = ArmPose((0.22, 0.03, -1), (0.08, -0.22, -1), twist=-8.0, curl=24.0)

@@ -96,7 +96,10 @@ def _checked(part: Part) -> np.ndarray:
 
 
 def _at(values: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return (values[corners] * weights.reshape(len(corners), 3, *([1] * (values.ndim - 1)))).sum(1)
+    w = weights if values.ndim == 1 else weights[:, :, None]
+    # quicker than a sum along an axis of three, and the same to the last bit
+    a, b, c = (values[corners[:, k]] * w[:, k] for k in range(3))
+    return a + b + c
 
 
 def facing(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -140,7 +143,9 @@ def bent(n: np.ndarray, slope: np.ndarray) -> np.ndarray:
 
 
 def unit(n: np.ndarray) -> np.ndarray:
-    return n / (np.linalg.norm(n, axis=-1, keepdims=True) + 1e-9)
+    """Vectors (..., 2 or 3) of length 1."""
+    squares = [n[..., k] ** 2 for k in range(n.shape[-1])]
+    return n / (np.sqrt(sum(squares[1:], squares[0]))[..., None] + 1e-9)
 
 
 def occluded(light: np.ndarray, visible: Visible, height: int, width: int,
@@ -159,11 +164,10 @@ def down(picture: np.ndarray, by: int) -> np.ndarray:
 
 def vote(label: np.ndarray, by: int) -> np.ndarray:
     """The commonest label of each by×by block."""
-    h, w = label.shape[0] // by, label.shape[1] // by
-    blocks = label.reshape(h, by, w, by).transpose(0, 2, 1, 3).reshape(h, w, -1)
+    rays = [label[y::by, x::by] for y in range(by) for x in range(by)]
     present = np.unique(label)
-    counts = np.stack([(blocks == k).sum(-1) for k in present])
-    return present[counts.argmax(0)].astype(np.uint8)
+    counts = [sum((ray == k).astype(np.uint8) for ray in rays) for k in present]
+    return present[np.argmax(counts, axis=0)].astype(np.uint8)
 
 
 def picture(colour: np.ndarray, samples: int) -> np.ndarray:

@@ -12,10 +12,21 @@ from vtcli.core.synthetic.garments import SyntheticGarment
 from vtcli.core.synthetic.scene import SIZE, View, down, occluded, picture, see, unit
 from vtcli.core.synthetic.worn import ClothView, cloth_part, cloth_view, shade_cloth
 
-_SHOP_ARM = ArmPose((0.44, 0.0, -1), (0.27, -0.04, -1))
+
+def _shop_pose(g: SyntheticGarment) -> Pose:
+    """Sleeves hang down; short ones lie further out."""
+    spread = g.shop_spread
+    if g.sleeve in ("short", "none"):
+        arm = ArmPose((0.68 + spread, 0.0, -1), (0.68 + spread, -0.04, -1))
+    else:
+        arm = ArmPose((0.44 + spread, 0.0, -1), (0.27 + spread, -0.04, -1))
+    return Pose(arm, arm)
 
 
-_SHOP_SHORT = ArmPose((0.68, 0.0, -1), (0.68, -0.04, -1))
+def _level_turn(degrees: float) -> np.ndarray:
+    """Rotation (3, 3) in the picture's plane."""
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return np.array([[c, 0, -s], [0, 1.0, 0], [s, 0, c]])
 
 
 def draw_cloth(garment: SyntheticGarment, size: tuple[int, int] = SIZE,
@@ -36,18 +47,20 @@ def shop_photo(garment: SyntheticGarment, size: tuple[int, int],
     m = mesh()
     rest, joints = m.vertices * np.array([0.95, 1, 1]), m.joints.mean(0) * np.array([0.95, 1, 1])
     rest_normals = bodies.normals(rest, m.faces, m.incidence)
-    arm = _SHOP_SHORT if garment.sleeve in ("short", "none") else _SHOP_ARM
-    rotation, translation = bodies.bone_transforms(joints, Pose(arm, arm))
+    rotation, translation = bodies.bone_transforms(joints, _shop_pose(garment))
     part = cloth_part(
         replace(garment, ease=garment.ease * 0.8 + 0.004), rest, rest_normals, rotation, translation
     )
     part.vertices = part.vertices * np.array([1.0, 0.55, 1.0])
     hips = np.clip((0.30 - part.vertices[:, 2]) / 0.25, 0, 1)
     part.vertices[:, 0] *= 1 - 0.11 * hips * hips * (3 - 2 * hips)  # laid straight, not over hips
+    if garment.shop_turn:
+        part.vertices = part.vertices @ _level_turn(garment.shop_turn).T
     part.normals = part.normals * np.array([1.0, 1.6, 1.0])
     on = part.edge > 0
     low, high = part.vertices[on].min(0), part.vertices[on].max(0)
     per_metre = min(0.86 * width / (high[0] - low[0]), 0.84 * height / (high[2] - low[2]), 330 / 256 * height)
+    per_metre *= garment.shop_size
     centre = (low + high) / 2
     view = View(per_metre, width / 2, height * 0.49, centre)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,17 +14,19 @@ import numpy as np
 
 from vtcli.core.data.labels import UPPER_CLOTHES
 from vtcli.core.data.triplets import pack_triplet, read_about, write_chunk
-from vtcli.core.synthetic.garments import SyntheticGarment, random_garment
-from vtcli.core.synthetic.people import SyntheticPerson, random_person
-from vtcli.core.synthetic.render import RenderedPerson, draw_dressed, pose_person
+from vtcli.core.synthetic.dressing import dress_outfit, outfit_over_dress, pose_person, usual_outfit
+from vtcli.core.synthetic.garments import SyntheticGarment
+from vtcli.core.synthetic.people import SyntheticPerson
+from vtcli.core.synthetic.render import RenderedPerson, draw_dressed
 from vtcli.core.synthetic.scene import SIZE
 from vtcli.core.synthetic.shop import shop_photo
+from vtcli.core.synthetic.variety import random_dress, random_garment_varied, random_person_varied
 from vtcli.core.synthetic.worn import correspondence
 from vtcli.core.system.errors import VtcliError
 
 CHUNK = 50
 """Triplets in a file."""
-SCENES = 1
+SCENES = 2
 """Which make of people and garments: raised whenever the same seed gives other pictures."""
 _SPREAD = 4.0
 """Pixels of the shop photo that the rays of one pixel may lie apart; more means that they hit two layers."""
@@ -56,11 +58,22 @@ def triplet_rng(seed: int, split: str, number: int) -> np.random.Generator:
 
 
 def draw_triplet(rng: np.random.Generator, size: tuple[int, int] = SIZE, samples: int = 2) -> Triplet:
-    """One random triplet of `size` (height, width); the two garments have nothing to do with each other."""
-    person, garment_a, garment_b = random_person(rng), random_garment(rng), random_garment(rng)
+    """One random triplet of `size` (height, width); the two garments have nothing to do with each other.
+
+    In 18 % of them garment A is a dress, whose lower part shows below garment B in person_b.
+    """
+    person = random_person_varied(rng)
+    dressed = bool(rng.uniform() < 0.18)
+    garment_a = random_dress(rng) if dressed else random_garment_varied(rng)
+    garment_b = random_garment_varied(rng)
+    if dressed:
+        person = replace(person, skirt=None, leg_end=9.0)
+        outfits = (dress_outfit(person, garment_a), outfit_over_dress(garment_b, garment_a))
+    else:
+        outfits = (usual_outfit(person, garment_a), usual_outfit(person, garment_b))
     stance = pose_person(person, size, samples)
-    person_a, _ = draw_dressed(stance, garment_a)
-    person_b, worn = draw_dressed(stance, garment_b)
+    person_a, _ = draw_dressed(stance, outfits[0])
+    person_b, worn = draw_dressed(stance, outfits[1])
     cloth, mask, shop = shop_photo(garment_b, size, samples)
     places = _per_pixel(correspondence(worn, shop), samples)
     places[person_b.parse != UPPER_CLOTHES] = np.nan
@@ -69,13 +82,15 @@ def draw_triplet(rng: np.random.Generator, size: tuple[int, int] = SIZE, samples
 
 def _per_pixel(rays: np.ndarray, samples: int) -> np.ndarray:
     """(H, W, 2) in pixels from a correspondence of rays: the mean of a pixel's rays, if most have one."""
-    height, width = rays.shape[0] // samples, rays.shape[1] // samples
-    blocks = rays.reshape(height, samples, width, samples, 2).transpose(0, 2, 1, 3, 4)
-    blocks = blocks.reshape(height, width, samples * samples, 2)
-    there = np.isfinite(blocks).all(-1)
-    count = there.sum(-1)
-    mean = np.where(there[..., None], blocks, 0).sum(2) / np.maximum(count, 1)[..., None]
-    apart = np.where(there, np.abs(blocks - mean[:, :, None]).max(-1), 0).max(-1)
+    blocks = [rays[y::samples, x::samples] for y in range(samples) for x in range(samples)]
+    there = [np.isfinite(block[..., 0]) for block in blocks]
+    count = sum(t.astype(np.uint8) for t in there)
+    total = sum(np.where(t[..., None], block, 0) for t, block in zip(there, blocks, strict=True))
+    mean = total / np.maximum(count, 1)[..., None]
+    apart = np.zeros(count.shape, np.float32)
+    for t, block in zip(there, blocks, strict=True):
+        away = np.abs(block - mean)
+        apart = np.maximum(apart, np.where(t, np.maximum(away[..., 0], away[..., 1]), 0))
     good = (2 * count > samples * samples) & (apart < _SPREAD * samples)
     return np.where(good[..., None], mean / samples - 0.5, np.nan).astype(np.float32)
 
