@@ -35,7 +35,7 @@ class Outfit:
         """Height up to which the top's hem lets see what is worn below it."""
         if self.skirt is not None and self.skirt_label == L.SKIRT:
             return min(self.waist, self.top.hem + 0.02)
-        return self.top.hem + 0.02
+        return self.top.hem + (0.02 if self.skirt is None else 0.006)
 
 
 def usual_outfit(person: SyntheticPerson, top: SyntheticGarment) -> Outfit:
@@ -103,15 +103,25 @@ def outfit_parts(stance: Stance, outfit: Outfit) -> list[Part]:
     person = stance.person
     posed = (stance.rest, stance.rest_normals, stance.rotation, stance.translation)
     top = cloth_part(outfit.top, *posed)
+    f = cloth.frame()
+    forearm = np.clip((f.along - 0.15) / 0.1, 0, 1) * (f.sleeve > 0.5)
+    top.nearer = top.nearer + _pull(person, top.vertices, forearm)
     parts = [_skin_part(stance, outfit, top)]
     if person.leg_end < outfit.waist:
         parts.append(_trousers_part(stance, outfit))
     if outfit.skirt is not None:
         skirt = cloth_part(outfit.skirt, *posed)
-        skirt.kind, skirt.nearer = "skirt", -0.012
+        skirt.kind, skirt.nearer = "skirt", 0.004
         parts.append(_cut_above(skirt, outfit.covered))
     things = [thing_part(t, stance.rest, stance.rotation, stance.translation) for t in person.things]
     return [*parts, top, stance.hair, *things]
+
+
+def _pull(person: SyntheticPerson, posed: np.ndarray, share: np.ndarray) -> np.ndarray | float:
+    """How much nearer (V,) vertices come that lie before the body: loose cloth gives way to arms and hair."""
+    if not person.forward:
+        return 0.0
+    return person.forward * share * np.clip((-posed[:, 1] - 0.10) / 0.06, 0, 1)
 
 
 def _cut_above(skirt: Part, top: float) -> Part:
@@ -152,7 +162,8 @@ def _skin_part(stance: Stance, outfit: Outfit, top: Part) -> Part:
         hidden = (level < waist - 0.01) & (at(m.arm) < 0.3) & (level > legs)
         return hidden | (at(edge) > _HIDDEN)
 
-    return Part("skin", stance.posed, shown, stance.posed_normals, extra={"label": label},
+    nearer = _pull(stance.person, stance.posed, np.clip((m.arm - 0.9) * 10, 0, 1))
+    return Part("skin", stance.posed, shown, stance.posed_normals, extra={"label": label}, nearer=nearer,
                 cut=cut, check=checked)  # fmt: skip
 
 
@@ -201,5 +212,6 @@ def _hair_part(person: SyntheticPerson, rest: np.ndarray, rotation: np.ndarray,
         gaps = shade.noise("strand", at(h.across) * 7, at(h.along) * 0.05)
         return at(h.edge) < 0.003 + 0.0045 * gaps
 
-    return Part("hair", root, h.faces, unit(tip), extra={"strand": strand}, nearer=0.002, cut=cut,
+    nearer = 0.002 + _pull(person, root, np.clip((0.78 - h.vertices[:, 2]) / 0.06, 0, 1))
+    return Part("hair", root, h.faces, unit(tip), extra={"strand": strand}, nearer=nearer, cut=cut,
                 check=(h.edge[h.faces] < 0.02).any(1))  # fmt: skip

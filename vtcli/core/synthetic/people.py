@@ -55,6 +55,7 @@ class SyntheticPerson:
     skirt: SyntheticGarment | None = None
     ground: int | None = None  # seed of a backdrop that is not the studio's
     things: tuple[Thing, ...] = ()  # carried or worn over everything
+    forward: float = 0.0  # metres that forearms and hair are pulled out of loose cloth, in the z-buffer
     light: tuple[float, float, float] = (1.0, 1.0, 1.0)  # red, green and blue of the photo's light
 
 

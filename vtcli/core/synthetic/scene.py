@@ -46,7 +46,7 @@ class Part:
     normals: np.ndarray  # (V, 3)
     edge: np.ndarray = field(default_factory=lambda: np.zeros(0))
     extra: dict[str, np.ndarray] = field(default_factory=dict)
-    nearer: float = 0.0  # metres towards the camera, in the z-buffer only
+    nearer: float | np.ndarray = 0.0  # metres (of each vertex) towards the camera, in the z-buffer only
     cut: Callable[[At], np.ndarray] | None = None
     check: np.ndarray | None = None  # (T,) triangles that the cut goes through, all by default
 
@@ -72,7 +72,8 @@ def see(parts: list[Part], view: View, height: int, width: int) -> Seen:
     starts = np.cumsum([0] + [len(p.vertices) for p in parts])
     faces = np.concatenate([p.faces + starts[i] for i, p in enumerate(parts)])
     part = np.repeat(np.arange(len(parts)), [len(p.faces) for p in parts])
-    depth = -vertices[:, 1] + np.repeat([p.nearer for p in parts], [len(p.vertices) for p in parts])
+    nearer = [np.broadcast_to(p.nearer, len(p.vertices)) for p in parts]
+    depth = -vertices[:, 1] + np.concatenate(nearer)
     check = np.concatenate([_checked(p) for p in parts])
 
     def discard(t: np.ndarray, w: np.ndarray) -> np.ndarray:
