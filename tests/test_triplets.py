@@ -13,6 +13,7 @@ import pytest
 from vtcli.core import synthetic
 from vtcli.core.data import labels as L
 from vtcli.core.data.triplets import pack_correspondence, read_triplets, unpack_correspondence
+from vtcli.core.synthetic import triplets
 from vtcli.core.synthetic.__main__ import main
 from vtcli.core.synthetic.bodies import ArmPose, Pose, bone_transforms, mesh
 from vtcli.core.synthetic.dressing import dress_outfit, outfit_over_dress, pose_person, usual_outfit
@@ -234,6 +235,24 @@ def test_the_command_writes_chunks_that_read_back_and_go_on(tmp_path):
     assert make(tmp_path / "a", "--test", "3") == 0 and path.read_bytes() == before
     assert make(tmp_path / "a", "--test", "3", "--seed", "6") == 1  # another seed's file is not overwritten
     assert path.read_bytes() == before
+
+
+def test_two_processes_write_what_one_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(triplets, "CHUNK", 1)
+    for jobs in (1, 2):
+        done = list(triplets.write_triplets(tmp_path / str(jobs), 2, 7, 0, "train", (64, 48), 1, jobs))
+        assert done == [1, 1]
+    files = [sorted((tmp_path / str(jobs) / "train").iterdir()) for jobs in (1, 2)]
+    assert [p.name for p in files[0]] == ["000000.npz", "000001.npz"]
+    assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]
+
+
+def test_a_short_file_grows(tmp_path):
+    for count in (1, 2, 1):
+        list(triplets.write_triplets(tmp_path, count, 7, 0, "train", (64, 48), 1))
+        about = read_triplets(tmp_path / "train/000000.npz").about
+        assert about["numbers"] == [0, 1][: max(count, len(about["numbers"]))]
+    assert about["numbers"] == [0, 1]
 
 
 def test_a_broken_chunk_is_named(tmp_path):

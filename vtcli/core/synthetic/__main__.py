@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def _triplets(arguments: list[str]) -> None:
     options = _parsed(parser, arguments)
     if options.first < 0 or options.jobs < 1:
         parser.error("--first needs 0 or more, --jobs 1 or more")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that share the cores
     for split, count in (("test", options.test), ("train", options.train)):
         done = 0
         for more in write_triplets(

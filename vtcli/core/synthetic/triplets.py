@@ -6,10 +6,13 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 
 from vtcli.core.data.labels import UPPER_CLOTHES
@@ -102,11 +105,8 @@ def _write_chunk(out: Path, first: int, count: int, *, seed: int, split: str, si
     numbers = range(first, first + count)
     about = {"scenes": SCENES, "seed": seed, "split": split, "numbers": list(numbers), "size": list(size),
              "samples": samples}  # fmt: skip
-    if path.exists():
-        there = read_about(path)
-        if all(there.get(key) == value for key, value in about.items()):
-            return count
-        raise VtcliError(f"{path}: holds other triplets; remove it or name another folder")
+    if path.exists() and _holds(path, about):
+        return count
     pieces, joints, garments = [], [], []
     for number in numbers:
         t = draw_triplet(triplet_rng(seed, split, number), size, samples)
@@ -119,12 +119,23 @@ def _write_chunk(out: Path, first: int, count: int, *, seed: int, split: str, si
     return count
 
 
+def _holds(path: Path, about: dict[str, Any]) -> bool:
+    """Whether a file has these triplets already; False for a shorter start of them, which is made anew."""
+    there = read_about(path)
+    numbers, wanted = there.get("numbers", []), about["numbers"]
+    shorter = min(len(numbers), len(wanted))
+    same = all(there.get(key) == value for key, value in about.items() if key != "numbers")
+    if not same or numbers[:shorter] != wanted[:shorter]:
+        raise VtcliError(f"{path}: holds other triplets; remove it or name another folder")
+    return len(numbers) >= len(wanted)
+
+
 def write_triplets(out: Path, count: int, seed: int = 0, first: int = 0, split: str = "train",
                    size: tuple[int, int] = SIZE, samples: int = 2, jobs: int = 1) -> Iterator[int]:  # fmt: skip
     """Write triplets `first` to `first + count - 1` of a split as `out/SPLIT/FIRST.npz`, 50 to a file.
 
     Yields how many triplets each finished file holds. Files that are there already, from the same seed, are
-    left; others raise VtcliError. `jobs` processes share the files. A triplet depends on seed, split and its
+    left; those of another raise VtcliError. `jobs` processes share the files. A triplet depends on seed, split and its
     number alone.
     """
     work = partial(_write_chunk, Path(out), seed=seed, split=split, size=size, samples=samples)
@@ -133,5 +144,12 @@ def write_triplets(out: Path, count: int, seed: int = 0, first: int = 0, split: 
     if jobs <= 1:
         yield from map(work, starts, counts)
         return
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(work, starts, counts)
+    context = multiprocessing.get_context("spawn")
+    try:
+        # each process has one core: OpenCV would start a thread for every core in each
+        with ProcessPoolExecutor(jobs, context, cv2.setNumThreads, (1,)) as pool:
+            yield from pool.map(work, starts, counts)
+    except BrokenProcessPool as problem:
+        raise VtcliError(
+            f"{out}: a process was ended (too little memory?); run again with fewer --jobs, what is done is kept"
+        ) from problem
