@@ -29,7 +29,7 @@ from vtcli.core.system.errors import VtcliError
 
 CHUNK = 50
 """Triplets in a file."""
-SCENES = 2
+SCENES = 3
 """Which make of people and garments: raised whenever the same seed gives other pictures."""
 _SPREAD = 4.0
 """Pixels of the shop photo that the rays of one pixel may lie apart; more means that they hit two layers."""

@@ -206,6 +206,6 @@ def random_person_varied(rng: np.random.Generator) -> SyntheticPerson:
         hair_length=float(rng.uniform(0.26, 0.62)), trousers=trousers,
         denim=p.denim and trousers == p.trousers, things=_things(rng, name), forward=0.06,
         ground=int(rng.integers(1 << 30)) if rng.uniform() < 1 / 3 else None,
-        light=tuple(float(v) for v in np.exp(rng.normal(0, 0.04) + rng.normal(0, 0.02, 3))),
+        light=tuple(float(v) for v in np.minimum(np.exp(rng.normal(-0.03, 0.04) + rng.normal(0, 0.02, 3)), 1.02)),
         x=float(rng.normal(0, 0.025)), y=float(rng.normal(0, 0.015)), scale=float(rng.uniform(0.92, 1.12)),
     )  # fmt: skip
