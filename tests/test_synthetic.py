@@ -1,4 +1,4 @@
-"""Drawn data: what the pictures, maps and joints promise."""
+"""Synthetic pairs: what the pictures, maps and joints promise."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_joints_lie_on_the_person_and_agree_with_the_parse(pose):
             "folded",
         ):  # where a wrist may lie behind something
             assert _at(parse, joints[wrist], 3) & set(L.ARM_LABELS)
-    # VITON's framing and sides: her left is the right of the picture
+    # VITON's framing and sides: the person's left is the right of the picture
     assert joints[L.L_SHOULDER, 0] > joints[L.R_SHOULDER, 0] + 40
     assert abs(joints[L.NECK, 0] - 95) < 8 and abs(joints[L.NECK, 1] - 84) < 4
     hips = (joints[L.L_HIP] + joints[L.R_HIP]) / 2
@@ -130,7 +130,7 @@ def test_cloth_mask_is_all_that_is_not_the_white_ground(pattern):
     columns = np.flatnonzero(mask.any(0))
     assert 0.5 <= len(columns) / 192 <= 0.95
     assert mask[128, 96] and not mask[[0, -1]].any() and not mask[:, [0, -1]].any()
-    # what is drawn hardly leans to a side
+    # the garment hardly leans to a side
     assert abs(np.flatnonzero(mask.any(0)).mean() - 95.5) < 4
 
 

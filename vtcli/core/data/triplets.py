@@ -39,8 +39,9 @@ _NECK = 32
 
 @dataclass
 class Triplets:
-    """N triplets at H×W. Photos uint8 RGB; parses uint8 LIP labels; necks bool: bare skin that the parse calls
-    background (neck, and what else of the torso is bare); masks uint8 0 or 255; keypoints (N, 18, 3) float32 (x, y, confidence).
+    """N triplets at H×W. Photos uint8 RGB; parses uint8 LIP labels; necks bool: bare skin that the parse
+    calls background (the neck, and what else of the torso is bare); masks uint8 0 or 255; keypoints
+    (N, 18, 3) float32 (x, y, confidence).
 
     `correspondence[n, i, j]` is for the pixel (row 2i, column 2j) of `person_b[n]` the place (x, y) in
     `cloth[n]`, in its pixels, where a pixel's centre has whole coordinates (as `cv2.remap` wants them); NaN
@@ -95,7 +96,8 @@ def pack_triplet(person_a: np.ndarray, parse_a: np.ndarray, neck_a: np.ndarray, 
     """One triplet's seven pieces; `correspondence` (H, W, 2) float32, the rest as in `Triplets`."""
     return [
         *(_jpeg(image, quality) for image in (person_a, person_b, cloth)),
-        *(_png(parse + _NECK * neck.astype(np.uint8)) for parse, neck in ((parse_a, neck_a), (parse_b, neck_b))),
+        _png(parse_a + _NECK * neck_a.astype(np.uint8)),
+        _png(parse_b + _NECK * neck_b.astype(np.uint8)),
         _png(cloth_mask),
         pack_correspondence(correspondence),
     ]  # fmt: skip

@@ -89,6 +89,25 @@ def _arm_coordinates(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return along, turn / (np.linalg.norm(turn, axis=1, keepdims=True) + 1e-9)
 
 
+def _trunk_grid() -> tuple[sparse.csr_matrix, np.ndarray]:
+    """The (z, angle) grid around the trunk: the matrix that averages the body's vertices nearest to each cell
+    (on the mean body), and the cells' angles."""
+    m = mesh()
+    torso = np.flatnonzero((m.arm < 0.35) & (m.head < 0.25) & (m.vertices[:, 2] < 0.72))
+    theta, _ = _cylinder(m.vertices[torso])
+    tree = cKDTree(np.stack([m.vertices[torso, 2] * 6, np.cos(theta), np.sin(theta)], 1))
+    angles = (np.arange(_ANGLES) + 0.5) / _ANGLES * 2 * np.pi - np.pi
+    zz, aa = np.meshgrid(_Z, angles, indexing="ij")
+    distance, near = tree.query(np.stack([zz.ravel() * 6, np.cos(aa).ravel(), np.sin(aa).ravel()], 1), k=4)
+    weight = 1 / (distance + 1e-3) ** 2
+    weight /= weight.sum(1, keepdims=True)
+    rows = np.repeat(np.arange(zz.size), 4)
+    to_grid = sparse.csr_matrix(
+        (weight.ravel(), (rows, torso[near].ravel())), shape=(zz.size, len(m.vertices))
+    )
+    return to_grid, angles
+
+
 @cache
 def frame() -> Frame:
     """Computed once from the mean body."""
@@ -105,19 +124,8 @@ def frame() -> Frame:
     along, turn = _arm_coordinates(place)
     sleeve = np.clip((along + 0.03) / 0.05, 0, 1) * np.clip((m.arm[index] - 0.2) / 0.35, 0, 1)
 
-    # The grid around the trunk: each cell the average of the nearest vertices of the mean body.
-    torso = np.flatnonzero((m.arm < 0.35) & (m.head < 0.25) & (m.vertices[:, 2] < 0.72))
-    theta, _ = _cylinder(m.vertices[torso])
-    tree = cKDTree(np.stack([m.vertices[torso, 2] * 6, np.cos(theta), np.sin(theta)], 1))
-    angles = (np.arange(_ANGLES) + 0.5) / _ANGLES * 2 * np.pi - np.pi
-    zz, aa = np.meshgrid(_Z, angles, indexing="ij")
-    distance, near = tree.query(np.stack([zz.ravel() * 6, np.cos(aa).ravel(), np.sin(aa).ravel()], 1), k=4)
-    weight = 1 / (distance + 1e-3) ** 2
-    weight /= weight.sum(1, keepdims=True)
-    rows = np.repeat(np.arange(zz.size), 4)
-    to_grid = sparse.csr_matrix(
-        (weight.ravel(), (rows, torso[near].ravel())), shape=(zz.size, len(m.vertices))
-    )
+    to_grid, angles = _trunk_grid()
+    zz = np.repeat(_Z[:, None], _ANGLES, axis=1)
     hull = np.cos(angles[:, None] - angles[None, :])
 
     # Around the trunk: arc length of the smoothed, convex mean cross-section, signed from the front's middle.

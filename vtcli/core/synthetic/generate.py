@@ -6,7 +6,9 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -42,6 +44,10 @@ def draw_pair(rng: np.random.Generator, size: tuple[int, int] = SIZE, samples: i
     person, garment = random_person(rng), random_garment(rng)
     cloth, mask = draw_cloth(garment, size, samples)
     return SyntheticPair(person, garment, draw_person(person, garment, size, samples), cloth, mask)
+
+
+def _put(stream: IO[bytes], data: bytes) -> None:
+    stream.write(data)
 
 
 def _jpeg(path: Path, image: np.ndarray, quality: int) -> None:
@@ -97,8 +103,8 @@ def write_viton(out: Path, train: int, test: int, seed: int = 0, size: tuple[int
             yield split, i
         shift = 0 if split == "train" else 1
         lines = [f"{n:06d}_0.jpg {names[(i + shift) % count]:06d}_1.jpg\n" for i, n in enumerate(names)]
-        text = "".join(lines)
-        write_atomically(out / f"{split}_pairs.txt", lambda stream, text=text: stream.write(text.encode()))  # type: ignore[misc]
+        data = "".join(lines).encode()
+        write_atomically(out / f"{split}_pairs.txt", partial(_put, data=data))
         first += count
 
 

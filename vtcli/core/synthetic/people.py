@@ -1,4 +1,4 @@
-"""Who is drawn: a `SyntheticPerson` holds everything but the garment, so that the same person can be drawn in any."""
+"""Who is in the picture: a `SyntheticPerson` holds all but the garment, and can be rendered in any garment."""
 
 from __future__ import annotations
 

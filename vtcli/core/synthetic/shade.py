@@ -183,8 +183,8 @@ def lit_skin(albedo: np.ndarray, gloss: np.ndarray, n: np.ndarray) -> np.ndarray
 # ---------------------------------------------------------------- cloth
 
 
-def fold_height(g: SyntheticGarment, place: np.ndarray, around: np.ndarray, along: np.ndarray, angle: np.ndarray,
-                on_sleeve: np.ndarray, bend: tuple[float, float], seed: int,
+def fold_height(g: SyntheticGarment, place: np.ndarray, around: np.ndarray, along: np.ndarray,
+                angle: np.ndarray, on_sleeve: np.ndarray, bend: tuple[float, float], seed: int,
                 strength: float) -> np.ndarray:  # fmt: skip
     """Height of folds in metres (n,). `bend` is how far left and right elbow are bent, 0..1."""
     rng = np.random.default_rng(seed)

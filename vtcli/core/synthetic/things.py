@@ -70,15 +70,14 @@ def _strap(thing: Thing, rest: np.ndarray, rotation: np.ndarray,
     y = rest[near, 1].mean(1)
     # a band spans hollows: the upper hull of its distance to the front, then smoothed
     hull = np.array([_chord(t, -y, k) for k in range(len(t))])
-    y = -np.convolve(np.pad(hull, 2, mode="edge"), np.ones(5) / 5, "valid") - _OFF
+    y = -_smoothed(hull) - _OFF
     across = np.array([z[1] - z[0], 0, -(x[1] - x[0])])
     across = across / np.linalg.norm(across) * thing.width / 2
     path = np.stack([x, y, z], 1)
     carry = (m.weight_index[near[:, 0]], m.weight[near[:, 0]])
     # bones of the trunk alone, smoothed along the band
     edges = [bodies.skin(path + across * k, rotation, translation, *carry) for k in (-1, 0, 1)]
-    edges = [np.stack([np.convolve(np.pad(e[:, i], 2, mode="edge"), np.ones(5) / 5, "valid") for i in range(3)], 1)
-             for e in edges]  # fmt: skip
+    edges = [np.stack([_smoothed(e[:, i]) for i in range(3)], 1) for e in edges]
     vertices = np.stack(edges, 1).reshape(-1, 3)
     grid = np.arange(len(vertices)).reshape(-1, 3)
     a, b, c, d = grid[:-1, :-1].ravel(), grid[:-1, 1:].ravel(), grid[1:, :-1].ravel(), grid[1:, 1:].ravel()
@@ -88,6 +87,11 @@ def _strap(thing: Thing, rest: np.ndarray, rotation: np.ndarray,
     bag, bag_faces, bag_normals = _patch(thing, vertices[-2] - np.array([0, 0.03, thing.size[1] * 0.4]))
     return (np.concatenate([vertices, bag]), np.concatenate([faces, bag_faces + len(vertices)]),
             np.concatenate([np.tile(normals, (len(t), 1)), bag_normals]))  # fmt: skip
+
+
+def _smoothed(value: np.ndarray) -> np.ndarray:
+    """The running mean of five."""
+    return np.convolve(np.pad(value, 2, mode="edge"), np.ones(5) / 5, "valid")
 
 
 def _chord(t: np.ndarray, value: np.ndarray, k: int) -> float:

@@ -135,8 +135,8 @@ def write_triplets(out: Path, count: int, seed: int = 0, first: int = 0, split: 
     """Write triplets `first` to `first + count - 1` of a split as `out/SPLIT/FIRST.npz`, 50 to a file.
 
     Yields how many triplets each finished file holds. Files that are there already, from the same seed, are
-    left; those of another raise VtcliError. `jobs` processes share the files. A triplet depends on seed, split and its
-    number alone.
+    left; those of another raise VtcliError. `jobs` processes share the files. A triplet depends on seed,
+    split and its number alone.
     """
     work = partial(_write_chunk, Path(out), seed=seed, split=split, size=size, samples=samples)
     starts = range(first, first + count, CHUNK)
@@ -151,5 +151,5 @@ def write_triplets(out: Path, count: int, seed: int = 0, first: int = 0, split: 
             yield from pool.map(work, starts, counts)
     except BrokenProcessPool as problem:
         raise VtcliError(
-            f"{out}: a process was ended (too little memory?); run again with fewer --jobs, what is done is kept"
+            f"{out}: a process was ended (too little memory?); run again with fewer --jobs (what is there stays)"
         ) from problem

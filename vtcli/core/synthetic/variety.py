@@ -24,6 +24,7 @@ _WIDTH = {"round": (0.066, 0.115), "v": (0.062, 0.105), "boat": (0.115, 0.138), 
 _DEPTH = {"round": (0.035, 0.14), "v": (0.09, 0.19), "boat": (0.03, 0.05), "square": (0.07, 0.14),
           "high": (0.006, 0.024), "straps": (0.12, 0.19), "halter": (0.03, 0.15),
           "off-shoulder": (0.085, 0.13)}  # fmt: skip
+_LETTERS = "abcdefghiklmnoprstuvwyAEKLMNOST0123 "
 _BARE = ("straps", "halter", "off-shoulder")
 """What holds on no shoulder lies close."""
 # metres from the shoulder joint, and how often
@@ -77,7 +78,7 @@ def random_garment_varied(rng: np.random.Generator) -> SyntheticGarment:
         sleeve_ease=float(rng.uniform(0.003, 0.012 + 0.022 * loose)),
         sleeve_flare=float(rng.uniform(0.02, 0.13)) if rng.uniform() < 0.15 else 0.0,
         strap=float(rng.uniform(0.005, 0.024)), pattern=pattern, scale=scale,
-        text="".join(rng.choice(list("abcdefghiklmnoprstuvwyAEKLMNOST0123 "), rng.integers(2, 9))).strip() or "x",
+        text="".join(rng.choice(list(_LETTERS), rng.integers(2, 9))).strip() or "x",
         shop_spread=float(rng.uniform(-0.12, 0.35)), shop_turn=float(rng.normal(0, 1.2)),
         shop_size=float(rng.uniform(0.88, 1.04)),
     )  # fmt: skip
@@ -192,6 +193,11 @@ def _things(rng: np.random.Generator, pose: str) -> tuple[Thing, ...]:
     return tuple(things)
 
 
+def _light(rng: np.random.Generator) -> np.ndarray:
+    """Darker or lighter by a few percent, warmer or colder; never so light that white is lost."""
+    return np.minimum(np.exp(rng.normal(-0.03, 0.04) + rng.normal(0, 0.02, 3)), 1.02)
+
+
 def random_person_varied(rng: np.random.Generator) -> SyntheticPerson:
     """A person chosen by `rng`."""
     p = random_person(rng)
@@ -206,6 +212,6 @@ def random_person_varied(rng: np.random.Generator) -> SyntheticPerson:
         hair_length=float(rng.uniform(0.26, 0.62)), trousers=trousers,
         denim=p.denim and trousers == p.trousers, things=_things(rng, name), forward=0.06,
         ground=int(rng.integers(1 << 30)) if rng.uniform() < 1 / 3 else None,
-        light=tuple(float(v) for v in np.minimum(np.exp(rng.normal(-0.03, 0.04) + rng.normal(0, 0.02, 3)), 1.02)),
+        light=tuple(float(v) for v in _light(rng)),
         x=float(rng.normal(0, 0.025)), y=float(rng.normal(0, 0.015)), scale=float(rng.uniform(0.92, 1.12)),
     )  # fmt: skip
