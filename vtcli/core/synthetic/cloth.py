@@ -10,7 +10,7 @@ from scipy import ndimage, sparse
 from scipy.spatial import cKDTree
 
 from vtcli.core.synthetic.bodies import TORSO_AXIS_Y, incidence, mesh
-from vtcli.core.synthetic.garments import Garment, cuff_distance, hem_distance, neck_distance
+from vtcli.core.synthetic.garments import SyntheticGarment, cuff_distance, hem_distance, neck_distance
 
 _Z = np.linspace(-0.30, 0.72, 69)
 _ANGLES = 72
@@ -89,6 +89,25 @@ def _arm_coordinates(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return along, turn / (np.linalg.norm(turn, axis=1, keepdims=True) + 1e-9)
 
 
+def _trunk_grid() -> tuple[sparse.csr_matrix, np.ndarray]:
+    """The (z, angle) grid around the trunk: the matrix that averages the body's vertices nearest to each cell
+    (on the mean body), and the cells' angles."""
+    m = mesh()
+    torso = np.flatnonzero((m.arm < 0.35) & (m.head < 0.25) & (m.vertices[:, 2] < 0.72))
+    theta, _ = _cylinder(m.vertices[torso])
+    tree = cKDTree(np.stack([m.vertices[torso, 2] * 6, np.cos(theta), np.sin(theta)], 1))
+    angles = (np.arange(_ANGLES) + 0.5) / _ANGLES * 2 * np.pi - np.pi
+    zz, aa = np.meshgrid(_Z, angles, indexing="ij")
+    distance, near = tree.query(np.stack([zz.ravel() * 6, np.cos(aa).ravel(), np.sin(aa).ravel()], 1), k=4)
+    weight = 1 / (distance + 1e-3) ** 2
+    weight /= weight.sum(1, keepdims=True)
+    rows = np.repeat(np.arange(zz.size), 4)
+    to_grid = sparse.csr_matrix(
+        (weight.ravel(), (rows, torso[near].ravel())), shape=(zz.size, len(m.vertices))
+    )
+    return to_grid, angles
+
+
 @cache
 def frame() -> Frame:
     """Computed once from the mean body."""
@@ -105,19 +124,8 @@ def frame() -> Frame:
     along, turn = _arm_coordinates(place)
     sleeve = np.clip((along + 0.03) / 0.05, 0, 1) * np.clip((m.arm[index] - 0.2) / 0.35, 0, 1)
 
-    # The grid around the trunk: each cell the average of the nearest vertices of the mean body.
-    torso = np.flatnonzero((m.arm < 0.35) & (m.head < 0.25) & (m.vertices[:, 2] < 0.72))
-    theta, _ = _cylinder(m.vertices[torso])
-    tree = cKDTree(np.stack([m.vertices[torso, 2] * 6, np.cos(theta), np.sin(theta)], 1))
-    angles = (np.arange(_ANGLES) + 0.5) / _ANGLES * 2 * np.pi - np.pi
-    zz, aa = np.meshgrid(_Z, angles, indexing="ij")
-    distance, near = tree.query(np.stack([zz.ravel() * 6, np.cos(aa).ravel(), np.sin(aa).ravel()], 1), k=4)
-    weight = 1 / (distance + 1e-3) ** 2
-    weight /= weight.sum(1, keepdims=True)
-    rows = np.repeat(np.arange(zz.size), 4)
-    to_grid = sparse.csr_matrix(
-        (weight.ravel(), (rows, torso[near].ravel())), shape=(zz.size, len(m.vertices))
-    )
+    to_grid, angles = _trunk_grid()
+    zz = np.repeat(_Z[:, None], _ANGLES, axis=1)
     hull = np.cos(angles[:, None] - angles[None, :])
 
     # Around the trunk: arc length of the smoothed, convex mean cross-section, signed from the front's middle.
@@ -183,7 +191,9 @@ def _hulled(grid: np.ndarray, hull: np.ndarray, amount: float) -> np.ndarray:
     return grid + (convex - grid) * amount
 
 
-def edge_distance(g: Garment, place: np.ndarray, along: np.ndarray, arm_side: np.ndarray) -> np.ndarray:
+def edge_distance(
+    g: SyntheticGarment, place: np.ndarray, along: np.ndarray, arm_side: np.ndarray
+) -> np.ndarray:
     """Metres inside of the nearest edge, negative off the cloth. `arm_side`: >0 where `along` counts."""
     cuff = cuff_distance(g, along, place)
     if g.sleeve != "none":
@@ -192,7 +202,7 @@ def edge_distance(g: Garment, place: np.ndarray, along: np.ndarray, arm_side: np
     return np.minimum(np.minimum(neck_distance(g, place), hem), cuff)
 
 
-def surface(g: Garment, rest: np.ndarray,
+def surface(g: SyntheticGarment, rest: np.ndarray,
             normals: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:  # fmt: skip
     """Rest positions (n, 3) of the garment's vertices on a body with `rest` vertices and unit `normals`.
 
@@ -213,6 +223,7 @@ def surface(g: Garment, rest: np.ndarray,
     ease = g.ease * 0.6 * (1 - wide) + g.sleeve_ease * wide
     # wide sleeves widen towards their end
     ease = ease + wide * np.clip(along, 0, 0.3) * (g.sleeve_ease - 0.006) * 1.2
+    ease = ease + wide * np.clip(along - 0.05, 0, 0.5) * g.sleeve_flare
     # smoothing shrinks thin parts: never into the body; and along the normal only, so that prints stay put
     depth = np.maximum(((soft - points) * normal).sum(1), -0.002) + 0.004 + ease
     for _ in range(3):

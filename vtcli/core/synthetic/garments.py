@@ -16,6 +16,8 @@ import numpy as np
 SLEEVES = {"none": -0.02, "short": 0.135, "three-quarter": 0.36, "long": 0.552}
 """Metres from the shoulder joint along the arm where the sleeve ends."""
 NECKS = ("round", "v", "boat")
+MORE_NECKS = ("square", "high", "straps", "halter", "off-shoulder")
+"""What `random_garment` does not draw but varied garments have."""
 PATTERNS = (
     "plain",
     "stripes",
@@ -28,10 +30,12 @@ PATTERNS = (
     "pinstripes",
     "speckle",
 )
+MORE_PATTERNS = ("bars", "checks")
+"""Likewise."""
 
 
 @dataclass(frozen=True)
-class Garment:
+class SyntheticGarment:
     """A top. Lengths in metres on the mean body; colours RGB 0-255."""
 
     sleeve: str = "short"
@@ -53,6 +57,17 @@ class Garment:
     wrinkle: float = 1.0
     sheen: float = 0.05
     seed: int = 0
+    sleeve_end: float | None = None  # metres from the shoulder joint; None: as `sleeve` says
+    sleeve_flare: float = 0.0  # metres that a sleeve widens per metre
+    strap: float = 0.01  # half the width of a strap
+    shop_spread: float = 0.0  # how much further out the sleeves lie in the shop photo
+    shop_turn: float = 0.0  # degrees that the garment is turned in the shop photo
+    shop_size: float = 1.0  # of the shop photo's usual scale
+
+    @property
+    def cuff(self) -> float:
+        """Metres from the shoulder joint along the arm to the sleeve's end."""
+        return SLEEVES[self.sleeve] if self.sleeve_end is None else self.sleeve_end
 
 
 _WORDS = (
@@ -67,8 +82,8 @@ _COLOURS = (
 )  # fmt: skip
 
 
-def random_garment(rng: np.random.Generator) -> Garment:
-    """A garment drawn from `rng`."""
+def random_garment(rng: np.random.Generator) -> SyntheticGarment:
+    """A garment chosen by `rng`."""
     colour = _COLOURS[rng.integers(len(_COLOURS))]
     others = [c for c in _COLOURS if abs(sum(c) - sum(colour)) > 190]
     accent = others[rng.integers(len(others))]
@@ -89,7 +104,7 @@ def random_garment(rng: np.random.Generator) -> Garment:
     scale = {"stripes": rng.uniform(0.022, 0.075), "dots": rng.uniform(0.025, 0.055),
              "pinstripes": rng.uniform(0.016, 0.03)}.get(pattern, rng.uniform(0.05, 0.1))  # fmt: skip
     loose = rng.uniform()
-    return Garment(
+    return SyntheticGarment(
         sleeve=sleeve, neck=neck, neck_width=float(width[neck]), neck_depth=float(depth[neck]),
         hem=float(rng.uniform(0.03, 0.17)), ease=float(0.006 + 0.026 * loose**1.5),
         flare=float(rng.uniform(0, 0.12) * loose),
@@ -111,9 +126,11 @@ def _shoulder_height(x: np.ndarray) -> np.ndarray:
     )
 
 
-def neck_distance(g: Garment, place: np.ndarray) -> np.ndarray:
+def neck_distance(g: SyntheticGarment, place: np.ndarray) -> np.ndarray:
     """Metres from the neckline, positive on the cloth, at `place` (n, 3)."""
     x, y, z = np.abs(place[:, 0]), place[:, 1], place[:, 2]
+    if g.neck in ("high", "straps", "off-shoulder"):
+        return _open_neck(g, x, y, z)
     back = np.clip((y + 0.03) / 0.05, 0, 1)
     back = back * back * (3 - 2 * back)
     edge = _shoulder_height(np.array([g.neck_width]))[0]
@@ -122,12 +139,27 @@ def neck_distance(g: Garment, place: np.ndarray) -> np.ndarray:
     if g.neck == "v":
         front = (x - g.neck_width * (1 - below / depth)) * depth / np.hypot(depth, g.neck_width)
     else:
-        power = 2.5 if g.neck == "round" else 2.8
+        power = {"boat": 2.8, "square": 9.0}.get(g.neck, 2.5)
         radius = ((x / g.neck_width) ** power + (below / depth) ** power + 1e-9) ** (1 / power)
         front = (radius - 1) * _reach(x, below, radius, g.neck_width, depth)
     radius = np.sqrt((x / g.neck_width) ** 2 + (below / 0.028) ** 2 + 1e-9)
     behind = (radius - 1) * _reach(x, below, radius, g.neck_width, 0.028)
+    if g.neck == "halter":  # narrow towards the neck; no cloth over the shoulders
+        half = np.interp(z, [0.50, 0.58, 0.72], [0.18, 0.125, g.neck_width + 4 * g.strap])
+        front, behind = np.minimum(front, half - x), np.minimum(behind, 0.52 - z)
     return front * (1 - back) + behind * back
+
+
+def _open_neck(g: SyntheticGarment, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Metres from necklines that run level: a high collar, a top on straps or below the shoulders."""
+    if g.neck == "high":
+        return 0.745 + g.neck_depth + 0.2 * (y + 0.03) - z
+    top = _shoulder_height(np.array([0.09]))[0] - g.neck_depth
+    if g.neck == "off-shoulder":
+        return top - z
+    rise = ((g.seed >> 5) % 4) / 4 * 0.45  # from straight to heart-shaped
+    body = top + rise * np.minimum(x, g.neck_width) - np.maximum(x - g.neck_width, 0) * 0.35 - z
+    return np.maximum(body, g.strap - np.abs(x - g.neck_width))
 
 
 def _reach(x: np.ndarray, below: np.ndarray, radius: np.ndarray, width: float, depth: float) -> np.ndarray:
@@ -135,17 +167,17 @@ def _reach(x: np.ndarray, below: np.ndarray, radius: np.ndarray, width: float, d
     return np.clip(np.hypot(x, below) / np.maximum(radius, 1e-6), min(width, depth), max(width, depth))
 
 
-def hem_distance(g: Garment, place: np.ndarray) -> np.ndarray:
+def hem_distance(g: SyntheticGarment, place: np.ndarray) -> np.ndarray:
     """Metres above the hem."""
     return place[:, 2] - g.hem
 
 
-def cuff_distance(g: Garment, along: np.ndarray, place: np.ndarray) -> np.ndarray:
+def cuff_distance(g: SyntheticGarment, along: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Metres before the sleeve's end (or the armhole, without sleeves)."""
     if g.sleeve == "none":
         # the armhole: an upright cut a little inside of the shoulder joint, wider below
         return 0.150 - np.abs(place[:, 0]) + 0.25 * np.clip(0.6 - place[:, 2], -0.03, 0.2)
-    return SLEEVES[g.sleeve] - along
+    return g.cuff - along
 
 
 # ---------------------------------------------------------------- colour
@@ -274,7 +306,7 @@ def _soft(value: np.ndarray, blur: float) -> np.ndarray:
     return np.clip(value / blur + 0.5, 0, 1)
 
 
-def colours(g: Garment, place: np.ndarray, around: np.ndarray, along: np.ndarray, angle: np.ndarray,
+def colours(g: SyntheticGarment, place: np.ndarray, around: np.ndarray, along: np.ndarray, angle: np.ndarray,
             on_sleeve: np.ndarray) -> np.ndarray:  # fmt: skip
     """Albedo (n, 3), 0..1 linear-ish sRGB, of the garment's outside."""
     base = np.array(g.colour, np.float32) / 255
@@ -295,6 +327,14 @@ def colours(g: Garment, place: np.ndarray, around: np.ndarray, along: np.ndarray
         phase = np.mod(across / g.scale, 1.0)
         cover = 0.8 * _soft((0.07 - np.abs(phase - 0.5)) * g.scale, 0.0015)
         out += cover[:, None] * (accent - out)
+    elif g.pattern == "bars":
+        phase = np.mod(across / g.scale, 1.0)
+        cover = _soft((0.25 - np.abs(phase - 0.5)) * g.scale, 0.0015)
+        out += cover[:, None] * (accent - out)
+    elif g.pattern == "checks":
+        for run, tone in ((down, accent), (across, accent2)):
+            cover = 0.55 * _soft((0.2 - np.abs(np.mod(run / g.scale, 1.0) - 0.5)) * g.scale, 0.0015)
+            out += cover[:, None] * (tone - out)
     elif g.pattern == "dots":
         row = np.floor(down / g.scale)
         px = np.mod(across / g.scale + 0.5 * np.mod(row, 2), 1.0) - 0.5

@@ -1,4 +1,4 @@
-"""A VITON folder of drawn pairs, and two loose photos."""
+"""A VITON folder of synthetic pairs, and two loose photos."""
 
 from __future__ import annotations
 
@@ -6,40 +6,48 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
 
 from vtcli.core.data.labels import LIP_PALETTE
 from vtcli.core.synthetic.bodies import ArmPose, Pose
-from vtcli.core.synthetic.garments import Garment, random_garment
-from vtcli.core.synthetic.people import Person, random_person
-from vtcli.core.synthetic.render import SIZE, DrawnPerson, draw_cloth, draw_person
+from vtcli.core.synthetic.garments import SyntheticGarment, random_garment
+from vtcli.core.synthetic.people import SyntheticPerson, random_person
+from vtcli.core.synthetic.render import RenderedPerson, draw_person
+from vtcli.core.synthetic.scene import SIZE
+from vtcli.core.synthetic.shop import draw_cloth
 from vtcli.core.system.files import write_atomically
 
 
 @dataclass
-class DrawnPair:
+class SyntheticPair:
     """A person in a garment, and the garment's shop photo."""
 
-    person: Person
-    garment: Garment
-    drawn: DrawnPerson
+    person: SyntheticPerson
+    garment: SyntheticGarment
+    rendered: RenderedPerson
     cloth: np.ndarray
     cloth_mask: np.ndarray
 
 
 def pair_rng(seed: int, split: str, number: int) -> np.random.Generator:
-    """The generator that pair `number` of a split is drawn from; no pair depends on another."""
+    """The generator of pair `number` of a split; no pair depends on another."""
     return np.random.default_rng([seed, {"train": 0, "test": 1}[split], number])
 
 
-def draw_pair(rng: np.random.Generator, size: tuple[int, int] = SIZE, samples: int = 2) -> DrawnPair:
+def draw_pair(rng: np.random.Generator, size: tuple[int, int] = SIZE, samples: int = 2) -> SyntheticPair:
     """One random pair of `size` (height, width)."""
     person, garment = random_person(rng), random_garment(rng)
     cloth, mask = draw_cloth(garment, size, samples)
-    return DrawnPair(person, garment, draw_person(person, garment, size, samples), cloth, mask)
+    return SyntheticPair(person, garment, draw_person(person, garment, size, samples), cloth, mask)
+
+
+def _put(stream: IO[bytes], data: bytes) -> None:
+    stream.write(data)
 
 
 def _jpeg(path: Path, image: np.ndarray, quality: int) -> None:
@@ -62,17 +70,17 @@ def _parse_png(path: Path, parse: np.ndarray) -> None:
     _png(path, image)
 
 
-def write_pair(folder: Path, number: int, pair: DrawnPair, quality: int = 92) -> None:
+def write_pair(folder: Path, number: int, pair: SyntheticPair, quality: int = 92) -> None:
     """Write one pair into a split's folder, named as VITON names it (`000001_0.jpg`, `000001_1.jpg`)."""
     stem = f"{number:06d}"
-    _jpeg(folder / "image" / f"{stem}_0.jpg", pair.drawn.image, quality)
+    _jpeg(folder / "image" / f"{stem}_0.jpg", pair.rendered.image, quality)
     _jpeg(folder / "cloth" / f"{stem}_1.jpg", pair.cloth, quality)
     _png(
         folder / "cloth-mask" / f"{stem}_1.png",
         Image.fromarray(pair.cloth_mask).convert("1", dither=Image.Dither.NONE),
     )
-    _parse_png(folder / "image-parse" / f"{stem}_0.png", pair.drawn.parse)
-    joints = [round(float(v), 3) for v in pair.drawn.keypoints.ravel()]
+    _parse_png(folder / "image-parse" / f"{stem}_0.png", pair.rendered.parse)
+    joints = [round(float(v), 3) for v in pair.rendered.keypoints.ravel()]
     pose = {"version": 1.0, "people": [{"face_keypoints": [], "pose_keypoints": joints,
                                         "hand_right_keypoints": [], "hand_left_keypoints": []}]}  # fmt: skip
     text = json.dumps(pose, separators=(",", ":"))
@@ -95,13 +103,13 @@ def write_viton(out: Path, train: int, test: int, seed: int = 0, size: tuple[int
             yield split, i
         shift = 0 if split == "train" else 1
         lines = [f"{n:06d}_0.jpg {names[(i + shift) % count]:06d}_1.jpg\n" for i, n in enumerate(names)]
-        text = "".join(lines)
-        write_atomically(out / f"{split}_pairs.txt", lambda stream, text=text: stream.write(text.encode()))  # type: ignore[misc]
+        data = "".join(lines).encode()
+        write_atomically(out / f"{split}_pairs.txt", partial(_put, data=data))
         first += count
 
 
-def loose_pair() -> tuple[Person, Garment, Garment]:
-    """The person, what she wears, and the other garment of the loose photos."""
+def loose_pair() -> tuple[SyntheticPerson, SyntheticGarment, SyntheticGarment]:
+    """The person, what the person wears, and the other garment of the loose photos."""
     rng = np.random.default_rng(20)
     person = random_person(rng)
     right = ArmPose((0.22, 0.03, -1), (0.08, -0.22, -1), twist=-8.0, curl=24.0)

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 
 from vtcli.core.synthetic.bodies import incidence, mesh, normals
-from vtcli.core.synthetic.people import Person
+from vtcli.core.synthetic.people import SyntheticPerson
 
 CENTRE = np.array([0.0, -0.045, 0.915])
 """Middle of the skull on the mean body."""
@@ -70,7 +70,7 @@ def _depth_at(side: int, x: np.ndarray, z: np.ndarray) -> np.ndarray:
             + (t[i0 + 1, j0] * (1 - fj) + t[i0 + 1, j0 + 1] * fj) * fi)  # fmt: skip
 
 
-def _cap(person: Person, rest: np.ndarray, rng: np.random.Generator) -> Hair:
+def _cap(person: SyntheticPerson, rest: np.ndarray, rng: np.random.Generator) -> Hair:
     m = mesh()
     line = hairline(m.vertices)
     keep = (m.head > 0.5) & (line > -0.03) & (m.masks["ears"] < 0.3) & (m.masks["eyes"] < 0.5)
@@ -149,7 +149,7 @@ def _carriers() -> tuple[int, np.ndarray, np.ndarray]:
     return head, zs, verts
 
 
-def _locks(person: Person, rng: np.random.Generator) -> Hair:
+def _locks(person: SyntheticPerson, rng: np.random.Generator) -> Hair:
     """Locks from the parting over the sides of the head, down to the hair's length."""
     count, steps = 230, 18
     length = person.hair_length if person.hair == "long" else 0.20
@@ -210,7 +210,7 @@ def _locks(person: Person, rng: np.random.Generator) -> Hair:
     return _ribbons(path, width, side, outward, 1.0, carrier)
 
 
-def _bun(person: Person, rng: np.random.Generator) -> Hair:
+def _bun(person: SyntheticPerson, rng: np.random.Generator) -> Hair:
     """A knot on top of the head's back: ribbons wound around an ellipsoid."""
     count, steps = 46, 16
     centre = np.array([0.0, 0.0, 1.018])
@@ -232,7 +232,7 @@ def _bun(person: Person, rng: np.random.Generator) -> Hair:
     return ribbons
 
 
-def build(person: Person, rest: np.ndarray) -> Hair:
+def build(person: SyntheticPerson, rest: np.ndarray) -> Hair:
     """The person's hair around the head of `rest` (V, 3) vertices."""
     rng = np.random.default_rng(person.seed)
     parts = [_cap(person, rest, rng)]

@@ -1,4 +1,4 @@
-"""Who is drawn: a `Person` holds everything but the garment, so she can be drawn in any."""
+"""Who is in the picture: a `SyntheticPerson` holds all but the garment, and can be rendered in any garment."""
 
 from __future__ import annotations
 
@@ -7,13 +7,27 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vtcli.core.synthetic.bodies import ArmPose, Pose
+from vtcli.core.synthetic.garments import SyntheticGarment
 
 HAIR_STYLES = ("long", "bob", "short", "bun")
 POSES = ("down", "hip", "hips", "folded", "up", "front", "pocket")
 
 
 @dataclass(frozen=True)
-class Person:
+class Thing:
+    """A `strap` across the torso with a `bag`, or a `hand` thing. Sizes in metres, colour RGB 0-255."""
+
+    kind: str
+    side: int = 1  # 1: hangs from the left shoulder or in the left hand; -1: the right
+    width: float = 0.02
+    size: tuple[float, float] = (0.2, 0.15)  # across, up
+    hang: float = 0.0  # height of a strap's lower end; how far below the hand a thing hangs
+    round: float = 2.0  # exponent of the outline: 2 an ellipse, 8 nearly a rectangle
+    colour: tuple[int, int, int] = (40, 32, 28)
+
+
+@dataclass(frozen=True)
+class SyntheticPerson:
     """A body, a pose, a face, hair, trousers, a place in the frame. Colours RGB 0-255."""
 
     female: bool = True
@@ -37,6 +51,12 @@ class Person:
     y: float = 0.0
     scale: float = 1.0
     seed: int = 0
+    leg_end: float = -1.0  # height on the mean body where the trousers end; above the waist: no trousers
+    skirt: SyntheticGarment | None = None
+    ground: int | None = None  # seed of a backdrop that is not the studio's
+    things: tuple[Thing, ...] = ()  # carried or worn over everything
+    forward: float = 0.0  # metres that forearms and hair are pulled out of loose cloth, in the z-buffer
+    light: tuple[float, float, float] = (1.0, 1.0, 1.0)  # red, green and blue of the photo's light
 
 
 _SKIN = ((248, 218, 198), (240, 204, 180), (231, 190, 162), (217, 172, 140), (192, 143, 110), (158, 110, 80),
@@ -61,7 +81,9 @@ def _jitter(rng: np.random.Generator, v: tuple[float, float, float], by: float) 
     return (float(a[0]), float(a[1]), float(a[2]))
 
 
-def _arm(rng: np.random.Generator, kind: str) -> ArmPose:
+def usual_arm(rng: np.random.Generator, kind: str) -> ArmPose:
+    """An arm of one of the usual kinds, with small variations."""
+
     def arm(upper, lower, by=0.03, **rest) -> ArmPose:  # type: ignore[no-untyped-def]
         return ArmPose(_jitter(rng, upper, by), _jitter(rng, lower, by), **rest)
 
@@ -86,20 +108,20 @@ def random_pose(rng: np.random.Generator, name: str) -> Pose:
     spread = {"turn": 4.0, "head_turn": 7.0, "head_tilt": 3.0, "head_nod": 2.0, "lean": 1.5, "hip_shift": 2.5}
     common = {k: float(rng.normal(0, v)) for k, v in spread.items()}
     if name == "hips":
-        return Pose(_arm(rng, "hip"), _arm(rng, "hip"), **common)
+        return Pose(usual_arm(rng, "hip"), usual_arm(rng, "hip"), **common)
     if name == "folded":
         low = ArmPose((0.17, -0.22, -1), (-0.9, -0.40, 0.06), twist=-20.0, curl=15.0)
         high = ArmPose((0.17, -0.34, -1), (-0.9, -0.44, 0.17), twist=-20.0, curl=15.0)
         return Pose(low, high, **common) if rng.uniform() < 0.5 else Pose(high, low, **common)
-    first = _arm(rng, name)
-    second = _arm(
+    first = usual_arm(rng, name)
+    second = usual_arm(
         rng, "down" if name != "down" and rng.uniform() < 0.8 else str(rng.choice(["down", "pocket"]))
     )
     return Pose(first, second, **common) if rng.uniform() < 0.5 else Pose(second, first, **common)
 
 
-def random_person(rng: np.random.Generator) -> Person:
-    """A person drawn from `rng`."""
+def random_person(rng: np.random.Generator) -> SyntheticPerson:
+    """A person chosen by `rng`."""
     female = bool(rng.uniform() < 0.7)
     mixture = rng.dirichlet(np.full(6, 0.5)) * np.array([1, 1 if female else 0.8] * 3)
     tone = rng.uniform(0, 1)
@@ -120,17 +142,18 @@ def random_person(rng: np.random.Generator) -> Person:
         if dark
         else ((78, 52, 34), (92, 84, 52), (84, 112, 136), (100, 122, 100))
     )
-    return Person(
-        female=female, mixture=tuple(float(v) for v in mixture), skin=_rgb(skin), pose_name=name,
+    return SyntheticPerson(
+        female=female, mixture=tuple(float(v) for v in mixture), skin=rgb(skin), pose_name=name,
         pose=random_pose(rng, name), hair=style, hair_colour=hair_colours[rng.integers(len(hair_colours))],
         hair_length=float(rng.uniform(0.30, 0.52)), parting=float(rng.normal(0, 0.018)),
-        wave=float(rng.uniform(0.05, 1.0)), lips=_rgb(lips), eyes=iris[rng.integers(len(iris))],
+        wave=float(rng.uniform(0.05, 1.0)), lips=rgb(lips), eyes=iris[rng.integers(len(iris))],
         trousers=trousers, denim=denim, waist=float(rng.uniform(0.20, 0.30)),
         backdrop=int(rng.integers(226, 250)), x=float(rng.normal(0, 0.012)), y=float(rng.normal(0, 0.008)),
         scale=float(rng.uniform(0.97, 1.06)), seed=int(rng.integers(1 << 30)),
     )  # fmt: skip
 
 
-def _rgb(colour: np.ndarray) -> tuple[int, int, int]:
+def rgb(colour: np.ndarray) -> tuple[int, int, int]:
+    """The nearest colour of whole 0-255."""
     r, g, b = (int(np.clip(round(float(c)), 0, 255)) for c in colour)
     return r, g, b

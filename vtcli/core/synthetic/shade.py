@@ -9,9 +9,9 @@ import numpy as np
 from scipy import ndimage
 
 from vtcli.core.synthetic.bodies import mesh
-from vtcli.core.synthetic.garments import Garment, _sample
+from vtcli.core.synthetic.garments import SyntheticGarment, _sample
 from vtcli.core.synthetic.hair import hairline
-from vtcli.core.synthetic.people import Person
+from vtcli.core.synthetic.people import SyntheticPerson
 
 KEY = np.array([-0.42, -0.78, 0.46]) / np.linalg.norm([-0.42, -0.78, 0.46])
 FILL = np.array([0.75, -0.62, 0.10]) / np.linalg.norm([0.75, -0.62, 0.10])
@@ -95,7 +95,7 @@ def _bump(x: np.ndarray, middle: float, width: float) -> np.ndarray:
     return np.exp(-(((x - middle) / width) ** 2))
 
 
-def skin_colour(p: Person, place: np.ndarray, lips: np.ndarray, lids: np.ndarray, nails: np.ndarray,
+def skin_colour(p: SyntheticPerson, place: np.ndarray, lips: np.ndarray, lids: np.ndarray, nails: np.ndarray,
                 eyes: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Albedo (n, 3) sRGB and gloss (n,) of bare skin at `place` (n, 3) on the mean body; `face`: the head."""
     skin = np.array(p.skin, np.float32) / 255
@@ -183,8 +183,8 @@ def lit_skin(albedo: np.ndarray, gloss: np.ndarray, n: np.ndarray) -> np.ndarray
 # ---------------------------------------------------------------- cloth
 
 
-def fold_height(g: Garment, place: np.ndarray, around: np.ndarray, along: np.ndarray, angle: np.ndarray,
-                on_sleeve: np.ndarray, bend: tuple[float, float], seed: int,
+def fold_height(g: SyntheticGarment, place: np.ndarray, around: np.ndarray, along: np.ndarray,
+                angle: np.ndarray, on_sleeve: np.ndarray, bend: tuple[float, float], seed: int,
                 strength: float) -> np.ndarray:  # fmt: skip
     """Height of folds in metres (n,). `bend` is how far left and right elbow are bent, 0..1."""
     rng = np.random.default_rng(seed)
@@ -247,7 +247,7 @@ def lit_cloth(albedo: np.ndarray, sheen: float, n: np.ndarray, cavity: np.ndarra
 
 
 def lit_hair(
-    p: Person, n: np.ndarray, tangent: np.ndarray, across: np.ndarray, along: np.ndarray
+    p: SyntheticPerson, n: np.ndarray, tangent: np.ndarray, across: np.ndarray, along: np.ndarray
 ) -> np.ndarray:
     """Linear light off hair: Kajiya and Kay's strand model, its colour changing from strand to strand."""
     base = np.array(p.hair_colour, np.float32) / 255
@@ -271,7 +271,7 @@ def lit_hair(
 # ---------------------------------------------------------------- trousers
 
 
-def trousers_colour(p: Person, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def trousers_colour(p: SyntheticPerson, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Albedo (n, 3) and fold height (n,) of the trousers."""
     base = np.array(p.trousers, np.float32) / 255
     x, z = place[:, 0], place[:, 2]

@@ -1,4 +1,4 @@
-"""Drawn data: what the pictures, maps and joints promise."""
+"""Synthetic pairs: what the pictures, maps and joints promise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from vtcli.core import synthetic as drawn
+from vtcli.core import synthetic
 from vtcli.core.data import labels as L
 from vtcli.core.synthetic.__main__ import main
 from vtcli.core.synthetic.people import POSES, random_pose
@@ -21,14 +21,14 @@ SAMPLE = Path(__file__).resolve().parents[1] / "sample_data"
 LABELS = {0, L.HAIR, L.UPPER_CLOTHES, L.PANTS, L.FACE, L.LEFT_ARM, L.RIGHT_ARM}
 
 
-def _person(seed: int = 3, pose: str = "down", **changes) -> drawn.Person:
-    person = drawn.random_person(np.random.default_rng(seed))
+def _person(seed: int = 3, pose: str = "down", **changes) -> synthetic.SyntheticPerson:
+    person = synthetic.random_person(np.random.default_rng(seed))
     pose_value = random_pose(np.random.default_rng(seed), pose)
     return replace(person, pose_name=pose, pose=pose_value, x=0.0, y=0.0, scale=1.0, **changes)
 
 
-def _draw(person: drawn.Person, garment: drawn.Garment) -> drawn.DrawnPerson:
-    return drawn.draw_person(person, garment, samples=1)
+def _draw(person: synthetic.SyntheticPerson, garment: synthetic.SyntheticGarment) -> synthetic.RenderedPerson:
+    return synthetic.draw_person(person, garment, samples=1)
 
 
 def _at(label_map: np.ndarray, xy: np.ndarray, radius: int = 2) -> set[int]:
@@ -61,7 +61,7 @@ def test_same_seed_same_bytes_and_another_seed_others(tmp_path):
 
 @pytest.mark.parametrize("pose", POSES)
 def test_joints_lie_on_the_person_and_agree_with_the_parse(pose):
-    picture = _draw(_person(4, pose), drawn.Garment(sleeve="none", ease=0.008))
+    picture = _draw(_person(4, pose), synthetic.SyntheticGarment(sleeve="none", ease=0.008))
     parse, joints = picture.parse, picture.keypoints
     assert picture.image.shape == (256, 192, 3) and picture.image.dtype == np.uint8
     assert parse.shape == (256, 192) and set(np.unique(parse).tolist()) <= LABELS
@@ -80,7 +80,7 @@ def test_joints_lie_on_the_person_and_agree_with_the_parse(pose):
             "folded",
         ):  # where a wrist may lie behind something
             assert _at(parse, joints[wrist], 3) & set(L.ARM_LABELS)
-    # VITON's framing and sides: her left is the right of the picture
+    # VITON's framing and sides: the person's left is the right of the picture
     assert joints[L.L_SHOULDER, 0] > joints[L.R_SHOULDER, 0] + 40
     assert abs(joints[L.NECK, 0] - 95) < 8 and abs(joints[L.NECK, 1] - 84) < 4
     hips = (joints[L.L_HIP] + joints[L.R_HIP]) / 2
@@ -88,7 +88,9 @@ def test_joints_lie_on_the_person_and_agree_with_the_parse(pose):
 
 
 def test_neck_is_bare_skin_that_the_parse_calls_background():
-    picture = _draw(_person(8, hair="bun", female=True), drawn.Garment(neck="v", neck_depth=0.15))
+    picture = _draw(
+        _person(8, hair="bun", female=True), synthetic.SyntheticGarment(neck="v", neck_depth=0.15)
+    )
     x, y = picture.keypoints[L.NECK, :2].round().astype(int)
     assert picture.neck.sum() > 150
     assert not picture.parse[picture.neck].any()
@@ -99,9 +101,10 @@ def test_neck_is_bare_skin_that_the_parse_calls_background():
 
 def test_two_garments_differ_only_around_garments_arms_and_neck():
     person = _person(5)
-    one = _draw(person, drawn.Garment(sleeve="long", colour=(180, 40, 40), hem=0.08))
+    one = _draw(person, synthetic.SyntheticGarment(sleeve="long", colour=(180, 40, 40), hem=0.08))
     two = _draw(
-        person, drawn.Garment(sleeve="none", neck="v", neck_depth=0.16, colour=(30, 60, 120), hem=0.14)
+        person,
+        synthetic.SyntheticGarment(sleeve="none", neck="v", neck_depth=0.16, colour=(30, 60, 120), hem=0.14),
     )
     assert np.array_equal(one.keypoints, two.keypoints)
     touched = np.zeros((256, 192), bool)
@@ -118,8 +121,8 @@ def test_two_garments_differ_only_around_garments_arms_and_neck():
 
 @pytest.mark.parametrize("pattern", ["plain", "stripes", "text"])
 def test_cloth_mask_is_all_that_is_not_the_white_ground(pattern):
-    garment = drawn.Garment(colour=(250, 250, 250), pattern=pattern, sleeve="long")
-    image, mask = drawn.draw_cloth(garment, samples=2)
+    garment = synthetic.SyntheticGarment(colour=(250, 250, 250), pattern=pattern, sleeve="long")
+    image, mask = synthetic.draw_cloth(garment, samples=2)
     assert set(np.unique(mask).tolist()) == {0, 255}
     assert np.array_equal(mask > 0, (image < 255).any(-1))
     _, count = ndimage.label(mask)
@@ -127,7 +130,7 @@ def test_cloth_mask_is_all_that_is_not_the_white_ground(pattern):
     columns = np.flatnonzero(mask.any(0))
     assert 0.5 <= len(columns) / 192 <= 0.95
     assert mask[128, 96] and not mask[[0, -1]].any() and not mask[:, [0, -1]].any()
-    # what is drawn hardly leans to a side
+    # the garment hardly leans to a side
     assert abs(np.flatnonzero(mask.any(0)).mean() - 95.5) < 4
 
 
@@ -135,7 +138,7 @@ def test_sleeve_lengths_give_more_cloth_and_fewer_arms():
     person = _person(6, hair="short")
     arms, cloth, wide = [], [], []
     for sleeve in ("none", "short", "three-quarter", "long"):
-        garment = drawn.Garment(sleeve=sleeve)
+        garment = synthetic.SyntheticGarment(sleeve=sleeve)
         parse = _draw(person, garment).parse
         arms.append([int((parse == label).sum()) for label in L.ARM_LABELS])
         cloth.append(int((parse == L.UPPER_CLOTHES).sum()))
@@ -151,10 +154,10 @@ def test_sleeve_lengths_give_more_cloth_and_fewer_arms():
 
 
 def test_a_chest_print_is_seen_on_the_garment_and_on_the_person():
-    garment = drawn.Garment(
+    garment = synthetic.SyntheticGarment(
         pattern="text", text="HELLO", colour=(245, 245, 245), accent=(200, 20, 20), seed=4
     )
-    cloth, mask = drawn.draw_cloth(garment)
+    cloth, mask = synthetic.draw_cloth(garment)
     worn = _draw(_person(9, "down", hair="short"), garment)
     for image, region in ((cloth, mask > 0), (worn.image, worn.parse == L.UPPER_CLOTHES)):
         ink = region & (image[..., 0].astype(int) - image[..., 1] > 60)
@@ -166,8 +169,8 @@ def test_a_chest_print_is_seen_on_the_garment_and_on_the_person():
 
 
 def test_random_people_and_garments_vary():
-    people = [drawn.random_person(np.random.default_rng(i)) for i in range(60)]
-    garments = [drawn.random_garment(np.random.default_rng(i)) for i in range(60)]
+    people = [synthetic.random_person(np.random.default_rng(i)) for i in range(60)]
+    garments = [synthetic.random_garment(np.random.default_rng(i)) for i in range(60)]
     assert {p.hair for p in people} == {"long", "bob", "short", "bun"} and {p.female for p in people} == {
         True,
         False,
