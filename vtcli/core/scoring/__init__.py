@@ -3,8 +3,8 @@
 runs.py           results folders → runs, each picture beside the photo it is measured against
 reference.py      --reference: photos found by name, for vtcli's results and for other tools'
 pictures.py       pictures in files and stores, read where they are needed
-image_metrics.py  SSIM, MS-SSIM, PSNR, the redrawn region, M_exp's IoU: pure functions
-pairwise.py       those metrics for every pair, in several processes
+image_metrics.py  SSIM, MS-SSIM, PSNR, the redrawn region: pure functions
+pairwise.py       those metrics, and M_exp's IoU, for every pair, in several processes
 perceptual.py     learned distances per picture: LPIPS, ST-LPIPS
 features.py       pictures → feature vectors (Inception, EfficientNet-Lite0)
 distances.py      feature vectors → Fréchet and kernel distances

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vtcli.core.data.label_metrics import mean_iou
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.bootstrap import paired_difference
 from vtcli.core.scoring.distances import Statistics, frechet_difference
-from vtcli.core.scoring.image_metrics import mean_iou
 from vtcli.core.scoring.runs import Run, pair_key
 
 if TYPE_CHECKING:

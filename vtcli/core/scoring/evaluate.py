@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vtcli.core.data.label_metrics import CLASSES, mean_iou
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.differences import fill_differences
 from vtcli.core.scoring.distances import Statistics
 from vtcli.core.scoring.evaluation import Columns, Evaluation, Options, Score
 from vtcli.core.scoring.features import INCEPTION_DIMS, Extractor, extract
-from vtcli.core.scoring.image_metrics import MS_SSIM_SIDE, SSIM_SIDE, mean_iou
+from vtcli.core.scoring.image_metrics import MS_SSIM_SIDE, SSIM_SIDE
 from vtcli.core.scoring.notes import warnings
 from vtcli.core.scoring.pairwise import PairMetrics, PairTask, measure_all
 from vtcli.core.scoring.perceptual import Lpips, PairDistance, StLpips, distances_of
@@ -230,9 +231,7 @@ def _mean(key: str, rows: np.ndarray) -> tuple[float | None, str | None]:
 def _pooled_iou(score: Score, sums: np.ndarray) -> float:
     """Mean IoU of M_exp with pixels summed over pictures; each class's goes to `score.iou`."""
     score.iou = {
-        name: float(inter / union)
-        for name, (inter, union) in zip(metrics.M_EXP_CLASSES, sums, strict=True)
-        if union
+        name: float(inter / union) for name, (inter, union) in zip(CLASSES, sums, strict=True) if union
     }
     return float(mean_iou(sums))
 

@@ -1,4 +1,4 @@
-"""Metrics of one picture beside its photo: SSIM, MS-SSIM, PSNR, what the photo gave, and M_exp's IoU.
+"""Metrics of one picture beside its photo: SSIM, MS-SSIM, PSNR, and what the photo gave.
 
 Pictures are (H, W, 3) uint8 RGB. Every function is pure; `pairwise.py` runs them over files.
 """
@@ -9,23 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vtcli.core.data.labels import (
-    BACKGROUND,
-    FACE,
-    HAIR,
-    IGNORE,
-    LEFT_ARM,
-    PANTS,
-    RIGHT_ARM,
-    UPPER_CLOTHES,
-)
-
 SSIM_SIDE = 11
 """Least side in pixels: SSIM's window (sigma 1.5, truncated at 3.5 sigma)."""
 MS_SSIM_SIDE = 161
 """Least side in pixels that five scales of an 11-pixel window need: (11 - 1)·2⁴ + 1."""
-M_EXP_LABELS = ((BACKGROUND,), (HAIR,), (UPPER_CLOTHES,), (PANTS,), (FACE,), (LEFT_ARM, RIGHT_ARM))
-"""The classes of M_exp's mean IoU; the two arms are merged into one class."""
 _BORDER = SSIM_SIDE // 2
 """Pixels at each edge that skimage leaves out of the mean: the window does not fit there."""
 _STACK_PIXELS = 16 * 256 * 192
@@ -101,21 +88,3 @@ def ms_ssim(results: np.ndarray, photos: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             values.append(torch_ms_ssim(a, b, data_range=255, size_average=False).numpy())
     return np.concatenate(values).astype(np.float64)
-
-
-def parse_overlap(expected: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """(H, W) LIP labels of M_exp and of the photo → (6, 2) int64: intersection and union of each class."""
-    known = truth != IGNORE
-    counts = np.zeros((len(M_EXP_LABELS), 2), dtype=np.int64)
-    for i, labels in enumerate(M_EXP_LABELS):
-        a, b = np.isin(expected, labels) & known, np.isin(truth, labels) & known
-        counts[i] = (a & b).sum(), (a | b).sum()
-    return counts
-
-
-def mean_iou(counts: np.ndarray) -> np.ndarray:
-    """(…, classes, 2) intersections and unions → (…) mean IoU over classes whose union is not empty."""
-    inter, union = counts[..., 0].astype(float), counts[..., 1].astype(float)
-    present = union > 0
-    iou = np.divide(inter, union, out=np.zeros_like(inter), where=present)
-    return iou.sum(-1) / np.maximum(present.sum(-1), 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from vtcli.core.data.label_metrics import CLASSES
+
 PAIRED = ("ssim", "ssim_redrawn", "ms_ssim", "psnr", "psnr_redrawn", "lpips", "st_lpips", "m_exp_iou")
 """Metrics that compare each result with its own photo: paired runs only."""
 REDRAWN = ("ssim_redrawn", "psnr_redrawn")
@@ -38,7 +40,6 @@ DISTANCES = (
 """Metrics that compare all results of a run with all its photos."""
 
 INCEPTION_URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
-M_EXP_CLASSES = ("background", "hair", "upper-clothes", "pants", "face", "arms")
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def definitions() -> dict[str, str]:
         "results' size, AlexNet trunk and linear heads of the package. It tolerates small shifts of the whole picture "
         f"or of a print, which LPIPS punishes; not comparable with LPIPS; {of('stlpips-pytorch')}",
         "m_exp_iou": "intersection over union of the run's M_exp with the store's parse, each class's pixels "
-        f"summed over all pictures, mean over the classes {', '.join(M_EXP_CLASSES)} (LIP labels 0; 2; 5; 9; "
+        f"summed over all pictures, mean over the classes {', '.join(CLASSES)} (LIP labels 0; 2; 5; 9; "
         "13; 14 and 15 as one) that occur; pixels labelled 255 in the parse are left out",
         "fid": f"Fréchet Inception distance (Heusel et al., NeurIPS 2017) {photos}: 2,048 pooled features of "
         "the Inception of pytorch-fid, 299×299 bilinear, 8-bit RGB in, sample covariance; "

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vtcli.core.scoring.image_metrics import given_pixels, ms_ssim, parse_overlap, similarity
+from vtcli.core.data.label_metrics import class_overlaps
+from vtcli.core.scoring.image_metrics import given_pixels, ms_ssim, similarity
 from vtcli.core.scoring.pictures import Picture, StorePicture
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.system.workers import ordered_map
@@ -38,7 +39,7 @@ class PairTask:
 
 @dataclass(frozen=True)
 class PairMetrics:
-    """Metrics of one result, NaN where it has none; `overlap` as of `image_metrics.parse_overlap`.
+    """Metrics of one result, NaN where it has none; `overlap` as of `label_metrics.class_overlaps`.
 
     `given` is the share of pixels (0 to 1) that equal the person's photo.
     """
@@ -128,7 +129,7 @@ def _overlap(task: PairTask) -> np.ndarray | None:
     expected, truth = read_parse(task.parse), task.truth.parse()
     if expected.shape != truth.shape:
         raise VtcliError(f"{task.parse}: {expected.shape} pixels, the store's parse has {truth.shape}")
-    return parse_overlap(expected, truth)
+    return class_overlaps(expected, truth)
 
 
 def read_parse(path: Path) -> np.ndarray:
