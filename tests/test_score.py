@@ -1,4 +1,4 @@
-"""`vtcli score`: the figures are the libraries', the unseen pairs stand apart, mistakes are caught."""
+"""`vtcli score`: the metrics are the libraries', the unseen pairs stand apart, mistakes are caught."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vtcli.core.data.results import ResultsInfo
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.scoring.paired import PairTask, measure_all
+from vtcli.core.scoring.pairwise import PairTask, measure_all
 from vtcli.core.scoring.runs import load_runs
 from vtcli.core.system.errors import UsageProblem, VtcliError
 
@@ -79,7 +79,7 @@ def by_hand(folder: Path, store: PreparedStore, rows: list[int]) -> dict[str, fl
     return {key: float(np.mean(column)) for key, column in values.items()}
 
 
-def test_figures_are_the_libraries_own_over_all_and_over_unseen_pairs(
+def test_metrics_are_the_libraries_own_over_all_and_over_unseen_pairs(
     tmp_path: Path, store: PreparedStore, soft: Path
 ) -> None:
     rows, output = scored(tmp_path, soft)
@@ -127,9 +127,12 @@ def test_unpaired_runs_get_distances_only(tmp_path: Path, store: PreparedStore) 
     assert row["ssim"] is row["psnr"] is row["ms_ssim"] is None
     assert "unpaired" in row["reasons"]["ssim"]
     assert row["fd_lite0"] > 0
+    scored(tmp_path, folder, "--per-image", tmp_path / "metrics.csv")
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == "run,name,person,cloth,seen,given"
+    warp = make_results(tmp_path / "warp", store, blur(1), paired=False, kind="warp")
     with pytest.raises(UsageProblem, match="unpaired"):
-        scored(tmp_path, folder, "--per-image", tmp_path / "figures.csv")
-    assert not (tmp_path / "figures.csv").exists()
+        scored(tmp_path, warp, "--per-image", tmp_path / "warp.csv")
+    assert not (tmp_path / "warp.csv").exists()
 
 
 def test_pairs_file_of_own_garments_is_paired(tmp_path: Path, store: PreparedStore) -> None:
@@ -185,8 +188,8 @@ def test_runs_that_do_not_compare_are_not_compared(
 
 
 def test_per_image_table(tmp_path: Path, store: PreparedStore, soft: Path, softer: Path) -> None:
-    rows, _ = scored(tmp_path, soft, softer, "--per-image", tmp_path / "figures.csv")
-    with (tmp_path / "figures.csv").open(newline="") as stream:
+    rows, _ = scored(tmp_path, soft, softer, "--per-image", tmp_path / "metrics.csv")
+    with (tmp_path / "metrics.csv").open(newline="") as stream:
         table = list(csv.DictReader(stream))
     assert len(table) == 2 * COUNT
     mine = [line for line in table if line["run"] == "softer"]

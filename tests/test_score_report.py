@@ -105,7 +105,7 @@ def test_the_page_holds_table_panels_and_provenance(report: Path) -> None:
         "Paired (tryon)", "Unpaired (tryon)", "seen in training", "--inception-weights FILE",
     ):  # fmt: skip
         assert expected in words, expected
-    assert page.tags["svg"] == 3  # SSIM, PSNR, M_exp: too small for MS-SSIM
+    assert page.tags["svg"] == 6  # given; SSIM and PSNR, whole and redrawn; M_exp: too small for MS-SSIM
     urls = re.findall(r"url\((data:image/webp[^)]+)\)", page.style)
     assert len(urls) == len(set(urls)) > 3 * COUNT
 
@@ -182,6 +182,22 @@ window.onload = () => {
 };
 </script>
 """
+
+
+def test_eight_runs_in_one_report(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", 3, size=(176, 132))
+    runs = [
+        make_results(tmp_path / f"run-{i}", store, blur(0.4 + 0.2 * i), parse_shift=i, weights="ab"[i % 2])
+        for i in range(8)
+    ]
+    path = tmp_path / "report.html"
+    result = run_score(*runs, "--report", path, "--bootstrap", 20, "--jobs", 1)
+    assert result.exception is None, result.exception
+    page = Page(path.read_text())
+    words = " ".join(" ".join(page.words).split())
+    assert all(f"run-{i}" in words for i in range(8))
+    assert page.tags["table"] == 1
+    assert path.stat().st_size < 12_000_000
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ def _ranks() -> tuple[int, int]:
 
 def main() -> None:
     """Run the command line; VtcliError becomes one line on standard error and its exit code."""
+    console.make_streams_safe()
     rank, ranks = _ranks()
     console.set_mute(rank > 0)
     name = f"vtcli (process {rank} of {ranks})" if ranks > 1 else "vtcli"

@@ -1,12 +1,18 @@
-"""How vtcli talks: progress bars and tables on a terminal, plain lines elsewhere, nothing with --quiet."""
+"""How vtcli talks: progress bars and tables on a terminal, plain lines elsewhere, nothing with --quiet.
+
+No work is lost to where the words go: symbols that a terminal's encoding lacks are written in its own (`↑` as `^`), a
+reader that has gone is no error, and news that cannot be written are left out.
+"""
 
 from __future__ import annotations
 
+import codecs
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import contextmanager, suppress
+from typing import IO, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -20,8 +26,51 @@ from rich.progress import (
 )
 from rich.table import Table
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+from vtcli.core.system.errors import VtcliError
+
+_PLAIN = {
+    "↑": "^", "↓": "v", "–": "-", "—": "-", "−": "-", "…": "...", "×": "x", "·": "*", "±": "+-", "≤": "<=", "≥": ">=",
+    "→": "->", "θ": "theta", "σ": "sigma", "’": "'", "‘": "'", "“": '"', "”": '"',
+}  # fmt: skip
+"""What stands for a symbol that an encoding lacks; everything else becomes a question mark."""
+
+
+def _plainly(problem: UnicodeError) -> tuple[str, int]:
+    if not isinstance(problem, UnicodeEncodeError):
+        raise problem
+    lacking = problem.object[problem.start : problem.end]
+    return "".join(_PLAIN.get(c, "?") for c in lacking), problem.end
+
+
+codecs.register_error("vtcli.plain", _plainly)
+
+
+def make_streams_safe() -> None:
+    """Let standard output and standard error write what their encoding lacks in plain symbols."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="vtcli.plain")
+
+
+class _Console(Console):
+    """A console whose reader may leave: what is printed afterwards is dropped."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _drop(self.file)
+
+
+def _drop(stream: IO[str]) -> None:
+    """Send the rest of `stream`, and what is still in its buffer, nowhere: else Python's exit would stumble on it."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
 _quiet = False
 _mute = False
 
@@ -52,19 +101,47 @@ def is_quiet() -> bool:
 def say(message: str) -> None:
     """One line of news on standard error; square brackets are text, not markup."""
     if not _quiet:
-        err.print(message, markup=False, soft_wrap=True)
+        _tell(message)
 
 
 def warn(message: str) -> None:
     """One line of warning on standard error."""
     if not _quiet:
-        err.print(f"warning: {message}", markup=False, soft_wrap=True, style="yellow")
+        _tell(f"warning: {message}", style="yellow")
 
 
-def show(table: Table) -> None:
-    """A table of results on standard output, shown even with --quiet."""
-    if not _mute:
-        out.print(table)
+def _tell(message: str, style: str | None = None) -> None:
+    try:
+        err.print(message, markup=False, soft_wrap=True, style=style)
+    except OSError:  # a full disk behind standard error must not end the work
+        _drop(err.file)
+
+
+def show(result: Table | str) -> None:
+    """A table or a line of results on standard output, shown even with --quiet.
+
+    VtcliError when it cannot be written (a full disk); a reader that has gone away is no error.
+    """
+    if _mute:
+        return
+    try:
+        out.print(result, markup=False, soft_wrap=isinstance(result, str))
+        out.file.flush()
+    except BrokenPipeError:
+        out.on_broken_pipe()
+    except OSError as problem:
+        _drop(out.file)
+        raise VtcliError(f"standard output: cannot be written ({problem.strerror or problem})") from problem
+
+
+def width() -> int:
+    """Columns of standard output."""
+    return out.width
+
+
+def width_of(table: Table) -> int:
+    """Columns that `table` takes where nothing is wrapped."""
+    return out.measure(table, options=out.options.update(max_width=10_000)).maximum
 
 
 class Advance(Protocol):
@@ -88,7 +165,8 @@ def progress(label: str, total: int | None, unit: str = "") -> Iterator[Advance]
 @contextmanager
 def _bar(label: str, total: int | None, unit: str) -> Iterator[Advance]:
     columns = (
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        SpinnerColumn("dots" if err.encoding.startswith("utf") else "line"),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )  # fmt: skip
@@ -118,9 +196,6 @@ def _lines(label: str, total: int | None, unit: str, every: float = 15.0) -> Adv
         rate = (done - first) / max(now - start, 1e-9)
         left = f", {max(total - done, 0) / rate:.0f} s left" if total and rate > 0 else ""
         of = f"/{total}" if total else ""
-        print(
-            f"{label}: {done}{of} {unit}, {rate:.1f}/s{left}{'  ' + note if note else ''}",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+        _tell(f"{label}: {done}{of} {unit}, {rate:.1f}/s{left}{'  ' + note if note else ''}")
 
     return advance

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List weights files; import CP-VTON's.", no_args_is_help=True)
 
-KEY_FIGURES = {
+KEY_METRICS = {
     "parser": ("mean_iou", "pck"),
     "gmm": ("warp_iou", "l1"),
     "tom": ("ssim_head", "ssim_outside", "l1_head"),
 }
-"""The figures that a one-line description shows."""
+"""The metrics that a one-line description shows."""
 
 
 class Stage(StrEnum):
@@ -42,7 +42,9 @@ def import_files(
     ],
     stage: Annotated[
         Stage | None,
-        typer.Option("--stage", help="Refuse files of another network; default: told by each file's keys."),
+        typer.Option(
+            "--stage", help="Refuse files of another network; default: found out from each file's keys."
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace weights that are there; default: refuse.")
@@ -75,7 +77,7 @@ def list_weights(
         ),
     ] = None,
 ) -> None:
-    """Show weights files: what they are, how long they were trained, their figures.
+    """Show weights files: what they are, how long they were trained, their metrics.
 
     Example: vtcli weights list runs
     """
@@ -89,7 +91,7 @@ def list_weights(
 
 
 def describe_installed() -> list[str]:
-    """One line for each weights file that comes with vtcli; a broken or absent one is told, never raised."""
+    """One line for each weights file that comes with vtcli; a broken or absent one becomes a line, never an error."""
     from vtcli.core.models.weights import DEFAULT_FOLDER
 
     files = _files(DEFAULT_FOLDER)
@@ -97,14 +99,14 @@ def describe_installed() -> list[str]:
         return ["no weights installed; train some with `vtcli train`"]
     lines = []
     for file in files:
-        facts, problem = _facts(file)
+        metadata, problem = _metadata(file)
         words = [
-            facts["stage"],
-            facts["preset"],
-            facts["aux"],
-            facts["steps"],
-            facts["figures"],
-            facts["hash"],
+            metadata["stage"],
+            metadata["preset"],
+            metadata["aux"],
+            metadata["steps"],
+            metadata["metrics"],
+            metadata["hash"],
         ]
         lines.append(problem or "  ".join(word for word in words if word))
     return lines
@@ -118,47 +120,47 @@ def _files(root: Path) -> list[Path]:
     return [file for file in found if file.name != "last.safetensors"]
 
 
-def _facts(file: Path) -> tuple[dict[str, str], str | None]:
-    """A file's facts as words, and the problem when it cannot be read."""
+def _metadata(file: Path) -> tuple[dict[str, str], str | None]:
+    """A file's metadata as words, and the problem when it cannot be read."""
     from vtcli.core.models.weights import read_metadata, sha256
 
     try:
-        facts = read_metadata(file)
+        metadata = read_metadata(file)
         digest = sha256(file)[:8]
     except (VtcliError, OSError) as problem:
-        return dict.fromkeys(("stage", "preset", "aux", "steps", "figures", "hash"), ""), str(problem)
-    steps = facts.get("steps")
+        return dict.fromkeys(("stage", "preset", "aux", "steps", "metrics", "hash"), ""), str(problem)
+    steps = metadata.get("steps")
     return {
-        "stage": str(facts.get("stage", "?")),
-        "preset": str(facts.get("preset", "?")),
-        "aux": "aux" if facts.get("aux") is True else "no aux" if facts.get("aux") is False else "",
-        "steps": f"{steps:,} steps" if isinstance(steps, int) else "imported" if "source" in facts else "",
-        "figures": _figures(facts),
+        "stage": str(metadata.get("stage", "?")),
+        "preset": str(metadata.get("preset", "?")),
+        "aux": "aux" if metadata.get("aux") is True else "no aux" if metadata.get("aux") is False else "",
+        "steps": f"{steps:,} steps" if isinstance(steps, int) else "imported" if "source" in metadata else "",
+        "metrics": _metrics(metadata),
         "hash": digest,
     }, None
 
 
-def _figures(facts: dict[str, Any]) -> str:
-    figures = facts.get("figures")
-    if not isinstance(figures, dict):
+def _metrics(metadata: dict[str, Any]) -> str:
+    metrics = metadata.get("figures")
+    if not isinstance(metrics, dict):
         return ""
-    names = KEY_FIGURES.get(str(facts.get("stage")), ())
-    return ", ".join(f"{n} {figures[n]:.3f}" for n in names if isinstance(figures.get(n), int | float))
+    names = KEY_METRICS.get(str(metadata.get("stage")), ())
+    return ", ".join(f"{n} {metrics[n]:.3f}" for n in names if isinstance(metrics.get(n), int | float))
 
 
 def _table(root: Path, files: list[Path]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("file", "stage", "preset", "aux", "steps", "figures", "sha256", "MB")
+    table = Table("file", "stage", "preset", "aux", "steps", "metrics", "sha256", "MB")
     table.columns[0].no_wrap = True
     for file in files:
-        facts, problem = _facts(file)
+        metadata, problem = _metadata(file)
         name = file.name if file == root else str(file.relative_to(root))
         if problem:
             table.add_row(Text(name), *[""] * 4, Text("cannot be read", style="red"), "", "")
             console.warn(problem)
             continue
-        words = [facts[k] for k in ("stage", "preset", "aux", "steps", "figures", "hash")]
+        words = [metadata[k] for k in ("stage", "preset", "aux", "steps", "metrics", "hash")]
         table.add_row(*map(Text, (name, *words, f"{file.stat().st_size / 1e6:.1f}")))
     return table

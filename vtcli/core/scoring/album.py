@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vtcli.core.data.labels import LABELS, LIP_PALETTE
-from vtcli.core.scoring.paired import read_parse
+from vtcli.core.scoring.pairwise import read_parse
 from vtcli.core.scoring.pictures import Picture, StorePicture
 
 BUDGET = 9_500_000

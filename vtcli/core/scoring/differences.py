@@ -1,4 +1,4 @@
-"""Every run's figures against the first run's, over the same pairs, and how sure the differences are."""
+"""Every run's metrics against the first run's, over the same pairs, and how sure the differences are."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vtcli.core.data.label_metrics import mean_iou
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.bootstrap import paired_difference
 from vtcli.core.scoring.distances import Statistics, frechet_difference
-from vtcli.core.scoring.runs import Run
+from vtcli.core.scoring.runs import Run, pair_key
 
 if TYPE_CHECKING:
-    from vtcli.core.scoring.evaluate import Columns, Evaluation, Score
+    from vtcli.core.scoring.evaluation import Columns, Evaluation, Options, Score
 
 FRECHET_ROUNDS = 200
 """Rounds of the bootstrap for a Fréchet distance, at most: each takes the eigenvalues of a large matrix."""
@@ -24,7 +24,7 @@ Features = Callable[["Score", str], tuple[Statistics, np.ndarray]]
 
 
 def comparable(first: Run, run: Run) -> str | None:
-    """Why the figures of `run` cannot be set against those of `first`; None when they can."""
+    """Why the metrics of `run` cannot be set against those of `first`; None when they can."""
     if first.group == run.group:
         return None
     for label, mine, its in zip(
@@ -51,17 +51,10 @@ def fill_differences(evaluation: Evaluation, features: Features) -> None:
             if options.bootstrap < 1 or len(score.rows) < 2:
                 score.reasons["difference"] = "no bootstrap: it needs --bootstrap N and two pairs"
                 continue
-            order = {pair.name: i for i, pair in enumerate(first.info.pairs)}
-            rows = np.array([order[run.info.pairs[row].name] for row in score.rows])
+            order = {pair_key(pair): i for i, pair in enumerate(first.info.pairs)}
+            rows = np.array([order[pair_key(run.info.pairs[row])] for row in score.rows])
             _of_pictures(evaluation, (score, own), (other, base), rows)
-            if score.value("fd_lite0") is not None and other.value("fd_lite0") is not None:
-                place = {row: i for i, row in enumerate(other.rows)}
-                same = [place[row] for row in rows]
-                photos, mine = features(score, "fd_lite0")
-                _, theirs = features(other, "fd_lite0")
-                score.differences["fd_lite0"] = frechet_difference(
-                    photos, mine, theirs[same], min(options.bootstrap, FRECHET_ROUNDS), options.seed
-                )
+            _of_distances(options, score, other, rows, features)
 
 
 def _of_pictures(
@@ -69,7 +62,7 @@ def _of_pictures(
 ) -> None:
     (score, own), (other, base) = mine, first
     options = evaluation.options
-    for key in (*metrics.PER_PICTURE, *score.run.info.figures):
+    for key in ("given", *metrics.PAIRED, *score.run.info.figures):
         if score.value(key) is None or other.value(key) is None:
             continue
         if key == "m_exp_iou" and own.overlap is not None and base.overlap is not None:
@@ -83,3 +76,15 @@ def _of_pictures(
             score.differences[key] = paired_difference(
                 a[both, None], b[both, None], options.bootstrap, options.seed
             )
+
+
+def _of_distances(options: Options, score: Score, other: Score, rows: np.ndarray, features: Features) -> None:
+    """The difference of the Fréchet distances in Lite0's features; Inception's cost too much to be drawn again."""
+    if score.value("fd_lite0") is None or other.value("fd_lite0") is None:
+        return
+    place = {row: i for i, row in enumerate(other.rows)}
+    photos, mine = features(score, "fd_lite0")
+    _, theirs = features(other, "fd_lite0")
+    same = [place[row] for row in rows]
+    rounds = min(options.bootstrap, FRECHET_ROUNDS)
+    score.differences["fd_lite0"] = frechet_difference(photos, mine, theirs[same], rounds, options.seed)

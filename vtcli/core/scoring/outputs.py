@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vtcli.core.scoring import metrics
-from vtcli.core.scoring.evaluate import Evaluation
+from vtcli.core.scoring.evaluation import Evaluation
 from vtcli.core.system.errors import UsageProblem
 from vtcli.core.system.files import write_atomically, write_json
 
@@ -20,7 +20,7 @@ def to_json(evaluation: Evaluation) -> list[dict[str, Any]]:
 
     `run, kind, keep, pairs` (the pairing), `paired, images, seen` ("all": every pair; "unseen": those whose
     photo is not in the training split), every metric (null with a word in `reasons`), `figures` (the run's
-    own), `m_exp_classes`, `difference_to_first` (metric → difference, low, high), and what was run.
+    own metrics, as in its `results.json`), `m_exp_classes`, `difference_to_first` (metric → difference, low, high), and what was run.
     """
     options = evaluation.options
     shared = {
@@ -51,7 +51,7 @@ def to_json(evaluation: Evaluation) -> list[dict[str, Any]]:
                 "seen": score.subset,
                 "seen_images": int(run.seen[score.rows].sum()),
                 **score.values,
-                "figures": score.figures,
+                "figures": score.own,
                 "m_exp_classes": score.iou,
                 "difference_to_first": {
                     key: {"difference": d.value, "low": d.low, "high": d.high}
@@ -83,10 +83,10 @@ def write_scores(evaluation: Evaluation, path: Path) -> None:
 
 
 def check_per_picture(evaluation: Evaluation) -> None:
-    """UsageProblem when no run has a figure per picture."""
+    """UsageProblem when no run has a metric per picture."""
     if not any(columns.values for columns in evaluation.columns):
         raise UsageProblem(
-            "--per-image: no run has figures per picture; SSIM and its like need paired runs, "
+            "--per-image: no run has metrics per picture; SSIM and its like need paired runs, "
             f"{evaluation.runs[0].name} is {evaluation.runs[0].info.pairing}"
         )
 

@@ -1,13 +1,17 @@
-"""LPIPS of each result and its photo, with a trunk from a local file."""
+"""Learned distances of each result and its photo: LPIPS with a trunk from a local file, and ST-LPIPS."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib.util
 import itertools
+import sys
+import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +21,19 @@ from vtcli.core.scoring.pictures import Picture
 from vtcli.core.system.errors import VtcliError
 
 _BATCH = 16
+_UNUSED = (("IPython", "embed"), ("torchsummary", "summary"))
 _TRUNKS: dict[tuple[int, ...], str] = {(64, 3, 11, 11): "alex", (64, 3, 3, 3): "vgg"}
+
+
+class PairDistance(Protocol):
+    """A learned distance between two pictures, by the weights with SHA-256 `digest`."""
+
+    label: str
+    digest: str
+
+    def __call__(self, results: np.ndarray, photos: np.ndarray) -> np.ndarray:
+        """Two stacks (B, H, W, 3) of uint8 → (B,) distances, 0 for equal pictures."""
+        ...
 
 
 class Lpips:
@@ -25,6 +41,8 @@ class Lpips:
 
     `path` holds torchvision's AlexNet or VGG-16 (ImageNet weights are what LPIPS was calibrated with).
     """
+
+    label = "LPIPS"
 
     def __init__(self, path: Path, device: torch.device) -> None:
         try:
@@ -51,21 +69,62 @@ class Lpips:
 
     def __call__(self, results: np.ndarray, photos: np.ndarray) -> np.ndarray:
         """Two stacks (B, H, W, 3) of uint8 → (B,) distances."""
-        a, b = (
-            torch.from_numpy(x).permute(0, 3, 1, 2).to(self.device).float() / 127.5 - 1
-            for x in (results, photos)
-        )
-        with torch.inference_mode():
-            return np.asarray(self.net(a, b).flatten().float().cpu().numpy(), dtype=np.float64)
+        return _distances(self.net, self.device, results, photos)
 
 
-def lpips_of(
+class StLpips:
+    """Shift-tolerant LPIPS (Ghildyal and Liu, ECCV 2022), AlexNet; the package holds its trunk and heads."""
+
+    label = "ST-LPIPS"
+
+    def __init__(self, device: torch.device) -> None:
+        with _stand_ins():
+            try:
+                from stlpips_pytorch import stlpips
+            except ImportError as problem:
+                raise VtcliError(
+                    "ST-LPIPS needs its package; run `pip install 'vtcli[metrics]'`"
+                ) from problem
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            net: Any = stlpips.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
+        self.net, self.device = net.eval().to(device), device
+        weights = Path(stlpips.__file__).parent / "weights/vST0.0/alex_shift_tolerant.pth"
+        self.digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+
+    def __call__(self, results: np.ndarray, photos: np.ndarray) -> np.ndarray:
+        """Two stacks (B, H, W, 3) of uint8 → (B,) distances."""
+        return _distances(self.net, self.device, results, photos)
+
+
+@contextlib.contextmanager
+def _stand_ins() -> Iterator[None]:
+    """The package imports two modules that it neither uses here nor declares: empty ones do, where they are absent."""
+    absent = [(name, used) for name, used in _UNUSED if importlib.util.find_spec(name) is None]
+    for name, used in absent:
+        module = types.ModuleType(name)
+        setattr(module, used, None)
+        sys.modules[name] = module
+    try:
+        yield
+    finally:
+        for name, _ in absent:
+            del sys.modules[name]
+
+
+def _distances(net: Any, device: torch.device, results: np.ndarray, photos: np.ndarray) -> np.ndarray:
+    a, b = (torch.from_numpy(x).permute(0, 3, 1, 2).to(device).float() / 127.5 - 1 for x in (results, photos))
+    with torch.inference_mode():
+        return np.asarray(net(a, b).flatten().float().cpu().numpy(), dtype=np.float64)
+
+
+def distances_of(
     results: Sequence[Picture],
     photos: Sequence[Picture],
-    measure: Lpips,
+    measure: PairDistance,
     advance: Callable[[int], object],
 ) -> np.ndarray:
-    """LPIPS (n,) of each result and its photo."""
+    """`measure` (n,) of each result and its photo; `advance` hears how many are done."""
     values: list[float] = []
     for start in range(0, len(results), _BATCH):
         pairs = [

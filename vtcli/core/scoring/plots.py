@@ -1,4 +1,4 @@
-"""Distributions of figures as SVG that takes the page's own text colour, for light and dark."""
+"""Distributions of metrics as SVG that takes the page's own text colour, for light and dark."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def colour(position: int) -> str:
 
 
 def distribution(columns: Sequence[tuple[int, str, np.ndarray]], salt: str) -> str:
-    """An `<svg>` with a row per run: the shape of its figures' distribution, quartiles and median.
+    """An `<svg>` with a row per run: the shape of its metric's distribution, quartiles and median.
 
     `columns` holds (the run's position, its name, finite values); `salt` keeps the ids of a page's plots apart.
     """

@@ -13,7 +13,7 @@ import numpy as np
 from vtcli import __version__
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.album import Album, LabelPicture, Shown
-from vtcli.core.scoring.evaluate import Columns, Evaluation, Score
+from vtcli.core.scoring.evaluation import Columns, Evaluation, Score
 from vtcli.core.scoring.pictures import FilePicture
 from vtcli.core.scoring.runs import Run
 from vtcli.core.system.errors import VtcliError
@@ -91,9 +91,7 @@ def _tables(evaluation: Evaluation) -> list[dict[str, Any]]:
         if not any(scores):
             continue
         rows = []
-        for key in evaluation.metric_keys():
-            if key not in metrics.ALWAYS and all(s is None or s.value(key) is None for s in scores):
-                continue
+        for key in evaluation.shown_keys(scores):
             shown, best = metrics.metric(key), evaluation.best(scores, key)
             cells = [_cell(s, shown, s is not None and s in best) for s in scores]
             rows.append({"label": shown.label, "arrow": shown.arrow, "cells": cells})
@@ -154,7 +152,7 @@ def _extremes(evaluation: Evaluation, album: Album) -> list[dict[str, Any]]:
     found = []
     for key in _per_picture_keys(evaluation):
         shown = metrics.metric(key)
-        if not shown.better:
+        if not shown.better or key in metrics.REDRAWN:  # the whole picture's metric has its panels already
             continue
         by_run = []
         for run, own in runs:
@@ -209,7 +207,7 @@ def _panel(run: Run, own: Columns, row: int, album: Album) -> dict[str, Any]:
         "cloth": pair.cloth,
         "seen": bool(run.seen[row]),
         "tiles": tiles,
-        "figures": [
+        "metrics": [
             (metrics.metric(key).label, metrics.metric(key).text(float(own.values[key][row])))
             for key in own.values
             if np.isfinite(own.values[key][row])
@@ -277,14 +275,16 @@ def _provenance(run: Run) -> dict[str, Any]:
             ("keep", info.keep),
             ("pairing", f"{info.pairing} ({'scored as paired' if run.paired else 'scored as unpaired'})"),
             ("pairs", f"{len(run)}, of them {int(run.seen.sum())} with a photo that training has seen"),
-            ("split and store", f"{info.split}, {info.store}"),
+            (
+                "split and store",
+                f"{info.split}, {info.store}" if info.store else "none: another tool's pictures",
+            ),
             ("reference photos", run.reference or "none"),
             ("size", f"{info.size[1]}×{info.size[0]} pixels"),
             *((f"{stage} weights (SHA-256)", digest) for stage, digest in info.weights.items()),
             *((f"option {key}", str(value)) for key, value in info.options.items()),
             *((f"version of {key}", value) for key, value in info.versions.items()),
-            ("device", info.device),
-            ("time", f"{info.seconds:.1f} s"),
+            *((("device", info.device), ("time", f"{info.seconds:.1f} s")) if info.device else ()),
         ],
     }
 

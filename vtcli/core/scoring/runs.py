@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vtcli.core.data.images import IMAGE_SUFFIXES
 from vtcli.core.data.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.scoring.pictures import FilePicture, Picture, StorePicture, open_store
+from vtcli.core.scoring.reference import UNKNOWN, Reference, pictures_in
 from vtcli.core.system.errors import UsageProblem, VtcliError
 
 
@@ -22,8 +22,9 @@ class Run:
     """One results folder, checked.
 
     `references[i]` is the photo that result i is measured against (for distances: the photos among which it
-    stands); None without any. `parses` are the M_exp maps where the run has them for every picture, `truths`
-    the photos whose parse they are measured against. `seen` marks pairs whose photo is in the training split.
+    stands); None without any. `photos` are the photos of the persons. `parses` are the M_exp maps where the run has
+    them for every picture, `truths` the photos whose parse they are measured against. `seen` marks pairs whose photo is
+    in the training split. `why_given_unknown` says why no pixel can be called the photo's own; None when it can.
     """
 
     name: str
@@ -31,37 +32,50 @@ class Run:
     info: ResultsInfo
     paired: bool
     seen: np.ndarray
-    references: list[Picture] | None
-    reference: str
+    pictures: list[FilePicture]
+    references: list[Picture] | None = None
+    reference: str = ""
     parses: list[Path] | None = None
     truths: list[StorePicture] | None = None
     cloths: list[StorePicture] | None = None
     photos: list[Picture] | None = None
+    why_given_unknown: str | None = None
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.info.pairs)
 
     @cached_property
-    def pictures(self) -> list[FilePicture]:
-        """The results."""
-        return [FilePicture(image_file(self.folder, pair.name)) for pair in self.info.pairs]
-
-    @cached_property
     def group(self) -> tuple[object, ...]:
-        """Runs of equal groups show the same pairs under the same protocol: their figures compare."""
-        pairs = frozenset((p.name, p.person, p.cloth) for p in self.info.pairs)
+        """Runs of equal groups show the same pairs under the same protocol: their metrics compare."""
+        pairs = frozenset(pair_key(pair) for pair in self.info.pairs)
         return (self.info.kind, self.info.keep, self.paired, self.reference, pairs)
 
 
-def load_runs(folders: Sequence[Path], reference: Path | None = None) -> list[Run]:
-    """Load and check every folder. `reference`: a folder of pictures, a prepared split, or a `.npz` of FID
-    statistics (which stands beside the results' own store). VtcliError names the first thing that is off.
+def pair_key(pair: ResultPair) -> tuple[str, str]:
+    """What a pair shows: person and garment."""
+    return pair.person, pair.cloth
+
+
+def load_runs(folders: Sequence[Path], reference: Path | None = None, unpaired: bool = False) -> list[Run]:
+    """Load and check every folder.
+
+    `reference`: a folder of pictures, a prepared split, or a `.npz` of FID statistics (which stands beside the results'
+    own store). A folder without `results.json` is another tool's: its pictures are matched to `reference` by name, as
+    paired results unless `unpaired`. VtcliError names the first thing that is off.
     """
     if not folders:
         raise UsageProblem("no results folder given")
     names = _distinct_names(folders)
-    return [_load(folder, name, reference) for folder, name in zip(folders, names, strict=True)]
+    photos = None if reference is None or reference.suffix == ".npz" else Reference.open(reference)
+    foreign = [_is_foreign(Path(folder)) for folder in folders]
+    if unpaired and not any(foreign):
+        raise UsageProblem("--unpaired: every folder has a results.json, which says whether it is paired")
+    runs = []
+    for folder, name, strange in zip(map(Path, folders), names, foreign, strict=True):
+        run = _load_foreign(folder, name, photos, unpaired) if strange else _load(folder, name, photos)
+        runs.append(run)
+    return runs
 
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:
@@ -77,41 +91,62 @@ def _distinct_names(folders: Sequence[Path]) -> list[str]:
         depth += 1
 
 
-def _load(folder: Path, name: str, reference: Path | None) -> Run:
-    folder = Path(folder)
+def _is_foreign(folder: Path) -> bool:
+    """Whether `folder` holds another tool's pictures: vtcli leaves results.json, or run.json while it is at work."""
     if not folder.is_dir():
         raise VtcliError(f"{folder}: no such folder")
+    return not any((folder / name).is_file() for name in ("results.json", "run.json"))
+
+
+# Results of vtcli
+
+
+def _load(folder: Path, name: str, reference: Reference | None) -> Run:
     info = ResultsInfo.load(folder)
     _check_pictures(folder, info)
     pairs = info.pairs
+    pictures = [FilePicture(image_file(folder, pair.name)) for pair in pairs]
     store = _store(info, required=reference is None)
-    rows: list[int] | None = None
-    if store is not None:
-        rows = _rows(store, pairs, required=reference is None)
-    paired = _is_paired(folder, info, store, rows)
-    seen = np.array([p.seen for p in pairs])
-    run = Run(name, folder, info, paired, seen, None, "")
+    rows = None if store is None else _rows(store, pairs, required=reference is None)
+    run = Run(
+        name, folder, info, _is_paired(folder, info, store, rows), np.array([p.seen for p in pairs]), pictures
+    )
     if store is not None and rows is not None:
-        entries = store.manifest.entries
-        run.seen = seen | np.array([entries[row].seen for row in rows])
-        run.photos = [StorePicture(store.root, row) for row in rows]
-        run.truths = [StorePicture(store.root, row) for row in rows]
-        run.cloths = _cloths(store, pairs)
-        what = "garment" if info.kind == "warp" else "image"
-        run.references = [StorePicture(store.root, row, what) for row in rows]
-        run.reference = str(store.root)
-    if reference is not None and reference.suffix != ".npz":
-        run.references, run.reference = _referred(reference, run, pairs), str(reference.resolve())
+        _take_from_store(run, store, rows)
+    if reference is not None:
+        run.references = reference.of_pairs(pairs, info, run.notes, run.name)
+        run.reference = reference.name
         run.photos = run.references if info.kind != "warp" else run.photos
     if run.references is not None:
         _check_sizes(run)
-    parses = [parse_file(folder, p.name) for p in pairs]
+    if info.kind == "warp":
+        run.why_given_unknown = "a warp shows the garment alone"
+    elif run.photos is None:
+        run.why_given_unknown = "the persons' photos are not here"
+    elif any(isinstance(photo, FilePicture) and photo.fit for photo in run.photos):
+        run.why_given_unknown = "the photos were scaled to the results' size"
+    _find_parses(run)
+    return run
+
+
+def _take_from_store(run: Run, store: PreparedStore, rows: list[int]) -> None:
+    entries = store.manifest.entries
+    run.seen = run.seen | np.array([entries[row].seen for row in rows])
+    run.photos = [StorePicture(store.root, row) for row in rows]
+    run.truths = [StorePicture(store.root, row) for row in rows]
+    run.cloths = _cloths(store, run.info.pairs)
+    what = "garment" if run.info.kind == "warp" else "image"
+    run.references = [StorePicture(store.root, row, what) for row in rows]
+    run.reference = str(store.root)
+
+
+def _find_parses(run: Run) -> None:
+    parses = [parse_file(run.folder, pair.name) for pair in run.info.pairs]
     have = sum(path.is_file() for path in parses)
     if have == len(parses):
         run.parses = parses
     elif have:
-        run.notes.append(f"{name}: parse/ holds {have} of {len(parses)} maps; M_exp is not measured")
-    return run
+        run.notes.append(f"{run.name}: parse/ holds {have} of {len(parses)} maps; M_exp is not measured")
 
 
 def _check_pictures(folder: Path, info: ResultsInfo) -> None:
@@ -122,9 +157,7 @@ def _check_pictures(folder: Path, info: ResultsInfo) -> None:
         if count > 1:
             raise VtcliError(f"{folder}/results.json: lists {name!r} {count} times")
     found = {
-        path.stem if path.suffix == ".png" else path.name
-        for path in (folder / "images").glob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        path.stem if path.suffix == ".png" else path.name for path in pictures_in(folder / "images").values()
     }
     missing = [name for name in names if name not in found]
     if missing:
@@ -161,7 +194,7 @@ def _rows(store: PreparedStore, pairs: Sequence[ResultPair], required: bool) -> 
 
 
 def _is_paired(folder: Path, info: ResultsInfo, store: PreparedStore | None, rows: list[int] | None) -> bool:
-    """A pairs file's run is paired when every person wears the garment of her own photo."""
+    """A pairs file's run is paired when every person wears the garment of their own photo."""
     strangers = []
     if store is not None and rows is not None:
         entries = store.manifest.entries
@@ -170,7 +203,7 @@ def _is_paired(folder: Path, info: ResultsInfo, store: PreparedStore | None, row
         if strangers:
             raise VtcliError(
                 f"{folder}/results.json: says paired, but {strangers[0].person} does not wear "
-                f"{strangers[0].cloth} in her photo"
+                f"{strangers[0].cloth} in the photo"
             )
         return True
     return info.pairing != "unpaired" and store is not None and rows is not None and not strangers
@@ -183,39 +216,6 @@ def _cloths(store: PreparedStore, pairs: Sequence[ResultPair]) -> list[StorePict
         return None
 
 
-def _referred(reference: Path, run: Run, pairs: Sequence[ResultPair]) -> list[Picture]:
-    """The photos of `--reference`: by the persons' names, else by the results'."""
-    if (reference / "manifest.json").is_file():
-        store = open_store(reference)
-        what = "garment" if run.info.kind == "warp" else "image"
-        return [StorePicture(store.root, store.index(pair.person), what) for pair in pairs]
-    if not reference.is_dir():
-        raise VtcliError(f"{reference}: no such folder")
-    files: dict[str, Path] = {}
-    for path in sorted(reference.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            if path.stem in files:
-                raise VtcliError(
-                    f"{reference}: both {files[path.stem].name} and {path.name}; keep one of them"
-                )
-            files[path.stem] = path
-    by_person = sum(pair.person in files for pair in pairs)
-    by_name = sum(pair.name in files for pair in pairs)
-    keys = [pair.person if by_person >= by_name else pair.name for pair in pairs]
-    missing = [key for key in keys if key not in files]
-    if missing:
-        raise VtcliError(
-            f"{reference}: no picture for {len(missing)} of {len(keys)} results of {run.name}, "
-            f"first {missing[0]!r} (looked for the persons' and the results' names)"
-        )
-    extra = len(files) - len(set(keys))
-    if extra:
-        run.notes.append(
-            f"{reference}: {extra} pictures belong to no result of {run.name} and are in no figure"
-        )
-    return [FilePicture(files[key]) for key in keys]
-
-
 def _check_sizes(run: Run) -> None:
     assert run.references is not None
     for picture, reference in zip(run.pictures, run.references, strict=True):
@@ -225,3 +225,44 @@ def _check_sizes(run: Run) -> None:
                 f"{picture.path}: {mine[1]}×{mine[0]} pixels, its reference has {its[1]}×{its[0]}; "
                 "score results at the size they were made for"
             )
+
+
+# Results of other tools
+
+
+def _load_foreign(folder: Path, name: str, reference: Reference | None, unpaired: bool) -> Run:
+    """Pictures of any tool, in `folder` or its `images/`, named like the photos or PHOTO_GARMENT."""
+    files = pictures_in(folder) or pictures_in(folder / "images")
+    if reference is None:
+        hint = "for another tool's pictures, give their photos with --reference DIR"
+        raise VtcliError(f"{folder}: no results.json here; {hint}")
+    if not files:
+        raise VtcliError(f"{folder}: no results.json and no pictures here")
+    persons = reference.match(list(files), name)
+    info = ResultsInfo(
+        kind="tryon", keep=UNKNOWN, pairing="unpaired" if unpaired else "paired", split="", store="",
+        size=(0, 0), pairs=_foreign_pairs(list(files), persons, unpaired), device="", versions={},
+    )  # fmt: skip
+    pictures = [FilePicture(path) for path in files.values()]
+    info.size = pictures[0].size()
+    run = Run(name, folder, info, not unpaired, np.zeros(len(files), bool), pictures)
+    run.references = reference.of_pictures(pictures, persons, run.notes, name)
+    run.photos, run.reference = run.references, reference.name
+    run.seen = reference.seen(persons)
+    if not unpaired and any(key != person for key, person in zip(files, persons, strict=True)):
+        run.notes.append(
+            f"{name}: scored as paired, each picture against the photo whose name its own begins with; where the "
+            "garment is not the one worn in the photo, give --unpaired"
+        )
+    run.why_given_unknown = reference.why_given_unknown(pictures, run.references)
+    return run
+
+
+def _foreign_pairs(names: Sequence[str], persons: Sequence[str], unpaired: bool) -> list[ResultPair]:
+    """The garment is what the name adds to the person's; paired results show the person's own, unless there are
+    several of a person."""
+    alone = len(set(persons)) == len(persons) and not unpaired
+    return [
+        ResultPair(name, person, "" if alone else name[len(person) :].strip("_-+ ."))
+        for name, person in zip(names, persons, strict=True)
+    ]

@@ -1,0 +1,39 @@
+"""Documents name files that are there; links between them lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "vtcli/weights/README.md",
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (document.parent / link).exists()]
+    assert not missing, f"{document}: {missing}"
+
+
+def test_files_that_the_architecture_names() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rooms = "data|garments|synthetic|models|training|tryon|scoring|system"
+    named = set(re.findall(rf"\b((?:{rooms})/\w+\.py)", text))
+    missing = sorted(name for name in named if not (ROOT / "vtcli/core" / name).exists())
+    assert len(named) > 15
+    assert not missing, missing
+
+
+def test_the_model_card_has_a_header_of_key_and_value() -> None:
+    text = (ROOT / "vtcli/weights/README.md").read_text(encoding="utf-8")
+    _, header, body = text.split("---\n", 2)
+    keys = [line.split(":")[0] for line in header.splitlines() if line and line[0] not in " -"]
+    assert {"license", "library_name", "pipeline_tag", "datasets", "metrics"} <= set(keys)
+    assert body.lstrip().startswith("# Model card")
