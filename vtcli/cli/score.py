@@ -90,9 +90,9 @@ def score(
 
     from vtcli.core.scoring import outputs
     from vtcli.core.scoring.evaluate import Options, evaluate
-    from vtcli.core.scoring.paired import default_jobs
     from vtcli.core.scoring.report import check_report, write_report
     from vtcli.core.system import runtime
+    from vtcli.core.system.workers import default_jobs
 
     if report is not None:
         check_report()

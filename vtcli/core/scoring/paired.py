@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -154,13 +153,6 @@ def _overlap(task: PairTask) -> np.ndarray | None:
     if expected.shape != truth.shape:
         raise VtcliError(f"{task.parse}: {expected.shape} pixels, the store's parse has {truth.shape}")
     return parse_overlap(expected, truth)
-
-
-def default_jobs() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def measure_all(tasks: Sequence[PairTask], jobs: int, advance: Callable[[int], object]) -> list[PairFigures]:
