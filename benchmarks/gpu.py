@@ -1,8 +1,8 @@
 """A CUDA device in three minutes: the tests that need one, then every row of the speed table that computes there.
 
-    python benchmarks/cuda.py                       tests, then the table; writes cuda.json
-    python benchmarks/cuda.py --device cpu --few    a rehearsal without a GPU
-    python benchmarks/cuda.py --no-tests --seconds 120
+    python benchmarks/gpu.py                       tests, then the table; writes gpu.json
+    python benchmarks/gpu.py --device cpu --few    a rehearsal without a GPU
+    python benchmarks/gpu.py --no-tests --seconds 120
 
 Both sides of a row run turn about in this one process, on `sample_data`'s pairs. What is not installed is named and left
 out: EfficientNet-Lite0's weights (features, the TOM's critics), pytorch-fid (Inception), pytorch-msssim (score).
@@ -24,14 +24,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.speed.machine import describe, machine_line
+from benchmarks.speed.machine import ROOT, describe, machine_line
 from benchmarks.speed.material import make_viton
 from benchmarks.speed.sides import Config, Job, rows, training_step
 from benchmarks.speed.worker import flops, matrix_rate, peak, wait
@@ -52,7 +51,7 @@ class Run:
 
     def __init__(self, options: argparse.Namespace, work: Path) -> None:
         self.device = torch.device(options.device)
-        self.work, self.few = work, options.few
+        self.work, self.few, self.only = work, options.few, options.only
         self.rounds = 2 if options.few else 5
         self.until = time.monotonic() + options.seconds
         self.file: Path = options.json
@@ -65,6 +64,8 @@ class Run:
 
     def row(self, name: str, measure: Callable[[], dict[str, float]]) -> None:
         """Measure a row, print it and keep it; a failure is a row left out."""
+        if self.only and name not in self.only:
+            return
         if time.monotonic() > self.until:
             self.left_out(name, "the time is used up")
             return
@@ -261,10 +262,11 @@ def main() -> int:
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--few", action="store_true", help="short and small, to see that all rows run")
     parser.add_argument("--no-tests", action="store_true")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="some rows of the table")
     parser.add_argument(
         "--seconds", type=float, default=120, help="no row of the table begins later than that"
     )
-    parser.add_argument("--json", type=Path, default=Path("cuda.json"))
+    parser.add_argument("--json", type=Path, default=Path("gpu.json"))
     options = parser.parse_args()
     if options.device != "cpu" and not torch.cuda.is_available():
         print("no CUDA device here; rehearse with --device cpu --few", file=sys.stderr)
