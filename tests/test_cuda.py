@@ -26,6 +26,7 @@ from vtcli.core.models.weights import DEFAULT_FOLDER, read_weights, stage_file
 from vtcli.core.system import distributed, runtime
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.run import run
+from vtcli.core.training.trainer import Progress
 from vtcli.core.tryon.annotate import WEAK, Annotator, load_annotator
 from vtcli.core.tryon.networks import Networks
 from vtcli.core.tryon.pipeline import TryOn
@@ -74,19 +75,23 @@ def on_cpu() -> TryOn:
     return _tryon("cpu", False)
 
 
-@pytest.mark.parametrize("amp", [False, True])
-def test_a_photo_is_the_cpus(on_cpu: TryOn, amp: bool) -> None:
+@pytest.mark.parametrize("arithmetic", ["float32", "tf32", "bfloat16"])
+def test_a_photo_is_the_cpus(on_cpu: TryOn, monkeypatch: pytest.MonkeyPatch, arithmetic: str) -> None:
+    """In float32 within rounding; with the convolutions that cuDNN chooses by itself (TF32), and the TOM in bfloat16 as
+    well, within a grey level on average."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", arithmetic != "float32")
     person, cloth = (Image.open(path).convert("RGB") for path in PHOTOS)
-    there = _tryon(DEVICE, amp)
+    there = _tryon(DEVICE, arithmetic == "bfloat16")
+    bounds = (0.1, 0.001) if arithmetic == "float32" else (1.0, 0.01)
     for keep in ("outside", "head"):
         ours, theirs = there.run(person, cloth, keep=keep), on_cpu.run(person, cloth, keep=keep)
-        mean, share = _far(np.asarray(ours.image), np.asarray(theirs.image), f"{keep}, amp {amp}")
-        assert mean < (1.0 if amp else 0.3) and share < (0.01 if amp else 0.003)
+        mean, share = _far(np.asarray(ours.image), np.asarray(theirs.image), f"{keep}, {arithmetic}")
+        assert mean < bounds[0] and share < bounds[1]
         assert abs(ours.confidence - theirs.confidence) < 0.02
         assert ours.panel().size == theirs.panel().size
     ours, theirs = there.warp(person, cloth), on_cpu.warp(person, cloth)
-    mean, share = _far(np.asarray(ours.image), np.asarray(theirs.image), f"warp, amp {amp}")
-    assert mean < 0.5 and share < 0.01
+    mean, share = _far(np.asarray(ours.image), np.asarray(theirs.image), f"warp, {arithmetic}")
+    assert mean < bounds[0] and share < bounds[1]
     assert ours.panel().size == theirs.panel().size
 
 
@@ -158,29 +163,43 @@ def _floats(path: Path) -> dict[str, Tensor]:
     return {k: v for k, v in read_weights(path)[1].items() if v.is_floating_point()}
 
 
+class _Halted(Exception):
+    """Thrown out of a run in its middle."""
+
+
 @pytest.mark.parametrize(("stage", "preset"), STAGES)
 def test_every_stage_trains_and_resumes(store: Path, tmp_path: Path, stage: str, preset: str) -> None:
     values: list[dict[str, float]] = []
 
-    def run_to(steps: int, out: Path, resume: bool = False) -> Path:
-        options = _options(store, out, stage, preset, steps=steps)
-        return run(options, DEVICE, lambda p: values.append(p.values) if p.kind == "step" else None, resume)
+    def report(progress: Progress) -> None:
+        if progress.kind == "step":
+            values.append(progress.values)
 
-    whole = run_to(4, tmp_path / "whole")
-    run_to(2, tmp_path / "halves")
-    halves = run_to(4, tmp_path / "halves", resume=True)
-    assert values and all(np.isfinite(v).all() for v in (list(d.values()) for d in values))
-    validated = [json.loads(line) for line in (halves / "log.jsonl").read_text().splitlines()]
-    assert any(line["group"] == "validation" for line in validated)
+    def halt(progress: Progress) -> None:
+        if progress.kind == "validated":
+            raise _Halted
+
+    def options(out: Path) -> TrainOptions:
+        return _options(store, out, stage, preset, steps=4, validate_every=2, checkpoint_minutes=0.0)
+
+    whole = run(options(tmp_path / "whole"), DEVICE, report)
+    with pytest.raises(_Halted):
+        run(options(tmp_path / "halves"), DEVICE, halt)
+    halves = run(options(tmp_path / "halves"), DEVICE, report, resume=True)
+    assert len(values) == 2 and all(np.isfinite(list(v.values())).all() for v in values)
+    lines = [json.loads(line) for line in (halves / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["group"] == "validation"] == [2, 4]
     ours, theirs = _floats(halves / "final.safetensors"), _floats(whole / "final.safetensors")
-    start = _floats(stage_file(None, "parser")) if stage == "parser" else None
-    apart = max(float((ours[k] - theirs[k]).abs().max()) for k in theirs if "running" not in k)
-    print(f"{stage} {preset}: resumed and uninterrupted are {apart:.2e} apart")
-    assert (
-        apart < 0.02
-    )  # sums on a GPU come in no order; Adam's steps are 1e-3 at most, whatever the gradient
-    if start is not None:
-        assert any(not torch.equal(ours[k], start[k]) for k in start)
+    apart = {k: (ours[k] - theirs[k]).abs() for k in theirs}
+    largest = max(float(x.max()) for x in apart.values())
+    mean = max(float(x.mean()) for k, x in apart.items() if "running" not in k)
+    print(
+        f"{stage} {preset}: resumed and uninterrupted differ by {largest:.2e} at most, {mean:.2e} in a tensor's mean"
+    )
+    if REHEARSAL:
+        assert largest == 0
+    # A GPU's sums come in no order, and Adam's first steps are the rate's size whatever the gradient's.
+    assert mean < 2e-3
 
 
 @needs_lite0

@@ -66,6 +66,14 @@ def rows() -> dict[str, tuple[Maker, Maker]]:
     return found
 
 
+def lite_steps() -> dict[str, Maker]:
+    """Training steps of `lite` at its own batch sizes, which have no counterpart: row → maker."""
+    return {
+        f"step-{stage}": lambda c, stage=stage: training_step(c, stage, True, "lite")  # type: ignore[misc]
+        for stage in ("parser", "gmm", "tom")
+    }
+
+
 def _baseline_load(config: Config) -> Job:
     from benchmarks.speed.baseline.dataset import PairDataset, loader
 
