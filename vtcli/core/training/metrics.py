@@ -23,10 +23,9 @@ class LabelCounts:
         self.right = self.total = 0
 
     def add(self, predicted: Tensor, truth: Tensor) -> None:
-        """Count two parses of one shape, integer labels."""
-        both = torch.bincount(
-            (predicted.long() * L.LABELS + truth.long()).flatten().cpu(), minlength=L.LABELS**2
-        )
+        """Count two parses of one shape, integer labels, on any devices."""
+        pairs = predicted.cpu().long() * L.LABELS + truth.cpu().long()
+        both = torch.bincount(pairs.flatten(), minlength=L.LABELS**2)
         table = both.view(L.LABELS, L.LABELS)
         self.intersection += table.diagonal()
         self.union += table.sum(0) + table.sum(1) - table.diagonal()
