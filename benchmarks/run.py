@@ -12,24 +12,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.speed import commands, fid
+from benchmarks.speed.busy import beside
 from benchmarks.speed.growth import growth
+from benchmarks.speed.machine import describe, machine_line
 from benchmarks.speed.material import make_viton
-from benchmarks.speed.turns import ROOT, matrix_rates, take_turns
+from benchmarks.speed.turns import ROOT, Side, matrix_rates, take_turns
 from vtcli.core.system import runtime
 
+say = Console(stderr=True)
 RATIOS = {
     "load-uint8": ("training input, store → uint8 batches", 40.0),
     "load-float": ("training input, store → float representation, 256×192", 6.0),
@@ -59,6 +61,14 @@ TIMES = {
 """Row → title, and the most seconds allowed."""
 SHARES = {"fid": ("FID in score: Inception alone, of the time that it adds", 0.85)}
 """Row → title, and the share asked for."""
+BUSY = {
+    "busy-tryon": ("vtcli tryon of a photo", 2.5),
+    "busy-parser": ("parser training step of 16, lite", 2.5),
+    "busy-gmm": ("GMM training step of 32, lite, aux", 2.5),
+    "busy-tom": ("TOM training step of 16, lite, aux", 2.5),
+    "busy-score": ("vtcli score without FID", 2.5),
+}
+"""Row → title, and how much longer it may take while every core also runs a busy loop."""
 FLOPS = [row for row in RATIOS if row.startswith(("train", "infer"))]
 
 
@@ -71,22 +81,36 @@ class Bench:
         self.rounds = 2 if self.quick else 5
         self.pairs = 64 if self.quick else 1000
         self.split = 32 if self.quick else 500
-        self.viton, self.store = work / "viton", work / "store"
-        self.config = {
-            "viton": str(self.viton), "store": str(self.store), "device": options.device,
-            "jobs": options.jobs, "quick": self.quick,
-        }  # fmt: skip
         self.device = ("--device", options.device)
 
-    def prepare(self) -> None:
-        """Make the pairs and the store that the rows work on."""
-        make_viton(self.options.data, self.viton, {"train": self.pairs, "test": self.split})
-        commands.vtcli("prepare", self.viton, "--out", self.store)
+    @cached_property
+    def viton(self) -> Path:
+        """The pairs that the rows work on; made when the first row asks for them."""
+        say.print("making the pairs")
+        counts = {"train": self.pairs, "test": self.split}
+        return make_viton(self.options.data, self.work / "viton", counts)
+
+    @cached_property
+    def store(self) -> Path:
+        """The same, prepared."""
+        commands.vtcli("prepare", self.viton, "--out", self.work / "store")
+        return self.work / "store"
+
+    def config(self, data: bool = True) -> dict[str, Any]:
+        """What a worker is told; without `data` there need be none."""
+        viton, store = (self.viton, self.store) if data else (self.work, self.work)
+        return {
+            "viton": str(viton), "store": str(store), "device": self.options.device, "jobs": self.options.jobs,
+            "quick": self.quick,
+        }  # fmt: skip
 
     def ratio(self, row: str) -> dict[str, Any]:
         """A row with a baseline."""
         title, target = RATIOS[row]
-        found = self._split() if row == "split" else take_turns(row, self.config, self.rounds).to_json()
+        if row == "split":
+            found = self._split()
+        else:
+            found = take_turns(row, self.config(not row.startswith("tps")), self.rounds).to_json()
         return {"title": title, "target": target, **found, "met": found["ratio"] >= target}
 
     def _split(self) -> dict[str, Any]:
@@ -157,6 +181,24 @@ class Bench:
         found = fid.share(results, count, self.options.device, self.work)
         return {"title": title, "target": target, "count": count, **found, "met": found["share"] >= target}
 
+    def busy(self, row: str) -> dict[str, Any]:
+        """Work beside a busy loop on every core."""
+        title, target = BUSY[row]
+        rounds = 1 if self.quick else 3
+        if row in ("busy-tryon", "busy-score"):
+            photos = ROOT / "sample_data" / "person.jpg", ROOT / "sample_data" / "cloth.jpg"
+            call: tuple[object, ...] = ("tryon", *photos, "-o", self.work / "busy.png", *self.device)
+            if row == "busy-score":
+                results = self.work / "busy-results"
+                made = ("tryon", "--data", self.store, "-o", results, "--keep", "head", "--limit", 32)
+                commands.vtcli(*made, *self.device)
+                call = ("score", results, "--bootstrap", 0, *self.device)
+            found = beside(lambda: commands.vtcli(*call).seconds, rounds)
+        else:
+            with Side(row.replace("busy", "step"), "ours", self.config()) as side:
+                found = beside(lambda: float(side.ask("go")), rounds)
+        return {"title": title, "target": target, **found, "met": found["ratio"] <= target}
+
     def time(self, row: str) -> dict[str, Any]:
         """A command's start."""
         title, target = TIMES[row]
@@ -172,6 +214,14 @@ class Bench:
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _in_short(row: dict[str, Any]) -> str:
+    """A row's own figure, for whoever is waiting."""
+    for key in ("ratio", "rate", "share", "seconds"):
+        if key in row:
+            return f"{key} {row[key]:.3g}{'' if row['met'] else ', NOT met'}"
+    return ""
 
 
 def tables(result: dict[str, Any]) -> list[Table]:
@@ -208,18 +258,31 @@ def tables(result: dict[str, Any]) -> list[Table]:
             v["title"], f"{v['seconds']:.2f} s", f"≤ {v['target']:g} s", "yes" if v["met"] else "NO", ""
         )
     made.append(table)
-    rates = result["machine"]
+    table = Table("work", "idle", "busy", "ratio", "asked", "", title="beside a busy loop on every core")
+    for row in (r for r in BUSY if r in rows):
+        v = rows[row]
+        low, high = v["ratio_range"]
+        table.add_row(
+            v["title"], _ms(v["idle_seconds"]), _ms(v["seconds"]), f"{v['ratio']:.2f} ({low:.2f}–{high:.2f})",
+            f"≤ {v['target']:g}", "yes" if v["met"] else "NO",
+        )  # fmt: skip
+    made.append(table)
+    rates = result.get("matrix_products", {})
+    said = [f"{rate / 1e9:.0f} GFLOP/s in {name}" for name, rate in rates.items()]
     table = Table(
         "work", "GFLOP a unit", "GFLOP/s", "of float32's", "of bfloat16's",
-        title=f"of the machine's matrix products: {rates['float32'] / 1e9:.0f} GFLOP/s in float32, "
-        f"{rates['bfloat16'] / 1e9:.0f} in bfloat16",
+        title=f"of the machine's matrix products: {', '.join(said)}",
     )  # fmt: skip
+
+    def share(speed: float, kind: str) -> str:
+        return f"{speed / rates[kind]:.0%}" if kind in rates else "none here"
+
     for row in (r for r in FLOPS if r in rows):
         v = rows[row]
         speed = v["flops_per_second"]
         table.add_row(
-            v["title"], f"{v['flops'] / 1e9:.1f}", f"{speed / 1e9:.0f}", f"{speed / rates['float32']:.0%}",
-            f"{speed / rates['bfloat16']:.0%}",
+            v["title"], f"{v['flops'] / 1e9:.1f}", f"{speed / 1e9:.0f}", share(speed, "float32"),
+            share(speed, "bfloat16"),
         )  # fmt: skip
     made.append(table)
     table = Table("work", "largest costs", title="where vtcli's time goes")
@@ -246,7 +309,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    every = [*RATIOS, *RATES, *SHARES, *TIMES, "growth"]
+    # What needs no pairs comes first, so that there is something to read within seconds.
+    first = [*TIMES, "tps-4", "tps-16"]
+    every = [*first, *(r for r in (*RATIOS, *RATES, *SHARES, *BUSY) if r not in first), "growth"]
     parser.add_argument("--only", nargs="+", choices=every, metavar="ROW", help=", ".join(every))
     parser.add_argument("--quick", action="store_true", help="fewer rounds and pairs, no growth")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
@@ -259,28 +324,26 @@ def main() -> None:
     options = parser.parse_args()
     device = runtime.choose_device(options.device)
     chosen = options.only or [row for row in every if row != "growth" or not options.quick]
-    say = Console(stderr=True)
-    result: dict[str, Any] = {
-        "quick": options.quick, "device": str(device), "torch": torch.__version__, "python": platform.python_version(),
-        "processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads(),
-        "bfloat16": runtime.has_bfloat16(device), "rows": {},
-    }  # fmt: skip
+    result: dict[str, Any] = {"quick": options.quick, **describe(device), "rows": {}}
+    say.print(machine_line(result))
     with tempfile.TemporaryDirectory(prefix="vtcli-bench-") as name:
         bench = Bench(options, Path(name))
-        say.print("making the pairs")
-        bench.prepare()
-        result["machine"] = matrix_rates(bench.config)
+        kinds = (
+            (RATIOS, bench.ratio), (RATES, bench.rate), (SHARES, bench.share), (TIMES, bench.time), (BUSY, bench.busy),
+        )  # fmt: skip
         for row in (r for r in chosen if r != "growth"):
-            say.print(row)
-            kinds = ((RATIOS, bench.ratio), (RATES, bench.rate), (SHARES, bench.share), (TIMES, bench.time))
             measure = next(measure for rows, measure in kinds if row in rows)
             result["rows"][row] = measure(row)
+            say.print(f"{row}: {_in_short(result['rows'][row])}")
             options.json.write_text(json.dumps(result, indent=1) + "\n")
+        if any(row in FLOPS for row in chosen):
+            result["matrix_products"] = matrix_rates(bench.config(False))
         if "growth" in chosen:
             say.print("growth")
             result["growth"] = growth(options.data, Path(name), options.growth, options.device)
     options.json.write_text(json.dumps(result, indent=1) + "\n")
     console = Console()
+    console.print(machine_line(result))
     for table in tables(result):
         console.print(table)
 

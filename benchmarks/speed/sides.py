@@ -55,7 +55,7 @@ def rows() -> dict[str, tuple[Maker, Maker]]:
         for aux in (False, True):
             found[f"train-{stage}{'-aux' if aux else ''}"] = (
                 lambda c, stage=stage: _baseline_step(c, stage),  # type: ignore[misc]
-                lambda c, stage=stage, aux=aux: _step(c, stage, aux),  # type: ignore[misc]
+                lambda c, stage=stage, aux=aux: training_step(c, stage, aux),  # type: ignore[misc]
             )
     for preset in ("paper", "lite"):
         for size in (1, 16):
@@ -64,6 +64,14 @@ def rows() -> dict[str, tuple[Maker, Maker]]:
                 lambda c, preset=preset, size=size: _inference(c, preset, size),  # type: ignore[misc]
             )
     return found
+
+
+def lite_steps() -> dict[str, Maker]:
+    """Training steps of `lite` at its own batch sizes, which have no counterpart: row → maker."""
+    return {
+        f"step-{stage}": lambda c, stage=stage: training_step(c, stage, True, "lite")  # type: ignore[misc]
+        for stage in ("parser", "gmm", "tom")
+    }
 
 
 def _baseline_load(config: Config) -> Job:
@@ -167,11 +175,12 @@ def _baseline_step(config: Config, stage: str) -> Job:
     return job
 
 
-def _step(config: Config, stage: str, aux: bool) -> Job:
-    """The loop's step on a ready uint8 batch: representation (and for the TOM the warp, by the shipped GMM)
-    included, which the baseline finds ready in its batch."""
+def training_step(config: Config, stage: str, aux: bool, preset: str = "paper") -> Job:
+    """The loop's step on a ready uint8 batch of the preset's size: representation (and for the TOM the warp, by the
+    shipped GMM) included, which the baseline finds ready in its batch."""
     from torch.optim import AdamW
 
+    from vtcli.core.models.weights import DEFAULT_FOLDER
     from vtcli.core.system import runtime
     from vtcli.core.training.ema import EMA
     from vtcli.core.training.options import TrainOptions
@@ -181,8 +190,9 @@ def _step(config: Config, stage: str, aux: bool) -> Job:
     runtime.keep_memory()
     folder = Path(tempfile.gettempdir())
     options = TrainOptions(
-        stage, config.store, folder, preset="paper", aux=aux, keep="head", steps=1, val=1, perceptual="none"
-    )
+        stage, config.store, folder, preset=preset, aux=aux, keep="head", steps=1, val=1, perceptual="none",
+        init=DEFAULT_FOLDER if stage == "parser" else None,
+    )  # fmt: skip
     made = build_stage(options)
     network = made.network.to(config.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     ema = EMA(network, options.ema)

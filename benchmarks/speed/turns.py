@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vtcli.core.system.cores import settings
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 ALLOCATOR = ("MALLOC_MMAP_MAX_", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD")
 
 
-def environment() -> dict[str, str]:
-    """This process's environment, less what a user may have set to make memory quick."""
+def environment(ours: bool = False) -> dict[str, str]:
+    """This process's environment, less what a user may have set to make memory quick; for vtcli's side (`ours`) with
+    what its commands set for themselves."""
     kept = {k: v for k, v in os.environ.items() if k not in ALLOCATOR}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONPATH": str(ROOT), **(settings() if ours else {})}
 
 
 class Side:
@@ -28,7 +31,7 @@ class Side:
         command = [sys.executable, "-m", "benchmarks.speed.worker", row, side, json.dumps(config)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-            env=environment(),
+            env=environment(side == "ours"),
         )  # fmt: skip
 
     def answer(self) -> str:

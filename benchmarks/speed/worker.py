@@ -25,17 +25,19 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, side: int = 2048) -> f
     for _ in range(8):
         start = time.perf_counter()
         a @ b
-        _wait(device)
+        wait(device)
         best = max(best, 2 * side**3 / (time.perf_counter() - start))
     return best
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _flops(job: Callable[[], int]) -> float:
+def flops(job: Callable[[], int]) -> float:
+    """Floating-point operations a unit (matrix products and convolutions)."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
@@ -56,7 +58,7 @@ def _profile(job: Callable[[], int], device: torch.device) -> list[tuple[str, fl
     return [(name, costs[name] / whole) for name in sorted(costs, key=costs.__getitem__, reverse=True)[:3]]
 
 
-def _peak(device: torch.device) -> float:
+def peak(device: torch.device) -> float:
     """Most memory used so far, in MiB: the device's on CUDA, else this process's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
@@ -67,35 +69,37 @@ def main() -> None:
     row, side, text = sys.argv[1:]
     out = os.fdopen(os.dup(1), "w")  # profilers and libraries may write to standard output
     os.dup2(2, 1)
-    from benchmarks.speed.sides import Config, rows
+    from benchmarks.speed.sides import Config, lite_steps, rows
+    from vtcli.core.system import runtime
 
     values: dict[str, Any] = json.loads(text)
     device = torch.device(values["device"])
     config = Config(Path(values["viton"]), Path(values["store"]), device, values["jobs"], values["quick"])
     if row == "machine":
-        rates = {
-            str(d).removeprefix("torch."): matrix_rate(device, d) for d in (torch.float32, torch.bfloat16)
-        }
+        kinds = [torch.float32] + [torch.bfloat16] * runtime.has_bfloat16(
+            device
+        )  # emulated, it takes minutes
+        rates = {str(d).removeprefix("torch."): matrix_rate(device, d) for d in kinds}
         print(json.dumps(rates), file=out, flush=True)
         return
-    job = rows()[row][0 if side == "baseline" else 1](config)
+    job = (lite_steps().get(row) or rows()[row][0 if side == "baseline" else 1])(config)
     job()
     print("ready", file=out, flush=True)
     for line in sys.stdin:
         what = line.strip()
         answer: Any
         if what == "go":
-            _wait(device)
+            wait(device)
             start = time.perf_counter()
             units = job()
-            _wait(device)
+            wait(device)
             answer = (time.perf_counter() - start) / units
         elif what == "flops":
-            answer = _flops(job)
+            answer = flops(job)
         elif what == "profile":
             answer = _profile(job, device)
         else:
-            answer = _peak(device)
+            answer = peak(device)
         print(json.dumps(answer), file=out, flush=True)
 
 

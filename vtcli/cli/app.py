@@ -10,6 +10,7 @@ import typer
 
 from vtcli import __version__
 from vtcli.cli import console, prepare, score, train, tryon, warp, weights
+from vtcli.core.system.cores import share_the_machine
 from vtcli.core.system.errors import VtcliError
 
 app = typer.Typer(
@@ -57,6 +58,7 @@ def _ranks() -> tuple[int, int]:
 def main() -> None:
     """Run the command line; VtcliError becomes one line on standard error and its exit code."""
     console.make_streams_safe()
+    share_the_machine()
     rank, ranks = _ranks()
     console.set_mute(rank > 0)
     name = f"vtcli (process {rank} of {ranks})" if ranks > 1 else "vtcli"

@@ -29,7 +29,8 @@ class Extractor(nn.Module):
 
 
 class TpsGrid(nn.Module):
-    """θ (B, 50) → grid (B, H, W, 2): weights and distances worked out for every sample and pixel at each call."""
+    """θ (B, 50) → grid (B, H, W, 2): distances worked out for every pixel, weighted sums for every sample and pixel, at
+    each call."""
 
     points_x: Tensor
     points_y: Tensor
@@ -62,7 +63,7 @@ class TpsGrid(nn.Module):
         inverse = self.inverse.expand(batch, -1, -1)
 
         def spread(weights: Tensor) -> Tensor:
-            return weights[..., None, None].transpose(1, 4).expand(-1, height, width, -1, -1)
+            return weights[..., None, None].transpose(1, 4).repeat(1, height, width, 1, 1)
 
         bent_x = spread(torch.bmm(inverse[:, :25, :25], target_x))
         bent_y = spread(torch.bmm(inverse[:, :25, :25], target_y))
@@ -71,8 +72,9 @@ class TpsGrid(nn.Module):
         points = torch.cat([self.grid_x, self.grid_y], 3)
         places_x = self.points_x.view(1, 1, 1, 1, 25)
         places_y = self.points_y.view(1, 1, 1, 1, 25)
-        delta_x = points[:, :, :, :1, None].expand(batch, -1, -1, -1, 25) - places_x
-        delta_y = points[:, :, :, 1:, None].expand(batch, -1, -1, -1, 25) - places_y
+        # Distances once for the whole batch, as CP-VTON does where all samples share the grid; weights for each sample.
+        delta_x = points[:, :, :, :1, None] - places_x
+        delta_y = points[:, :, :, 1:, None] - places_y
         squared = delta_x.pow(2) + delta_y.pow(2)
         squared[squared == 0] = 1
         kernel = squared * squared.log()

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from vtcli.core.system.cores import usable_cores
 from vtcli.core.system.errors import VtcliError
 
 Item = TypeVar("Item")
@@ -21,10 +22,8 @@ _AHEAD = 3
 
 
 def default_jobs() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+    """How many processes to use: one a core that this process may use."""
+    return usable_cores()
 
 
 def ordered_map(
