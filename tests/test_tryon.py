@@ -21,10 +21,11 @@ from vtcli.core.data.results import ResultsInfo
 from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.tps import tps_grid
 from vtcli.core.models.warping import Warp
-from vtcli.core.tryon.compose import finish
-from vtcli.core.tryon.framing import Frame, NobodyFound, whole
+from vtcli.core.tryon.composer import compose
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.pipeline import TryOnResult, UnfitPhoto
+from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
+from vtcli.core.tryon.results import TryOnResult
+from vtcli.core.tryon.window import Window, whole
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 Run = Callable[..., Ended]
@@ -53,28 +54,30 @@ def test_keeps_the_photo_outside_of_the_region(
     assert np.array_equal(picture[~result.region], photo[~result.region])
     changed = (picture != photo).any(2)
     assert 0.02 < changed.mean() < 0.7
-    head = np.asarray(result.seen.people.parse[0] == L.FACE)
-    frame = result.seen.frame
+    head = np.asarray(result.person.people.parse[0] == L.FACE)
+    frame = result.person.window
     assert not frame.labels(result.region.astype(np.uint8))[head].any(), "the face must stay the photo's"
 
 
 def test_shows_the_new_garment(result: TryOnResult) -> None:
     """Where M_cm trusts the warp, the picture has the garment's colours, not the old one's."""
-    trusted = (result.made.composition_mask[0, 0] > 0.8).numpy() & (result.warp.mask[0, 0] > 0.9).numpy()
-    trusted &= (result.made.region[0, 0] > 0.5).numpy()
+    trusted = (result.composition.composition_mask[0, 0] > 0.8).numpy() & (
+        result.warp.mask[0, 0] > 0.9
+    ).numpy()
+    trusted &= (result.composition.region[0, 0] > 0.5).numpy()
     assert trusted.mean() > 0.05
-    picture = Frame(0, 0, result.finished.picture.shape[0] // 4).photo(result.finished.picture).astype(int)
+    picture = Window(0, 0, result.picture.pixels.shape[0] // 4).photo(result.picture.pixels).astype(int)
     warped = ((result.warp.cloth[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(int)
-    before = ((result.seen.people.image[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(int)
+    before = ((result.person.people.image[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(int)
     to_new = np.abs(picture - warped)[trusted].mean()
     assert to_new < 25 and to_new < 0.5 * np.abs(picture - before)[trusted].mean()
 
 
 def test_nothing_of_the_old_garment_stays_along_hair_and_arms(result: TryOnResult) -> None:
-    window, picture = result.seen.window.astype(int), result.finished.picture.astype(int)
+    window, picture = result.person.view.astype(int), result.picture.pixels.astype(int)
     scale = window.shape[0] / 256
     parse = cv2.resize(
-        result.seen.people.parse[0].numpy(), window.shape[1::-1], interpolation=cv2.INTER_NEAREST
+        result.person.people.parse[0].numpy(), window.shape[1::-1], interpolation=cv2.INTER_NEAREST
     )
     worn, head_and_arms = np.isin(parse, L.TOP_LABELS), np.isin(parse, (*L.HEAD_LABELS, *L.ARM_LABELS))
     inside = cv2.erode(worn.astype(np.uint8), np.ones((int(6 * scale),) * 2, np.uint8)) > 0
@@ -101,10 +104,10 @@ def test_light_at_the_garments_edge_is_that_of_its_inside() -> None:
     people = People(image, (mask[:, 0] * L.UPPER_CLOTHES).byte(), torch.zeros(1, 18, 3))
     grid = tps_grid(torch.zeros(1, 50), (256, 192))
     warp = Warp(torch.zeros(1, 50), grid, cloth, mask, expected)
-    made = Composition(rendered, torch.zeros_like(mask), expected, rendered, torch.ones_like(mask), rendered)
+    composition = Composition(rendered, torch.zeros_like(mask), expected, rendered, torch.ones_like(mask))
     garment = Garment(cloth, mask, torch.zeros_like(mask))
     window = np.full((512, 384, 3), 128, np.uint8)
-    picture = finish(window, expected, people, garment, warp, made).picture.astype(int)
+    picture = compose(window, expected, people, garment, warp, composition, "outside").pixels.astype(int)
     shown = picture[124:396, 104:276]
     assert np.abs(shown - (np.array([0.7, -0.7, -0.5]) + 1) * 127.5).max() < 12
 
@@ -133,10 +136,10 @@ def test_given_annotations_win(engine: TryOn) -> None:
     parse = read_parse(SAMPLES / "test" / "image-parse" / f"{name}.png")
     pose = read_pose(SAMPLES / "test" / "pose" / f"{name}_keypoints.json")
     result = engine.run(photo, cloth, parse=parse, keypoints=pose)
-    frame = result.seen.frame
-    assert np.array_equal(result.seen.people.parse[0].numpy(), frame.labels(parse))
+    frame = result.person.window
+    assert np.array_equal(result.person.people.parse[0].numpy(), frame.labels(parse))
     there = pose[:, 0] > 1
-    back = frame.points_out(result.seen.people.keypoints[0].numpy())
+    back = frame.points_out(result.person.people.keypoints[0].numpy())
     inside = there & (back[:, 2] > 0)
     assert inside.sum() > 8
     np.testing.assert_allclose(back[inside, :2], pose[inside, :2], atol=0.01)
@@ -144,7 +147,7 @@ def test_given_annotations_win(engine: TryOn) -> None:
 
 def test_keep_head_gives_the_window(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
     result = engine.run(*photos, keep="head")
-    assert result.image.size == (result.seen.frame.width, result.seen.frame.height)
+    assert result.image.size == (result.person.window.width, result.person.window.height)
     assert result.region.all()
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from vtcli.core.tryon.finding import Choice
     from vtcli.core.tryon.many import Job
-    from vtcli.core.tryon.pipeline import TryOnResult
+    from vtcli.core.tryon.results import TryOnResult
     from vtcli.core.tryon.split import SplitOptions
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -78,7 +78,7 @@ def choose(which: int, box: str | None) -> Choice:
 
 def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:
     """Write the panel where it was asked for, and beside the picture where the networks were unsure."""
-    from vtcli.core.tryon.pipeline import LOW_CONFIDENCE
+    from vtcli.core.tryon.results import LOW_CONFIDENCE
 
     unsure = result.confidence < LOW_CONFIDENCE
     if panel is None and unsure:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from vtcli.core.data.labels import LABELS
 from vtcli.core.models.blocks import InstanceNorm, UpDecoder, conv_block
+from vtcli.core.models.composition import try_on
 from vtcli.core.models.relighting import light
 from vtcli.core.models.representation import CHANNELS
 
@@ -50,7 +51,7 @@ class TOMOutput:
         """I_try-on by equation 1: the warped garment where M_cm is 1, the rendering elsewhere."""
         if self.light is not None:
             warped_cloth = warped_cloth + self.light
-        return self.composition_mask * warped_cloth + (1.0 - self.composition_mask) * self.rendered_person
+        return try_on(self.composition_mask, warped_cloth, self.rendered_person)
 
     def holding(self, shown: Tensor, warped_cloth: Tensor, warped_mask: Tensor) -> TOMOutput:
         """The same with an M_cm of at least `shown` (B, 1, H, W) in [0, 1], and the light that belongs to it."""

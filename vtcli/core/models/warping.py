@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -26,6 +26,15 @@ class Warp:
     cloth: Tensor
     mask: Tensor
     expected_parse: Tensor | None
+
+    def grid_at(self, size: tuple[int, int]) -> Tensor:
+        """The grid at `size`: (B, *size, 2)."""
+        return tps_grid(self.theta, size)
+
+    def alone(self, index: int) -> Warp:
+        """One of the samples, on the CPU."""
+        given = (getattr(self, field.name) for field in fields(self))
+        return Warp(*(x if x is None else x[index : index + 1].cpu() for x in given))
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.models.composition import within
 from vtcli.core.models.gmm import GMM
 from vtcli.core.models.load import load_gmm
 from vtcli.core.models.relighting import pattern
@@ -144,7 +145,7 @@ class TOMStage(Stage):
             held = MASK_WEIGHT + (PLAIN_MASK_WEIGHT - MASK_WEIGHT) * plain
         tryon = out.tryon(warped)
         # Outside of the region the result is the photo; its pixels must not dilute the loss.
-        result = region * tryon + (1.0 - region) * pairs.image
+        result = within(region, tryon, pairs.image)
         share = region.mean((1, 2, 3), keepdim=True).clamp_min(0.05)
         parts = {
             "l1": ((result - pairs.image).abs() / share).mean(),
@@ -217,7 +218,7 @@ class TOMStage(Stage):
                 made = represent(pairs.image, pairs.parse, pairs.keypoints, keep, _size(pairs))
                 warped, mask = warp_cloth(self.gmm, pairs, keep == "head")
                 out: TOMOutput = network(made.channels, warped, mask)
-                result = made.region * out.tryon(warped) + (1.0 - made.region) * pairs.image
+                result = within(made.region, out.tryon(warped), pairs.image)
                 ssims.append(ssim(result, pairs.image))
                 l1s.append((result - pairs.image).abs().mean((1, 2, 3)))
                 if out.expected_parse is not None:
@@ -262,7 +263,7 @@ def _unpaired_result(
     like, only the discriminator judges them."""
     region, warped, mask = region[rows], warped[rows], mask[rows]
     out = _let_patterns_be(out[rows], pattern(warped, mask) * mask)
-    return region * out.tryon(warped) + (1.0 - region) * everyone.image[rows]
+    return within(region, out.tryon(warped), everyone.image[rows])
 
 
 def _let_patterns_be(out: TOMOutput, patterned: Tensor) -> TOMOutput:
