@@ -16,7 +16,7 @@ from PIL import Image
 
 from vtcli import TryOn
 from vtcli.core.data import labels as L
-from vtcli.core.data.annotations import read_parse, read_pose
+from vtcli.core.data.annotations import read_mask, read_parse, read_pose
 from vtcli.core.data.results import ResultsInfo
 from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.tps import tps_grid
@@ -290,6 +290,44 @@ def test_one_line_for_a_bad_call(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("tryon", "--data", "d", "--panel", "p.png"), "--panel"),
+        (("tryon", "--data", "d", "--box", "0,0,9,9"), "--box"),
+        (("tryon", "--data", "d", "--person", "1"), "--person"),
+        (("tryon", "--data", "d", "--parse", "p.png"), "--parse"),
+        (("tryon", "--data", "d", "--labels", "atr"), "--labels"),
+        (("tryon", "--data", "d", "--pose", "p.json"), "--pose"),
+        (("tryon", "--data", "d", "--cloth-mask", "m.png"), "--cloth-mask"),
+        (("tryon", "--data", "d", "--force"), "--force"),
+        (("tryon", "--data", "d", "--people", "p"), "--people"),
+        (("tryon", "--data", "d", "person.jpg", "cloth.jpg"), "PERSON"),
+        (("tryon", "person.jpg", "cloth.jpg", "--save-parse"), "--save-parse"),
+        (("tryon", "person.jpg", "cloth.jpg", "--pairs", "p.csv"), "--pairs"),
+        (("tryon", "person.jpg", "cloth.jpg", "--split", "test"), "--split"),
+        (("tryon", "person.jpg", "cloth.jpg", "cloth.jpg", "--cloth-mask", "m.png"), "--cloth-mask"),
+        (("tryon", "person.jpg", "cloth.jpg", "cloth.jpg", "--panel", "p.png"), "--panel"),
+        (("tryon", "--people", "p", "--cloths", "c", "--parse", "p.png"), "--parse"),
+        (("tryon", "--people", "p", "--cloths", "c", "--limit", "3"), "--limit"),
+        (("tryon", "person.jpg", "cloth.jpg", "--parse", "p", "--pose", "p", "--box", "0,0,9,9"), "--box"),
+        (("warp", "--data", "d", "--force"), "--force"),
+        (("warp", "--data", "d", "--panel", "p.png"), "--panel"),
+        (("warp", "--data", "d", "--pose", "p.json"), "--pose"),
+        (("warp", "--data", "d", "person.jpg", "cloth.jpg"), "PERSON"),
+        (("warp", "person.jpg", "cloth.jpg", "--limit", "3"), "--limit"),
+        (("warp", "person.jpg", "cloth.jpg", "--batch-size", "3"), "--batch-size"),
+    ],
+)
+def test_an_option_that_the_mode_does_not_use_is_an_error(
+    vtcli: Run, tmp_path: Path, arguments: tuple[str, ...], option: str
+) -> None:
+    out = tmp_path / ("o" if arguments.count("cloth.jpg") != 1 else "o.png")
+    ended = vtcli(*arguments, "-o", out)
+    assert ended.code == 2 and f"{option} is not used" in ended.err
+    assert len(ended.err.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
 def test_split_continues_and_is_scored(vtcli: Run, tmp_path: Path) -> None:
     """prepare → tryon over a split, interrupted and continued → the same bytes."""
     data, out, other = tmp_path / "prepared", tmp_path / "results", tmp_path / "again"
@@ -336,3 +374,29 @@ def test_paired_split_reports_warp_iou(vtcli: Run, tmp_path: Path) -> None:
     info = ResultsInfo.load(out)
     ious = info.figures["warp_iou"]
     assert len(ious) == 4 and all(0.2 < iou <= 1 for iou in ious.values())
+
+
+def test_a_loose_photo_and_its_pair_in_a_split_are_composed_alike(
+    vtcli: Run, engine: TryOn, tmp_path: Path
+) -> None:
+    """With its annotations a data set's photo gives, at 256×192, the same picture alone and in a split."""
+    data, out = tmp_path / "prepared", tmp_path / "results"
+    assert vtcli("prepare", SAMPLES, "--out", data, "--split", "test", "--jobs", 1).code == 0
+    ended = vtcli(
+        "tryon", "--data", data, "--pairs", "unpaired", "--keep", "outside", "--limit", 4, "-o", out
+    )
+    assert ended.code == 0, ended.err
+    files = SAMPLES / "test"
+    for pair in ResultsInfo.load(out).pairs:
+        alone = engine.run(
+            Image.open(files / "image" / f"{pair.person}.jpg"),
+            Image.open(files / "cloth" / f"{pair.cloth}.jpg"),
+            cloth_mask=read_mask(files / "cloth-mask" / f"{pair.cloth}.png"),
+            parse=read_parse(files / "image-parse" / f"{pair.person}.png"),
+            keypoints=read_pose(files / "pose" / f"{pair.person}_keypoints.json"),
+        )
+        with Image.open(out / "images" / f"{pair.name}.png") as picture:
+            difference = np.abs(np.asarray(picture).astype(int) - np.asarray(alone.image))
+        changed = np.abs(np.asarray(alone.image).astype(int) - alone.person.photo)
+        assert changed.mean() > 3, "something was tried on"
+        assert difference.mean() < 0.1 and (difference > 3).mean() < 0.002, pair.name

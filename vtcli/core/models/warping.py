@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,8 @@ class Warp:
     def alone(self, index: int) -> Warp:
         """One of the samples, on the CPU."""
         given = (getattr(self, field.name) for field in fields(self))
-        return Warp(*(x if x is None else x[index : index + 1].cpu() for x in given))
+        alone: list[Any] = [x if x is None else x[index : index + 1].cpu() for x in given]
+        return Warp(*alone)
 
 
 @torch.no_grad()

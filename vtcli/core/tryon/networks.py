@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,8 @@ class Composition:
     def alone(self, index: int) -> Composition:
         """One of the samples, on the CPU."""
         given = (getattr(self, field.name) for field in fields(self))
-        return Composition(*(x if x is None else x[index : index + 1].cpu() for x in given))
+        alone: list[Any] = [x if x is None else x[index : index + 1].cpu() for x in given]
+        return Composition(*alone)
 
 
 class Networks:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import grey_levels, signed
@@ -52,7 +53,7 @@ class TryOnResult:
     def panel(self) -> Image.Image:
         """The contact sheet: person, parse and pose, cloth, warped cloth, M_cm, I_rp, M_exp, result."""
         mask, parse = self.composition.composition_mask, self.composition.expected_parse
-        cells = [
+        cells: list[tuple[str, np.ndarray | Tensor]] = [
             ("person", self.person.view),
             ("parse and pose", self.person.picture()),
             ("cloth", grey_levels(self.garment.at((HEIGHT, WIDTH))[0])),

@@ -84,7 +84,7 @@ class Window:
         moved[:, 0] = (keypoints[:, 0] - self.left + 0.5) / self.scale - 0.5
         moved[:, 1] = (keypoints[:, 1] - self.top + 0.5) / self.scale - 0.5
         there = (keypoints[:, 0] > 1) & (keypoints[:, 1] > 1)
-        inside = (moved[:, :2] > 1).all(1) & (moved[:, 0] < WIDTH - 1) & (moved[:, 1] < HEIGHT - 1)
+        inside = (moved[:, :2] > 1).all(1) & (moved[:, 0] < WIDTH) & (moved[:, 1] < HEIGHT)
         moved[~(there & inside)] = 0
         return moved
 
