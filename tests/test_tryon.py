@@ -112,6 +112,27 @@ def test_light_at_the_garments_edge_is_that_of_its_inside() -> None:
     assert np.abs(shown - (np.array([0.7, -0.7, -0.5]) + 1) * 127.5).max() < 12
 
 
+def test_the_old_garment_does_not_shine_through_where_the_new_one_ends() -> None:
+    """A black top gives way to a white one above and to bare arms below: no dark line is left between the two."""
+    worn, mask = torch.zeros(1, 1, 256, 192), torch.zeros(1, 1, 256, 192)
+    worn[..., 60:200, 50:140], mask[..., 60:130, 50:140] = 1.0, 1.0
+    expected = torch.zeros(1, L.LABELS, 256, 192)
+    expected[:, L.UPPER_CLOTHES], expected[:, L.LEFT_ARM] = mask[:, 0], (worn - mask)[:, 0]
+    expected[:, L.BACKGROUND] = 1.0 - worn[:, 0]
+    before = torch.zeros_like(expected)
+    before[:, L.UPPER_CLOTHES], before[:, L.BACKGROUND] = worn[:, 0], 1.0 - worn[:, 0]
+    white, photo = torch.ones(1, 3, 256, 192), (1.0 - 2.0 * worn).expand(1, 3, 256, 192)
+    people = People(photo, (worn[:, 0] * L.UPPER_CLOTHES).byte(), torch.zeros(1, 18, 3))
+    theta = torch.zeros(1, 50)
+    warp = Warp(theta, tps_grid(theta, (256, 192)), white, mask, expected)
+    composition = Composition(white, mask, expected, white, torch.ones_like(mask))
+    garment = Garment(white, mask, torch.zeros_like(mask))
+    for scale in (1, 3):
+        window = ((photo[0] + 1) * 127.5).byte().permute(1, 2, 0).numpy().repeat(scale, 0).repeat(scale, 1)
+        picture = compose(window, before, people, garment, warp, composition, "outside").pixels
+        assert picture[70 * scale : 190 * scale, 60 * scale : 130 * scale].min() > 235
+
+
 def test_same_picture_twice(
     engine: TryOn, result: TryOnResult, photos: tuple[Image.Image, Image.Image]
 ) -> None:

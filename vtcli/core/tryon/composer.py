@@ -213,7 +213,8 @@ def _layers(
         garment=beyond_edge(maps.colours, maps.alpha, maps.scale),
         light=enlarge(_light(warp, composition, clothes), maps.size, cv2.INTER_CUBIC),
         shown=np.minimum(maps.near, covered),
-        changed=soft * np.maximum(covered, uncovered),
+        # Not their maximum: where the two meet, the old garment would shine through.
+        changed=soft * (covered + uncovered),
         region=region.astype(np.float32),
     )
 
