@@ -30,6 +30,7 @@ from vtcli.core.data.labelled_photos import GROUPS, LabelledPhotos
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.placement import Garment, place
+from vtcli.core.models.composition import CLOTHES
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.training.backgrounds import person_mask
 from vtcli.core.training.metrics import LabelCounts
@@ -48,7 +49,6 @@ ROWS: list[tuple[str, str, float, float]] = [
 ]
 """Figure, how it is compared, what it must reach, what is aimed at."""
 TOPS = (L.UPPER_CLOTHES, L.COAT)
-CLOTHES = (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF)
 
 
 @dataclass
