@@ -21,6 +21,7 @@ from vtcli.core.data.pixels import grey_levels, signed
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.system import runtime
 from vtcli.core.training.pairs import Pairs, read_pairs
+from vtcli.core.tryon.composer import compose_batch
 from vtcli.core.tryon.networks import Networks, People
 
 PAIRS = 24
@@ -48,12 +49,15 @@ def sheet(networks: Networks, store: PreparedStore, pairing: str, keep: str) -> 
         warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, pairs.front_mask, keep)
         cells = [pairs.image, pairs.cloth, warp.mask * warp.cloth + (1 - warp.mask) * pairs.image]
         if networks.tom is not None:
-            made = networks.compose(people, warp, keep)
-            cells += [made.composition_mask.expand(-1, 3, -1, -1) * 2 - 1, made.rendered_person]
-            if made.expected_parse is not None:
-                colours = torch.from_numpy(L.LIP_PALETTE)[made.expected_parse.argmax(1).cpu()]
+            composition = networks.compose(people, warp, keep)
+            cells += [composition.composition_mask.expand(-1, 3, -1, -1) * 2 - 1, composition.rendered_person]
+            if composition.expected_parse is not None:
+                colours = torch.from_numpy(L.LIP_PALETTE)[composition.expected_parse.argmax(1).cpu()]
                 cells.append(signed(colours))
-            cells.append(made.result)
+            photos, cloths = (grey_levels(x).cpu().numpy() for x in (pairs.image, pairs.cloth))
+            masks = (pairs.cloth_mask[:, 0] > 0.5).cpu().numpy()
+            pictures = compose_batch(photos, people, cloths, masks, warp, composition, keep)
+            cells.append(signed(torch.from_numpy(pictures)))
         rows += [_row([cell[i] for cell in cells]) for i in range(len(pairs.parse))]
     pairs_of_rows = [np.concatenate(rows[i : i + 2], axis=1) for i in range(0, len(rows), 2)]
     return Image.fromarray(np.concatenate(pairs_of_rows))

@@ -31,12 +31,13 @@ from vtcli.core.data.labelled_photos import GROUPS, LabelledPhotos
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.placement import Garment, place
+from vtcli.core.models.composition import CLOTHES
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.training.backgrounds import person_mask
-from vtcli.core.tryon.compose import warp_full
-from vtcli.core.tryon.framing import Box
-from vtcli.core.tryon.panel import pose_picture
-from vtcli.core.tryon.pipeline import TryOn, TryOnResult
+from vtcli.core.tryon.full_warp import warp_full
+from vtcli.core.tryon.pipeline import TryOn
+from vtcli.core.tryon.results import TryOnResult
+from vtcli.core.tryon.window import Box
 
 ROWS: list[tuple[str, str, float, float]] = [
     ("people found, street photos (box IoU >= 0.7)", ">=", 0.85, 0.97),
@@ -48,7 +49,6 @@ ROWS: list[tuple[str, str, float, float]] = [
 ]
 """Figure, how it is compared, what it must reach, what is aimed at."""
 TOPS = (L.UPPER_CLOTHES, L.COAT)
-CLOTHES = (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF)
 
 
 @dataclass
@@ -272,9 +272,9 @@ DEGRADATIONS: dict[str, Callable[[np.ndarray, np.random.Generator], Degraded]] =
 
 def _parse_of(engine: TryOn, photo: np.ndarray) -> np.ndarray:
     """The parse that a try-on works with, at the photo's size; IGNORE outside of its window."""
-    seen = engine.look(photo, force=True)
+    who = engine.look(photo, force=True)
     out = np.full(photo.shape[:2], L.IGNORE, np.uint8)
-    seen.frame.paste(out, _nearest(seen.people.parse[0].cpu().numpy(), (seen.frame.height, seen.frame.width)))
+    who.window.paste(out, _nearest(who.people.parse[0].cpu().numpy(), who.view.shape[:2]))
     return out
 
 
@@ -321,11 +321,11 @@ def tryons(bench: Bench) -> None:
             (f"{i} {problem[:20]}", photo),
             (f"left {everywhere[0] / max(1, everywhere[1]):.3f}", picture),
         ]
-        seen = result.seen
         details += [
-            (f"{i}", pose_picture(_small(seen.window), seen.people.parse[0].numpy(), seen.people.keypoints[0].numpy())),
-            ("cloth", np.asarray(garment)), ("result", result.finished.picture),
-        ]  # fmt: skip
+            (f"{i}", result.person.picture()),
+            ("cloth", np.asarray(garment)),
+            ("result", result.picture.pixels),
+        ]
     for name, pairs in (
         ("old garment left over, street photos", left_over),
         ("old garment left over, in the window", left_inside),
@@ -346,24 +346,16 @@ def _left_over(
     photo: np.ndarray, picture: np.ndarray, groups: np.ndarray, result: TryOnResult
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     old = np.isin(groups, [g for g, members in enumerate(GROUPS) if members == (L.UPPER_CLOTHES,)])
-    frame = result.seen.frame
+    window, size = result.person.window, result.person.view.shape[:2]
     expected = np.zeros(photo.shape[:2], np.uint8)
-    window = np.zeros(photo.shape[:2], bool)
-    frame.paste(window, np.ones((frame.height, frame.width), bool))
-    if result.made.expected_parse is not None:
-        frame.paste(
-            expected,
-            _nearest(
-                result.made.expected_parse[0].argmax(0).byte().cpu().numpy(), (frame.height, frame.width)
-            ),
-        )
+    within = np.zeros(photo.shape[:2], bool)
+    window.paste(within, np.ones(size, bool))
+    if result.composition.expected_parse is not None:
+        likeliest = result.composition.expected_parse[0].argmax(0).byte().cpu().numpy()
+        window.paste(expected, _nearest(likeliest, size))
     same = np.abs(picture.astype(np.int16) - photo).max(2) <= 3
     left = old & same & ~np.isin(expected, CLOTHES)
-    return (int(left.sum()), int(old.sum())), (int((left & window).sum()), int((old & window).sum()))
-
-
-def _small(window: np.ndarray) -> np.ndarray:
-    return cv2.resize(window, (192, 256), interpolation=cv2.INTER_AREA)
+    return (int(left.sum()), int(old.sum())), (int((left & within).sum()), int((old & within).sum()))
 
 
 # --- print -----------------------------------------------------------------------------------------------------
@@ -411,13 +403,13 @@ def _printed(cloth: Image.Image) -> tuple[np.ndarray, np.ndarray]:
 def _print_ratio(
     shop: np.ndarray, text: np.ndarray, result: TryOnResult
 ) -> tuple[float | None, tuple[slice, slice]]:
-    frame = result.seen.frame
-    size = (frame.height, frame.width)
+    window = result.person.window
+    size = (window.height, window.width)
     # The text's box goes the garment's way, as a garment of the same outline.
     marked = place(np.where(text[..., None], 255, 0).astype(np.uint8).repeat(3, 2), garment_mask(shop))
     marked = Garment(marked.canvas, (marked.canvas[:, :1] > 0).float() * marked.mask, marked.inside)
     _, alpha = warp_full(marked, result.warp, size)
-    expected = result.made.expected_parse
+    expected = result.composition.expected_parse
     worn = np.ones(size, bool)
     if expected is not None:
         shown = _nearest(expected[0].argmax(0).byte().cpu().numpy(), size)
@@ -428,12 +420,12 @@ def _print_ratio(
     factor = float(np.sqrt((alpha > 0.5).sum() / text.sum()))
     resized = cv2.resize(shop, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     reference = cv2.resize(text.astype(np.uint8), resized.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
-    ours = _energy(result.finished.picture, inside)
+    ours = _energy(result.picture.pixels, inside)
     rows, columns = np.nonzero(inside.any(1))[0], np.nonzero(inside.any(0))[0]
-    top, left = max(0, frame.top + rows[0] - 20), max(0, frame.left + columns[0] - 20)
+    top, left = max(0, window.top + rows[0] - 20), max(0, window.left + columns[0] - 20)
     return ours / _energy(resized, reference), (
-        slice(top, frame.top + rows[-1] + 20),
-        slice(left, frame.left + columns[-1] + 20),
+        slice(top, window.top + rows[-1] + 20),
+        slice(left, window.left + columns[-1] + 20),
     )
 
 

@@ -40,6 +40,7 @@ from vtcli.core.system import runtime
 from vtcli.core.training import augment, backgrounds
 from vtcli.core.training.pairs import Pairs, read_pairs
 from vtcli.core.tryon.annotate import Annotator
+from vtcli.core.tryon.composer import compose_batch
 from vtcli.core.tryon.networks import Networks, People
 
 BATCH = 20
@@ -162,12 +163,16 @@ def halo(store: PreparedStore, networks: Networks, photos: LabelledPhotos | None
         image = signed(torch.from_numpy(np.stack(images)).to(networks.device))
         people = People(image, pairs.parse, pairs.keypoints)
         warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, pairs.front_mask, "outside")
-        made = networks.compose(people, warp, "outside")
-        if made.expected_parse is None:
+        composition = networks.compose(people, warp, "outside")
+        if composition.expected_parse is None:
             return float("nan")
-        person_map = (made.expected_parse.argmax(1) > 0).float()[:, None]
+        given = (grey_levels(pairs.cloth).cpu().numpy(), pairs.cloth_mask[:, 0].cpu().numpy() > 0.5)
+        made = compose_batch(np.stack(images), people, *given, warp, composition, "outside")
+        person_map = (composition.expected_parse.argmax(1) > 0).float()[:, None]
         ring = _grown(person_map, 12) & ~_grown(person_map, 2) & (pairs.parse == 0)[:, None]
-        grey = (made.result - image).mul(127.5).mean(1, keepdim=True).abs()
+        grey = (
+            (signed(torch.from_numpy(made)).to(image.device) - image).mul(127.5).mean(1, keepdim=True).abs()
+        )
         differences.append(torch.stack([grey[i][ring[i]].mean() for i in range(len(grey)) if ring[i].any()]))
     return float(torch.cat(differences).mean())
 

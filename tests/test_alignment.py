@@ -1,4 +1,4 @@
-"""M_exp at work after the networks: θ aligned to it, and what it lets the photo keep."""
+"""M_exp at work after the networks: θ aligned to it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.models import alignment
-from vtcli.core.models.common import TOMOutput
 from vtcli.core.models.presets import build_gmm
 from vtcli.core.models.representation import mirror_representation
 from vtcli.core.models.tps import POINTS, jacobian, sample, tps_grid
 from vtcli.core.models.warping import Warp, both_ways, mean_predictions, mean_refinement
 from vtcli.core.training.losses import soft_iou, ssim_map
-from vtcli.core.tryon.networks import CLOTHES, HELD, People, shown, unchanged
 
 SIZE = (128, 96)
 
@@ -115,37 +113,6 @@ def test_alignment_of_each_does_not_depend_on_the_others_and_works_without_gradi
         alone = alignment.align(theta[1:], masks[1:], targets[1:])
     assert torch.allclose(together[1:], alone, atol=1e-4)
     assert not torch.allclose(together, theta, atol=1e-3)
-
-
-def test_photo_stays_where_expected_but_never_the_old_garment_or_its_fringe() -> None:
-    parse = torch.zeros(1, *SIZE, dtype=torch.uint8)
-    parse[:, 40:90, 30:66] = L.UPPER_CLOTHES
-    parse[:, 90:, 30:66] = L.PANTS
-    expected = torch.nn.functional.one_hot(parse.long(), L.LABELS).permute(0, 3, 1, 2).float()
-    people = People(torch.zeros(1, 3, *SIZE), parse, torch.zeros(1, L.JOINTS, 3))
-    stays = unchanged(people, expected)[0, 0]
-    old = torch.isin(parse[0], torch.tensor(CLOTHES))
-    assert float(stays[old].max()) == 0.0
-    assert float(stays[60, 68]) == 0.0  # its fringe
-    assert float(stays[60, 80]) == 1.0 and float(stays[110, 48]) == 1.0
-    expected = expected.flip(1)  # M_exp expects something else everywhere
-    assert float(unchanged(people, expected).max()) == 0.0
-
-
-def test_the_garment_is_held_where_it_lies_and_clothes_are_expected() -> None:
-    mask = _box(30, 100, 25, 70)
-    expected = _expected(_box(30, 100, 25, 50))
-    theta, cloth = torch.zeros(1, 2 * POINTS), torch.ones(1, 3, *SIZE)
-    warp = Warp(theta, tps_grid(theta, SIZE), cloth, mask, None)
-    least = shown(warp, expected)
-    assert torch.allclose(least[..., 35:95, 30:50], torch.full((), HELD))
-    assert float(least[..., 50:].max()) == 0.0 and float((least * (1.0 - mask)).max()) == 0.0
-    assert float(least[..., 30:100, 25].max()) < HELD / 2  # at its edge the rendering is free
-    free = TOMOutput(torch.zeros_like(cloth), 0.3 * mask, None, torch.zeros_like(mask))
-    held = free.holding(least, cloth, mask)
-    assert torch.equal(held.composition_mask, torch.maximum(0.3 * mask, least))
-    # The garment, brighter than the rendering, takes its light.
-    assert held.relighting is not None and float(held.relighting[..., 45:85, 35:45].max()) < -0.9
 
 
 def test_structure_is_ssim() -> None:

@@ -16,13 +16,13 @@ from vtcli import TryOn
 from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_mask, read_parse, read_pose
 from vtcli.core.garments.collar import inner_collar, without_collar
+from vtcli.core.garments.placement import place
 from vtcli.core.models.tps import sample
 from vtcli.core.system.errors import UsageProblem
-from vtcli.core.tryon import pipeline
-from vtcli.core.tryon.annotate import on_person, settle_hair, settle_neck
-from vtcli.core.tryon.finding import Choice
-from vtcli.core.tryon.framing import NobodyFound, others, people
-from vtcli.core.tryon.pipeline import UnfitPhoto
+from vtcli.core.tryon import results
+from vtcli.core.tryon.finding import Choice, others, people_boxes
+from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
+from vtcli.core.tryon.refine import on_person, refine_hair, refine_neck
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 PEOPLE = sorted((SAMPLES / "test" / "image").glob("*.jpg"))
@@ -42,7 +42,7 @@ def cloth() -> Image.Image:
 
 
 def cut_out(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """A drawn person, and where she is."""
+    """A synthetic person, and where it is."""
     file = PEOPLE[number]
     parse = read_parse(SAMPLES / "test" / "image-parse" / f"{file.stem}.png")
     person = np.zeros(parse.shape, np.uint8)
@@ -56,7 +56,7 @@ def cut_out(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scene(size: tuple[int, int], *placed: tuple[int, float, int]) -> tuple[np.ndarray, list[Box]]:
-    """Drawn people (number, height as a share of the picture's, left edge) on the lower edge of a plain scene."""
+    """Synthetic people (number, height as a share of the picture's, left edge) on the lower edge of a plain scene."""
     rows = np.linspace(0, 1, size[0])[:, None, None]
     picture = np.broadcast_to(np.array([205, 215, 225]) - 35 * rows, (*size, 3)).astype(np.uint8).copy()
     boxes = []
@@ -69,8 +69,8 @@ def scene(size: tuple[int, int], *placed: tuple[int, float, int]) -> tuple[np.nd
         wide = round(tall * image.shape[1] / image.shape[0])
         small = np.asarray(Image.fromarray(image).resize((wide, tall), Image.Resampling.LANCZOS))
         shown = np.asarray(Image.fromarray(mask).resize((wide, tall), Image.Resampling.NEAREST))
-        place = picture[size[0] - tall :, left : left + wide]
-        place[shown] = small[shown]
+        corner = picture[size[0] - tall :, left : left + wide]
+        corner[shown] = small[shown]
         boxes.append((left, size[0] - tall, left + wide, size[0]))
     return picture, boxes
 
@@ -88,7 +88,7 @@ def iou(a: Box, b: Box) -> float:
 def test_any_framing(
     engine: TryOn, cloth: Image.Image, size: tuple[int, int], share: float, left: int
 ) -> None:
-    """Small or large, off-centre, in any format: she is found, dressed, and all else is the photo, bit for bit."""
+    """Small or large, off-centre, in any format: the person is found and dressed, and all else is the photo, bit for bit."""
     photo, (truth,) = scene(size, (0, share, left))
     assert iou(engine.people(photo)[0].box, truth) > 0.7
     result = engine.run(Image.fromarray(photo), cloth)
@@ -136,7 +136,7 @@ def test_a_head_and_its_body_are_one_person() -> None:
     parse[20:50, 80:110], parse[25:52, 85:105] = L.HAIR, L.FACE
     parse[66:200, 60:130] = L.UPPER_CLOTHES
     parse[100:180, 160:185] = L.UPPER_CLOTHES  # a coat on a stand: no skin, no hair
-    assert people(parse) == [(60, 20, 130, 200)]
+    assert people_boxes(parse) == [(60, 20, 130, 200)]
     assert others(parse, (60, 20, 130, 200))[120, 170] and not others(parse, (60, 20, 130, 200))[30, 90]
 
 
@@ -146,10 +146,10 @@ def test_throats_are_no_faces() -> None:
     probabilities[:, L.BACKGROUND] = 1.0 - probabilities[:, L.FACE]
     keypoints = torch.zeros(1, L.JOINTS, 3)
     keypoints[0, L.NOSE], keypoints[0, L.NECK] = torch.tensor([95.0, 42, 1]), torch.tensor([95.0, 84, 1])
-    parse = settle_neck(probabilities, keypoints).argmax(1)[0]
+    parse = refine_neck(probabilities, keypoints).argmax(1)[0]
     assert (parse[20:56, 90:100] == L.FACE).all() and (parse[66:80, 80:110] == L.BACKGROUND).all()
     keypoints[0, L.NECK] = keypoints[0, L.NOSE] = 0
-    assert torch.equal(settle_neck(probabilities, keypoints), probabilities)
+    assert torch.equal(refine_neck(probabilities, keypoints), probabilities)
 
 
 def test_weak_joints_count_on_the_person_only() -> None:
@@ -171,7 +171,7 @@ def test_cut_off_at_the_chest(engine: TryOn, cloth: Image.Image) -> None:
     photo, (truth,) = scene((500, 400), (0, 0.95, 60))
     cut = photo[: truth[1] + (truth[3] - truth[1]) * 55 // 100]
     seen = engine.look(cut)
-    lowest = seen.frame.lowest_row(len(cut))
+    lowest = seen.window.lowest_row(len(cut))
     assert lowest < 230, "the window reaches below the photo"
     below = np.isin(seen.people.parse[0, lowest + 2 :].numpy(), L.TOP_LABELS)
     assert below.any(1).all() and below.mean() > 0.15
@@ -252,9 +252,9 @@ def test_garments_on_any_background(engine: TryOn, backdrop: tuple[int, int, int
     mask = read_mask(SAMPLES / "test" / "cloth-mask" / f"{file.stem}.png")
     canvas = np.zeros((500, 700, 4), np.uint8)
     canvas[..., :3], canvas[..., 3] = backdrop or 0, 255 if backdrop else 0
-    place = canvas[150 : 150 + rgb.shape[0], 60 : 60 + rgb.shape[1]]
-    place[mask, :3], place[mask, 3] = rgb[mask], 255
-    expected = engine.cut_out(Image.fromarray(rgb), mask).at((256, 192))[1] > 0.5
+    corner = canvas[150 : 150 + rgb.shape[0], 60 : 60 + rgb.shape[1]]
+    corner[mask, :3], corner[mask, 3] = rgb[mask], 255
+    expected = place(rgb, mask).at((256, 192))[1] > 0.5
     found = engine.cut_out(Image.fromarray(canvas)).at((256, 192))[1] > 0.5
     assert float((found & expected).sum() / (found | expected).sum()) > 0.93
 
@@ -291,7 +291,7 @@ def test_from_behind_is_refused(engine: TryOn, cloth: Image.Image) -> None:
     )
     behind = np.where(parse == L.FACE, L.HAIR, parse).astype(np.uint8)
     joints = engine.look(photo).people.keypoints[0].numpy()
-    joints = engine.look(photo).frame.points_out(joints)
+    joints = engine.look(photo).window.points_out(joints)
     joints[[L.NOSE, L.R_EYE, L.L_EYE, L.R_EAR, L.L_EAR]] = 0
     with pytest.raises(UnfitPhoto, match="behind"):
         engine.run(Image.fromarray(photo), cloth, parse=behind, keypoints=joints)
@@ -299,7 +299,7 @@ def test_from_behind_is_refused(engine: TryOn, cloth: Image.Image) -> None:
 
 
 def test_several_garments_and_a_sheet(vtcli: Run, tmp_path: Path) -> None:
-    """One that cannot be tried on does not stop the others, and is told."""
+    """One that cannot be tried on does not stop the others, and is reported."""
     out = tmp_path / "pictures"
     Image.fromarray(skimage.data.coffee()).save(tmp_path / "coffee.png")
     ended = vtcli("tryon", SAMPLES / "person.jpg", CLOTHS[0], tmp_path / "coffee.png", CLOTHS[1], "-o", out)
@@ -344,7 +344,7 @@ def test_unsure_results_come_with_a_panel(
     call = ("tryon", SAMPLES / "person.jpg", SAMPLES / "cloth.jpg", "-o", out)
     ended = vtcli(*call)
     assert ended.code == 0 and "confidence" not in ended.err and not (tmp_path / "out-panel.jpg").exists()
-    monkeypatch.setattr(pipeline, "LOW_CONFIDENCE", 1.1)
+    monkeypatch.setattr(results, "LOW_CONFIDENCE", 1.1)
     ended = vtcli(*call)
     assert ended.code == 0 and "confidence" in ended.err and "out-panel.jpg" in ended.err
     assert (tmp_path / "out-panel.jpg").exists()
@@ -364,12 +364,12 @@ def _haired(hair_colour: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_garment_beside_hair_is_garment_where_their_colours_differ() -> None:
     probabilities, photo = _haired(-0.7)
-    settled = settle_hair(probabilities, photo)
-    assert torch.allclose(settled.sum(1), probabilities.sum(1))
-    labels = settled.argmax(1)[0]
+    refined = refine_hair(probabilities, photo)
+    assert torch.allclose(refined.sum(1), probabilities.sum(1))
+    labels = refined.argmax(1)[0]
     rim = labels[70:130, 75:79]
     assert (rim == L.UPPER_CLOTHES).float().mean() > 0.9
     assert bool((labels[30:138, 84:108] == L.HAIR).all())
     assert bool((labels[20:45, 74:118] == L.HAIR).all())  # no garment is near
     alike, photo = _haired(0.1)
-    assert torch.equal(settle_hair(alike, photo), alike)
+    assert torch.equal(refine_hair(alike, photo), alike)

@@ -90,7 +90,7 @@ def test_batches_are_made_without_holes() -> None:
     for given in (parse, holed):
         people = People(image, torch.from_numpy(given)[None], torch.from_numpy(keypoints)[None])
         results.append(
-            networks.compose(people, networks.warp(people, cloth, mask, mask, "outside"), "outside").result
+            networks.compose(people, networks.warp(people, cloth, mask, mask, "outside"), "outside").tryon
         )
         assert np.array_equal(people.parse[0].numpy(), given)
     assert torch.equal(*results)

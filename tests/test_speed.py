@@ -49,7 +49,7 @@ def test_instance_norm_keeps_channels_last_and_is_torchs() -> None:
 def _compose(networks: Networks, pairs: Pairs, keep: str) -> Tensor:
     people = People(pairs.image, pairs.parse, pairs.keypoints)
     warp = networks.warp(people, pairs.cloth, pairs.cloth_mask, pairs.front_mask, keep)
-    return networks.compose(people, warp, keep).result * 127.5
+    return networks.compose(people, warp, keep).tryon * 127.5
 
 
 @pytest.mark.parametrize("keep", ["head", "outside"])

@@ -16,15 +16,16 @@ from PIL import Image
 
 from vtcli import TryOn
 from vtcli.core.data import labels as L
-from vtcli.core.data.annotations import read_parse, read_pose
+from vtcli.core.data.annotations import read_mask, read_parse, read_pose
 from vtcli.core.data.results import ResultsInfo
 from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.tps import tps_grid
 from vtcli.core.models.warping import Warp
-from vtcli.core.tryon.compose import finish
-from vtcli.core.tryon.framing import Frame, NobodyFound, whole
+from vtcli.core.tryon.composer import compose
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.pipeline import TryOnResult, UnfitPhoto
+from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
+from vtcli.core.tryon.results import TryOnResult
+from vtcli.core.tryon.window import Window, whole
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 Run = Callable[..., Ended]
@@ -53,28 +54,30 @@ def test_keeps_the_photo_outside_of_the_region(
     assert np.array_equal(picture[~result.region], photo[~result.region])
     changed = (picture != photo).any(2)
     assert 0.02 < changed.mean() < 0.7
-    head = np.asarray(result.seen.people.parse[0] == L.FACE)
-    frame = result.seen.frame
+    head = np.asarray(result.person.people.parse[0] == L.FACE)
+    frame = result.person.window
     assert not frame.labels(result.region.astype(np.uint8))[head].any(), "the face must stay the photo's"
 
 
 def test_shows_the_new_garment(result: TryOnResult) -> None:
     """Where M_cm trusts the warp, the picture has the garment's colours, not the old one's."""
-    trusted = (result.made.composition_mask[0, 0] > 0.8).numpy() & (result.warp.mask[0, 0] > 0.9).numpy()
-    trusted &= (result.made.region[0, 0] > 0.5).numpy()
+    trusted = (result.composition.composition_mask[0, 0] > 0.8).numpy() & (
+        result.warp.mask[0, 0] > 0.9
+    ).numpy()
+    trusted &= (result.composition.region[0, 0] > 0.5).numpy()
     assert trusted.mean() > 0.05
-    picture = Frame(0, 0, result.finished.picture.shape[0] // 4).photo(result.finished.picture).astype(int)
+    picture = Window(0, 0, result.picture.pixels.shape[0] // 4).photo(result.picture.pixels).astype(int)
     warped = ((result.warp.cloth[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(int)
-    before = ((result.seen.people.image[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(int)
+    before = ((result.person.people.image[0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(int)
     to_new = np.abs(picture - warped)[trusted].mean()
     assert to_new < 25 and to_new < 0.5 * np.abs(picture - before)[trusted].mean()
 
 
 def test_nothing_of_the_old_garment_stays_along_hair_and_arms(result: TryOnResult) -> None:
-    window, picture = result.seen.window.astype(int), result.finished.picture.astype(int)
+    window, picture = result.person.view.astype(int), result.picture.pixels.astype(int)
     scale = window.shape[0] / 256
     parse = cv2.resize(
-        result.seen.people.parse[0].numpy(), window.shape[1::-1], interpolation=cv2.INTER_NEAREST
+        result.person.people.parse[0].numpy(), window.shape[1::-1], interpolation=cv2.INTER_NEAREST
     )
     worn, head_and_arms = np.isin(parse, L.TOP_LABELS), np.isin(parse, (*L.HEAD_LABELS, *L.ARM_LABELS))
     inside = cv2.erode(worn.astype(np.uint8), np.ones((int(6 * scale),) * 2, np.uint8)) > 0
@@ -101,12 +104,33 @@ def test_light_at_the_garments_edge_is_that_of_its_inside() -> None:
     people = People(image, (mask[:, 0] * L.UPPER_CLOTHES).byte(), torch.zeros(1, 18, 3))
     grid = tps_grid(torch.zeros(1, 50), (256, 192))
     warp = Warp(torch.zeros(1, 50), grid, cloth, mask, expected)
-    made = Composition(rendered, torch.zeros_like(mask), expected, rendered, torch.ones_like(mask), rendered)
+    composition = Composition(rendered, torch.zeros_like(mask), expected, rendered, torch.ones_like(mask))
     garment = Garment(cloth, mask, torch.zeros_like(mask))
     window = np.full((512, 384, 3), 128, np.uint8)
-    picture = finish(window, expected, people, garment, warp, made).picture.astype(int)
+    picture = compose(window, expected, people, garment, warp, composition, "outside").pixels.astype(int)
     shown = picture[124:396, 104:276]
     assert np.abs(shown - (np.array([0.7, -0.7, -0.5]) + 1) * 127.5).max() < 12
+
+
+def test_the_old_garment_does_not_shine_through_where_the_new_one_ends() -> None:
+    """A black top gives way to a white one above and to bare arms below: no dark line is left between the two."""
+    worn, mask = torch.zeros(1, 1, 256, 192), torch.zeros(1, 1, 256, 192)
+    worn[..., 60:200, 50:140], mask[..., 60:130, 50:140] = 1.0, 1.0
+    expected = torch.zeros(1, L.LABELS, 256, 192)
+    expected[:, L.UPPER_CLOTHES], expected[:, L.LEFT_ARM] = mask[:, 0], (worn - mask)[:, 0]
+    expected[:, L.BACKGROUND] = 1.0 - worn[:, 0]
+    before = torch.zeros_like(expected)
+    before[:, L.UPPER_CLOTHES], before[:, L.BACKGROUND] = worn[:, 0], 1.0 - worn[:, 0]
+    white, photo = torch.ones(1, 3, 256, 192), (1.0 - 2.0 * worn).expand(1, 3, 256, 192)
+    people = People(photo, (worn[:, 0] * L.UPPER_CLOTHES).byte(), torch.zeros(1, 18, 3))
+    theta = torch.zeros(1, 50)
+    warp = Warp(theta, tps_grid(theta, (256, 192)), white, mask, expected)
+    composition = Composition(white, mask, expected, white, torch.ones_like(mask))
+    garment = Garment(white, mask, torch.zeros_like(mask))
+    for scale in (1, 3):
+        window = ((photo[0] + 1) * 127.5).byte().permute(1, 2, 0).numpy().repeat(scale, 0).repeat(scale, 1)
+        picture = compose(window, before, people, garment, warp, composition, "outside").pixels
+        assert picture[70 * scale : 190 * scale, 60 * scale : 130 * scale].min() > 220
 
 
 def test_same_picture_twice(
@@ -133,10 +157,10 @@ def test_given_annotations_win(engine: TryOn) -> None:
     parse = read_parse(SAMPLES / "test" / "image-parse" / f"{name}.png")
     pose = read_pose(SAMPLES / "test" / "pose" / f"{name}_keypoints.json")
     result = engine.run(photo, cloth, parse=parse, keypoints=pose)
-    frame = result.seen.frame
-    assert np.array_equal(result.seen.people.parse[0].numpy(), frame.labels(parse))
+    frame = result.person.window
+    assert np.array_equal(result.person.people.parse[0].numpy(), frame.labels(parse))
     there = pose[:, 0] > 1
-    back = frame.points_out(result.seen.people.keypoints[0].numpy())
+    back = frame.points_out(result.person.people.keypoints[0].numpy())
     inside = there & (back[:, 2] > 0)
     assert inside.sum() > 8
     np.testing.assert_allclose(back[inside, :2], pose[inside, :2], atol=0.01)
@@ -144,7 +168,7 @@ def test_given_annotations_win(engine: TryOn) -> None:
 
 def test_keep_head_gives_the_window(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
     result = engine.run(*photos, keep="head")
-    assert result.image.size == (result.seen.frame.width, result.seen.frame.height)
+    assert result.image.size == (result.person.window.width, result.person.window.height)
     assert result.region.all()
 
 
@@ -287,6 +311,44 @@ def test_one_line_for_a_bad_call(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("tryon", "--data", "d", "--panel", "p.png"), "--panel"),
+        (("tryon", "--data", "d", "--box", "0,0,9,9"), "--box"),
+        (("tryon", "--data", "d", "--person", "1"), "--person"),
+        (("tryon", "--data", "d", "--parse", "p.png"), "--parse"),
+        (("tryon", "--data", "d", "--labels", "atr"), "--labels"),
+        (("tryon", "--data", "d", "--pose", "p.json"), "--pose"),
+        (("tryon", "--data", "d", "--cloth-mask", "m.png"), "--cloth-mask"),
+        (("tryon", "--data", "d", "--force"), "--force"),
+        (("tryon", "--data", "d", "--people", "p"), "--people"),
+        (("tryon", "--data", "d", "person.jpg", "cloth.jpg"), "PERSON"),
+        (("tryon", "person.jpg", "cloth.jpg", "--save-parse"), "--save-parse"),
+        (("tryon", "person.jpg", "cloth.jpg", "--pairs", "p.csv"), "--pairs"),
+        (("tryon", "person.jpg", "cloth.jpg", "--split", "test"), "--split"),
+        (("tryon", "person.jpg", "cloth.jpg", "cloth.jpg", "--cloth-mask", "m.png"), "--cloth-mask"),
+        (("tryon", "person.jpg", "cloth.jpg", "cloth.jpg", "--panel", "p.png"), "--panel"),
+        (("tryon", "--people", "p", "--cloths", "c", "--parse", "p.png"), "--parse"),
+        (("tryon", "--people", "p", "--cloths", "c", "--limit", "3"), "--limit"),
+        (("tryon", "person.jpg", "cloth.jpg", "--parse", "p", "--pose", "p", "--box", "0,0,9,9"), "--box"),
+        (("warp", "--data", "d", "--force"), "--force"),
+        (("warp", "--data", "d", "--panel", "p.png"), "--panel"),
+        (("warp", "--data", "d", "--pose", "p.json"), "--pose"),
+        (("warp", "--data", "d", "person.jpg", "cloth.jpg"), "PERSON"),
+        (("warp", "person.jpg", "cloth.jpg", "--limit", "3"), "--limit"),
+        (("warp", "person.jpg", "cloth.jpg", "--batch-size", "3"), "--batch-size"),
+    ],
+)
+def test_an_option_that_the_mode_does_not_use_is_an_error(
+    vtcli: Run, tmp_path: Path, arguments: tuple[str, ...], option: str
+) -> None:
+    out = tmp_path / ("o" if arguments.count("cloth.jpg") != 1 else "o.png")
+    ended = vtcli(*arguments, "-o", out)
+    assert ended.code == 2 and f"{option} is not used" in ended.err
+    assert len(ended.err.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
 def test_split_continues_and_is_scored(vtcli: Run, tmp_path: Path) -> None:
     """prepare → tryon over a split, interrupted and continued → the same bytes."""
     data, out, other = tmp_path / "prepared", tmp_path / "results", tmp_path / "again"
@@ -333,3 +395,29 @@ def test_paired_split_reports_warp_iou(vtcli: Run, tmp_path: Path) -> None:
     info = ResultsInfo.load(out)
     ious = info.figures["warp_iou"]
     assert len(ious) == 4 and all(0.2 < iou <= 1 for iou in ious.values())
+
+
+def test_a_loose_photo_and_its_pair_in_a_split_are_composed_alike(
+    vtcli: Run, engine: TryOn, tmp_path: Path
+) -> None:
+    """With its annotations a data set's photo gives, at 256×192, the same picture alone and in a split."""
+    data, out = tmp_path / "prepared", tmp_path / "results"
+    assert vtcli("prepare", SAMPLES, "--out", data, "--split", "test", "--jobs", 1).code == 0
+    ended = vtcli(
+        "tryon", "--data", data, "--pairs", "unpaired", "--keep", "outside", "--limit", 4, "-o", out
+    )
+    assert ended.code == 0, ended.err
+    files = SAMPLES / "test"
+    for pair in ResultsInfo.load(out).pairs:
+        alone = engine.run(
+            Image.open(files / "image" / f"{pair.person}.jpg"),
+            Image.open(files / "cloth" / f"{pair.cloth}.jpg"),
+            cloth_mask=read_mask(files / "cloth-mask" / f"{pair.cloth}.png"),
+            parse=read_parse(files / "image-parse" / f"{pair.person}.png"),
+            keypoints=read_pose(files / "pose" / f"{pair.person}_keypoints.json"),
+        )
+        with Image.open(out / "images" / f"{pair.name}.png") as picture:
+            difference = np.abs(np.asarray(picture).astype(int) - np.asarray(alone.image))
+        changed = np.abs(np.asarray(alone.image).astype(int) - alone.person.photo)
+        assert changed.mean() > 3, "something was tried on"
+        assert difference.mean() < 0.1 and (difference > 3).mean() < 0.002, pair.name

@@ -1,4 +1,4 @@
-"""Options that several subcommands share."""
+"""Options that several subcommands share, and the check that a call's mode uses those it was given."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vtcli.core.system.errors import UsageProblem
 
 
 class Labels(StrEnum):
@@ -17,16 +19,17 @@ class Labels(StrEnum):
     CIHP = "cihp"
 
 
-Person = Annotated[Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")]
-Cloth = Annotated[Path | None, typer.Argument(help="Shop photo of a top on a plain background.")]
-Cloths = Annotated[
+PersonPhoto = Annotated[Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")]
+ClothPhoto = Annotated[Path | None, typer.Argument(help="Shop photo of a top on a plain background.")]
+ClothPhotos = Annotated[
     list[Path] | None, typer.Argument(help="Shop photos of tops on a plain background.", metavar="CLOTH...")
 ]
-Which = Annotated[
+PersonNumber = Annotated[
     int, typer.Option("--person", min=1, help="Which of several people, counted from the largest.")
 ]
-Box = Annotated[
-    str | None, typer.Option(metavar="X,Y,W,H", help="Where the person is, in pixels of the photo.")
+PersonBox = Annotated[
+    str | None,
+    typer.Option("--box", metavar="X,Y,W,H", help="Where the person is, in pixels of the photo."),
 ]
 ClothMask = Annotated[Path | None, typer.Option(help="Mask of the garment (white on black).")]
 Parse = Annotated[Path | None, typer.Option(help="Parse map of the person's photo (PNG of labels).")]
@@ -50,3 +53,17 @@ Weights = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+
+
+def refuse_unused(context: typer.Context, mode: str, used: set[str]) -> None:
+    """UsageProblem where the command was given an option or argument that `mode` does not use.
+
+    `used`: names of the parameters that it uses, --out, --weights, --device and --quiet aside.
+    """
+    always = {"out", "weights", "device", "quiet"}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and name not in used | always:
+            spelled = name.upper() if parameter.param_type_name == "argument" else parameter.opts[0]
+            raise UsageProblem(f"{spelled} is not used {mode}; leave it out")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vtcli.cli import console
+from vtcli.cli.options import Labels
 from vtcli.core.system.errors import UsageProblem, VtcliError
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from vtcli.core.tryon.finding import Choice
     from vtcli.core.tryon.many import Job
-    from vtcli.core.tryon.pipeline import TryOnResult
+    from vtcli.core.tryon.results import TryOnResult
     from vtcli.core.tryon.split import SplitOptions
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -24,61 +26,89 @@ PAGE = 36
 """Pictures on a contact sheet."""
 
 
-def require_photos(person: Path | None, cloth: Path | None, data: Path | None, out: Path | None) -> None:
-    """Either two photos or --data, and -o: UsageProblem otherwise."""
+def check_out(out: Path | None) -> Path:
+    """UsageProblem where it was not said where the result goes."""
     if out is None:
         raise UsageProblem("say where the result goes with -o/--out")
-    if data is not None and person is not None:
-        raise UsageProblem("give either PERSON and CLOTH, or --data; not both")
-    if data is None and (person is None or cloth is None):
-        raise UsageProblem("give two photos, PERSON and CLOTH, or a prepared store with --data")
+    return out
 
 
-def read_annotations(
-    cloth_mask: Path | None, parse: Path | None, pose: Path | None, labels: str = "lip"
-) -> dict[str, Any]:
-    """Files that win over the project's own annotations, read and checked, as arguments of `TryOn.run`."""
-    from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+@dataclass(frozen=True)
+class Annotations:
+    """Files that win over the project's own annotations."""
 
-    return {
-        "cloth_mask": read_mask(cloth_mask) if cloth_mask else None,
-        "parse": read_parse(parse, labels) if parse else None,  # type: ignore[arg-type]
-        "keypoints": read_pose(pose) if pose else None,
-    }
+    cloth_mask: Path | None
+    parse: Path | None
+    pose: Path | None
+    labels: Labels
+
+    def any(self) -> bool:
+        """Whether there is one."""
+        return self.cloth_mask is not None or self.parse is not None or self.pose is not None
+
+    def read(self, photo: Image.Image) -> dict[str, Any]:
+        """Read and checked, as arguments of `TryOn.run` for the person's `photo`."""
+        from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+
+        mask = read_mask(self.cloth_mask) if self.cloth_mask else None
+        parse = read_parse(self.parse, self.labels.value) if self.parse else None
+        keypoints = read_pose(self.pose) if self.pose else None
+        if parse is not None:
+            parse = _fit_parse(parse, photo, self.parse)
+        return {"cloth_mask": mask, "parse": parse, "keypoints": keypoints}
 
 
-def fit_parse(given: np.ndarray | None, photo: Image.Image, parse: Path | None) -> np.ndarray | None:
+def read_pair(
+    person: Path, cloth: Path, given: Annotations
+) -> tuple[Image.Image, Image.Image, dict[str, Any]]:
+    """The photos of a person and a garment, and the annotations that are given."""
+    from vtcli.core.data.images import open_rgb, open_rgba
+
+    photo, garment = open_rgb(person), open_rgba(cloth)
+    return photo, garment, given.read(photo)
+
+
+def _fit_parse(parse: np.ndarray, photo: Image.Image, file: Path | None) -> np.ndarray:
     """A parse map at the photo's size; UsageProblem where its proportions are others."""
-    if given is None or given.shape == (photo.height, photo.width):
-        return given
-    if abs(given.shape[1] * photo.height / (given.shape[0] * photo.width) - 1) > 0.02:
+    if parse.shape == (photo.height, photo.width):
+        return parse
+    if abs(parse.shape[1] * photo.height / (parse.shape[0] * photo.width) - 1) > 0.02:
         raise UsageProblem(
-            f"{parse}: {given.shape[1]}×{given.shape[0]}, but the photo is {photo.width}×{photo.height}; "
+            f"{file}: {parse.shape[1]}×{parse.shape[0]}, but the photo is {photo.width}×{photo.height}; "
             "a parse map must have its photo's proportions"
         )
     from PIL import Image as Pillow
 
-    return np.asarray(Pillow.fromarray(given).resize(photo.size, Pillow.Resampling.NEAREST))
+    return np.asarray(Pillow.fromarray(parse).resize(photo.size, Pillow.Resampling.NEAREST))
 
 
-def choose(which: int, box: str | None) -> Choice:
+def check_choice(number: int, box: str | None, parse: Path | None, pose: Path | None) -> None:
+    """UsageProblem where a person is chosen though parse and pose say who is meant."""
+    if parse is not None and pose is not None and (number != 1 or box is not None):
+        option = "--person" if box is None else "--box"
+        raise UsageProblem(
+            f"{option} is not used with --parse and --pose, which say who is meant; leave it out"
+        )
+
+
+def choose(number: int, box: str | None) -> Choice:
     """--person and --box as the choice of a person."""
     from vtcli.core.tryon.finding import Choice
 
     if box is None:
-        return Choice(which)
-    if which != 1:
+        return Choice(number)
+    if number != 1:
         raise UsageProblem("give either --person or --box, not both")
     numbers = box.split(",")
-    if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+    if len(numbers) != 4 or not all(x.strip().isdecimal() for x in numbers):
         raise UsageProblem(f"--box {box}: four whole numbers, x,y,width,height")
-    x, y, width, height = (int(number) for number in numbers)
+    x, y, width, height = (int(x) for x in numbers)
     return Choice(box=(x, y, x + width, y + height))
 
 
 def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:
     """Write the panel where it was asked for, and beside the picture where the networks were unsure."""
-    from vtcli.core.tryon.pipeline import LOW_CONFIDENCE
+    from vtcli.core.tryon.results import LOW_CONFIDENCE
 
     unsure = result.confidence < LOW_CONFIDENCE
     if panel is None and unsure:
@@ -88,7 +118,7 @@ def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:
     save_picture(result.panel(), panel)
     if unsure:
         console.warn(
-            f"{out}: confidence {result.confidence:.2f}, below {LOW_CONFIDENCE}; see what was taken for what in {panel}"
+            f"{out}: confidence {result.confidence:.2f} is below {LOW_CONFIDENCE}; {panel} shows what was recognised"
         )
     else:
         console.say(f"wrote {panel}")
@@ -106,15 +136,15 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
         raise UsageProblem(f"{out}: is a file; name a folder")
     sheet, pages, failed = Sheet(), 0, 0
     with hold(out, "vtcli tryon"), console.progress("tryon", len(jobs), "pictures") as advance:
-        for number, done in enumerate(run_many(engine, jobs, **chosen), 1):
-            file = out / f"{done.job.name}.png"
-            if done.result is None:
+        for number, outcome in enumerate(run_many(engine, jobs, **chosen), 1):
+            file = out / f"{outcome.job.name}.png"
+            if outcome.result is None:
                 failed += 1
-                console.warn(done.problem)
+                console.warn(outcome.problem)
             else:
-                save_picture(done.result.image, file)
-                save_panel(done.result, file, None)
-            sheet.add(done)
+                save_picture(outcome.result.image, file)
+                save_panel(outcome.result, file, None)
+            sheet.add(outcome)
             if len(sheet.cells) == PAGE or number == len(jobs):
                 pages += 1
                 name = "sheet.jpg" if len(jobs) <= PAGE else f"sheet-{pages:03d}.jpg"
@@ -126,7 +156,7 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
     )
     if failed:
         raise VtcliError(
-            f"{failed} of {len(jobs)} pictures could not be made; the reasons stand above and in the sheet"
+            f"{failed} of {len(jobs)} pictures failed; the reasons are above and in the contact sheet"
         )
 
 

@@ -1,36 +1,50 @@
-"""`vtcli tryon`: two photos in, one picture out; or a whole split."""
+"""`vtcli tryon`: two photos in, one picture out; several of either; or a whole split."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vtcli.cli import console, photos
 from vtcli.cli.options import (
-    Box,
     ClothMask,
-    Cloths,
+    ClothPhotos,
     Device,
     Force,
     Labels,
     Limit,
     Parse,
     ParseLabels,
-    Person,
+    PersonBox,
+    PersonNumber,
+    PersonPhoto,
     Pose,
     Quiet,
     Split,
     Weights,
-    Which,
+    refuse_unused,
 )
 from vtcli.core.system.errors import UsageProblem
 
+if TYPE_CHECKING:
+    from vtcli.core.tryon.many import Job
+
+CHOICE = {"number", "box"}
+ANNOTATIONS = {"parse", "pose", "labels"}
+ONE = {"person", "cloths", "keep", "panel", "force", "cloth_mask", *ANNOTATIONS, *CHOICE}
+"""What a single pair uses; one person with several garments the same, but no --panel."""
+FOLDERS = {"people", "cloth_folder", "pairs", "keep", "force", *CHOICE}
+"""What folders or a list of pairs use."""
+DATA = {"data", "split", "pairs", "keep", "batch_size", "limit", "save_parse"}
+"""What a split of a prepared store uses."""
+
 
 def tryon(
-    person: Person = None,
-    cloths: Cloths = None,
+    context: typer.Context,
+    person: PersonPhoto = None,
+    cloths: ClothPhotos = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -49,18 +63,20 @@ def tryon(
         str | None,
         typer.Option(
             help="outside: all that a change of top does not touch stays the photo's, pixel for pixel. head: the "
-            "paper's protocol, all but face and hair is drawn. Default: outside for photos, head for --data."
+            "paper's protocol, all but face and hair is rendered. Default: outside for photos, head for --data."
         ),
     ] = None,
-    which: Which = 1,
-    box: Box = None,
+    number: PersonNumber = 1,
+    box: PersonBox = None,
     panel: Annotated[
         Path | None,
-        typer.Option(help="Also save the contact sheet: parse, pose, warp, masks, M_exp, result."),
+        typer.Option(
+            help="With one pair: also save the contact sheet (parse, pose, warp, masks, M_exp, result)."
+        ),
     ] = None,
     force: Force = False,
     people: Annotated[
-        Path | None, typer.Option(help="A folder of people; each with each of --cloths.")
+        Path | None, typer.Option(help="A folder of people; each with each garment of --cloths.")
     ] = None,
     cloth_folder: Annotated[
         Path | None, typer.Option("--cloths", help="A folder of garments, for --people or --pairs.")
@@ -77,7 +93,7 @@ def tryon(
     batch_size: Annotated[int, typer.Option(min=1, help="With --data: pairs at a time.")] = 8,
     limit: Limit = None,
     save_parse: Annotated[
-        bool, typer.Option("--save-parse", help="With --data: keep M_exp as well.")
+        bool, typer.Option("--save-parse", help="With --data: save M_exp as well.")
     ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -95,77 +111,93 @@ def tryon(
     vtcli tryon --data prepared --split test --pairs unpaired --keep outside -o results/unpaired
     """
     console.set_quiet(quiet)
-    if out is None:
-        raise UsageProblem("say where the result goes with -o/--out")
+    out = photos.check_out(out)
     photos.check_keep(keep)
-    folders = people is not None or cloth_folder is not None
     if data is not None:
-        if person is not None or folders:
-            raise UsageProblem(
-                "give either PERSON and CLOTH, or --people and --cloths, or --data; not several"
-            )
+        refuse_unused(context, "with --data", DATA)
         from vtcli.core.tryon.split import SplitOptions
 
         options = SplitOptions("tryon", pairs or "paired", keep or "head", batch_size, save_parse, limit)
         photos.over_split(data, split, out, weights, device, options)
         return
-    if person is not None and (folders or pairs is not None):
-        raise UsageProblem("give either PERSON and CLOTH, or --people, --cloths and --pairs; not both")
-    if person is None and pairs is None and (people is None or cloth_folder is None):
-        raise UsageProblem(
-            "give two photos, PERSON and CLOTH, or folders with --people and --cloths, or a prepared store with --data"
-            if not folders else "--people and --cloths go together"
-        )  # fmt: skip
-    if person is not None and not cloths:
-        raise UsageProblem("give two photos, PERSON and CLOTH, or a prepared store with --data")
-    choice = photos.choose(which, box)
-    chosen = {"keep": keep or "outside", "force": force, "choice": choice}
-    if person is not None and cloths is not None and len(cloths) == 1 and not _is_folder(out):
-        _one(person, cloths[0], out, panel, weights, device, chosen, cloth_mask, parse, pose, labels.value)
+    chosen: dict[str, Any] = {"keep": keep or "outside", "force": force, "choice": photos.choose(number, box)}
+    if person is None:
+        jobs_of = (pairs, people, cloth_folder)
+        _require_folders(*jobs_of)
+        refuse_unused(context, "with --people, --cloths or --pairs", FOLDERS)
+        _several(_jobs(*jobs_of), out, weights, device, chosen)
         return
-    if panel is not None:
-        raise UsageProblem("--panel goes with one person and one garment")
-    if out.suffix.lower() in photos.SUFFIXES and not out.is_dir():
-        raise UsageProblem(f"{out}: several pictures need a folder, such as -o pictures/")
-    if cloth_mask is not None and (cloths is None or len(cloths) != 1):
-        raise UsageProblem("--cloth-mask goes with one garment")
-    if person is None and (parse is not None or pose is not None):
-        raise UsageProblem("--parse and --pose go with one person")
-    from vtcli.core.tryon import many
-
-    if person is not None and cloths is not None:
-        jobs = many.one_person(person, cloths)
-    elif pairs is not None:
-        jobs = many.listed(Path(pairs), people, cloth_folder)
-    else:
-        assert people is not None and cloth_folder is not None
-        jobs = many.everybody_everything(people, cloth_folder)
-    if person is not None:
-        given = photos.read_annotations(cloth_mask, parse, pose, labels.value)
-        from vtcli.core.data.images import open_rgb
-
-        given["parse"] = photos.fit_parse(given["parse"], open_rgb(person), parse)
-        chosen |= given
-    photos.over_jobs(jobs, out, weights, device, chosen)
-
-
-def _is_folder(out: Path) -> bool:
-    return out.is_dir() or out.suffix == ""
+    if not cloths:
+        raise UsageProblem("CLOTH is missing: give two photos, PERSON and CLOTH")
+    photos.check_choice(number, box, parse, pose)
+    given = photos.Annotations(cloth_mask, parse, pose, labels)
+    if len(cloths) == 1 and not _is_folder(out):
+        refuse_unused(context, "with PERSON and CLOTH", ONE)
+        _one(person, cloths[0], out, panel, weights, device, chosen, given)
+        return
+    refuse_unused(
+        context, "with several pictures", ONE - {"panel"} - ({"cloth_mask"} if len(cloths) > 1 else set())
+    )
+    _one_person(person, cloths, out, weights, device, chosen, given)
 
 
 def _one(
     person: Path, cloth: Path, out: Path, panel: Path | None, weights: Path | None, device: str,
-    chosen: dict[str, Any], cloth_mask: Path | None, parse: Path | None, pose: Path | None, labels: str,
+    chosen: dict[str, Any], given: photos.Annotations,
 ) -> None:  # fmt: skip
+    """A single pair."""
     photos.check_name(out)
     photos.check_name(panel)
-    from vtcli.core.data.images import open_rgb, open_rgba
+    photo, garment, annotations = photos.read_pair(person, cloth, given)
     from vtcli.core.tryon.pipeline import TryOn
 
-    photo, garment = open_rgb(person), open_rgba(cloth)
-    given = photos.read_annotations(cloth_mask, parse, pose, labels)
-    given["parse"] = photos.fit_parse(given["parse"], photo, parse)
-    result = TryOn.load(weights, device).run(photo, garment, **chosen, **given)
+    result = TryOn.load(weights, device).run(photo, garment, **chosen, **annotations)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")
     photos.save_panel(result, out, panel)
+
+
+def _one_person(
+    person: Path, cloths: list[Path], out: Path, weights: Path | None, device: str, chosen: dict[str, Any],
+    given: photos.Annotations,
+) -> None:  # fmt: skip
+    """One person in several garments."""
+    from vtcli.core.data.images import open_rgb
+    from vtcli.core.tryon import many
+
+    _check_folder(out)
+    annotations = given.read(open_rgb(person)) if given.any() else {}
+    photos.over_jobs(many.one_person(person, cloths), out, weights, device, chosen | annotations)
+
+
+def _several(jobs: list[Job], out: Path, weights: Path | None, device: str, chosen: dict[str, Any]) -> None:
+    """People and garments of folders or of a list."""
+    _check_folder(out)
+    photos.over_jobs(jobs, out, weights, device, chosen)
+
+
+def _require_folders(pairs: str | None, people: Path | None, cloths: Path | None) -> None:
+    if pairs is None and people is None and cloths is None:
+        raise UsageProblem(
+            "give two photos, PERSON and CLOTH, or folders with --people and --cloths, or a prepared store with --data"
+        )
+    if pairs is None and (people is None or cloths is None):
+        raise UsageProblem("--people and --cloths go together")
+
+
+def _jobs(pairs: str | None, people: Path | None, cloths: Path | None) -> list[Job]:
+    from vtcli.core.tryon import many
+
+    if pairs is not None:
+        return many.listed(Path(pairs), people, cloths)
+    assert people is not None and cloths is not None
+    return many.everybody_everything(people, cloths)
+
+
+def _check_folder(out: Path) -> None:
+    if out.suffix.lower() in photos.SUFFIXES and not out.is_dir():
+        raise UsageProblem(f"{out}: several pictures need a folder, such as -o pictures/")
+
+
+def _is_folder(out: Path) -> bool:
+    return out.is_dir() or out.suffix == ""

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vtcli.cli import console, photos
 from vtcli.cli.options import (
-    Box,
-    Cloth,
     ClothMask,
+    ClothPhoto,
     Device,
     Force,
     Labels,
     Limit,
     Parse,
     ParseLabels,
-    Person,
+    PersonBox,
+    PersonNumber,
+    PersonPhoto,
     Pose,
     Quiet,
     Split,
     Weights,
-    Which,
+    refuse_unused,
 )
+from vtcli.core.system.errors import UsageProblem
+
+ONE = {"person", "cloth", "cloth_mask", "parse", "pose", "labels", "panel", "number", "box", "force", "keep"}
+"""What a single pair uses."""
+DATA = {"data", "split", "pairs", "keep", "batch_size", "limit"}
+"""What a split of a prepared store uses."""
 
 
 def warp(
-    person: Person = None,
-    cloth: Cloth = None,
+    context: typer.Context,
+    person: PersonPhoto = None,
+    cloth: ClothPhoto = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -45,8 +53,8 @@ def warp(
         Path | None,
         typer.Option(help="Also save the contact sheet: the warp on a grid, the cloth pasted on the person."),
     ] = None,
-    which: Which = 1,
-    box: Box = None,
+    number: PersonNumber = 1,
+    box: PersonBox = None,
     force: Force = False,
     data: Annotated[Path | None, typer.Option(help="A prepared store: warp a whole split.")] = None,
     split: Split = "test",
@@ -54,8 +62,8 @@ def warp(
     keep: Annotated[
         str | None,
         typer.Option(
-            help="What the warp goes with. outside: the neckline is the garment's own. head: the paper's protocol, whose "
-            "body shape shows the neckline that is worn. Default: outside for photos, head for --data."
+            help="What the warp is used with. outside: the neckline is the garment's own. head: the paper's protocol, "
+            "whose body shape shows the worn neckline. Default: outside for photos, head for --data."
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="With --data: pairs at a time.")] = 16,
@@ -72,27 +80,35 @@ def warp(
     vtcli warp --data prepared --split test --pairs paired -o results/warps
     """
     console.set_quiet(quiet)
+    out = photos.check_out(out)
     photos.check_keep(keep)
-    photos.require_photos(person, cloth, data, out)
-    assert out is not None
     if data is not None:
+        refuse_unused(context, "with --data", DATA)
         from vtcli.core.tryon.split import SplitOptions
 
         options = SplitOptions("warp", pairs, keep or "head", batch_size, False, limit)
         photos.over_split(data, split, out, weights, device, options)
         return
+    if person is None or cloth is None:
+        raise UsageProblem("give two photos, PERSON and CLOTH, or a prepared store with --data")
+    refuse_unused(context, "with PERSON and CLOTH", ONE)
+    photos.check_choice(number, box, parse, pose)
+    chosen = {"keep": keep or "outside", "force": force, "choice": photos.choose(number, box)}
+    given = photos.Annotations(cloth_mask, parse, pose, labels)
+    _one(person, cloth, out, panel, weights, device, chosen, given)
+
+
+def _one(
+    person: Path, cloth: Path, out: Path, panel: Path | None, weights: Path | None, device: str,
+    chosen: dict[str, Any], given: photos.Annotations,
+) -> None:  # fmt: skip
+    """A single pair."""
     photos.check_name(out)
     photos.check_name(panel)
-    from vtcli.core.data.images import open_rgb, open_rgba
+    photo, garment, annotations = photos.read_pair(person, cloth, given)
     from vtcli.core.tryon.pipeline import TryOn
 
-    assert person is not None and cloth is not None
-    photo, garment = open_rgb(person), open_rgba(cloth)
-    given = photos.read_annotations(cloth_mask, parse, pose, labels.value)
-    given["parse"] = photos.fit_parse(given["parse"], photo, parse)
-    choice = photos.choose(which, box)
-    engine = TryOn.load(weights, device, tom=False)
-    result = engine.warp(photo, garment, keep=keep or "outside", force=force, choice=choice, **given)
+    result = TryOn.load(weights, device, tom=False).warp(photo, garment, **chosen, **annotations)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")
     if panel is not None:

@@ -110,6 +110,16 @@ def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
     )
 
 
+def as_placed(rgb: np.ndarray, mask: np.ndarray) -> Garment:
+    """The garment of a data set's shop photo `rgb` (256, 192, 3) uint8 with its `mask` (256, 192) bool: it lies where
+    the GMM knows garments, and nothing is resampled."""
+    return Garment(
+        torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0,
+        torch.from_numpy(mask.astype(np.float32))[None, None],
+        torch.from_numpy(inner_collar(rgb, mask).astype(np.float32))[None, None],
+    )
+
+
 def _own_colours(rgb: np.ndarray, mask: np.ndarray, rim: int) -> np.ndarray:
     """`rgb` (H, W, 3) uint8 where everything but the garment's inside has the colour of the pixel of it that is nearest:
     `rim` pixels at the edge of the `mask` (H, W) bool are half background, and a resized picture mixes in what lies

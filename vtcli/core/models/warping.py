@@ -5,7 +5,8 @@ Here the networks meet what corrects their θ: the mean over mirrored pictures, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,12 @@ class Warp:
     def grid_at(self, size: tuple[int, int]) -> Tensor:
         """The warp has no resolution: its sampling grid (B, h, w, 2) for `tps.sample` at any `size` (h, w)."""
         return tps_grid(self.theta.detach(), size)
+
+    def alone(self, index: int) -> Warp:
+        """One of the samples, on the CPU."""
+        given = (getattr(self, field.name) for field in fields(self))
+        alone: list[Any] = [x if x is None else x[index : index + 1].cpu() for x in given]
+        return Warp(*alone)
 
 
 @torch.no_grad()

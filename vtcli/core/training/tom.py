@@ -17,6 +17,7 @@ from vtcli.core.data.body_regions import DILATION, has_label
 from vtcli.core.data.label_metrics import LabelCounts
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.common import GMM, TOMOutput
+from vtcli.core.models.composition import within
 from vtcli.core.models.load import load_gmm
 from vtcli.core.models.presets import build_tom
 from vtcli.core.models.relighting import pattern
@@ -164,7 +165,7 @@ class TOMStage(Stage):
             plain = mask * worn - patterned
             mask_pull = MASK_WEIGHT + (PLAIN_MASK_WEIGHT - MASK_WEIGHT) * plain
         tryon = out.tryon(warped)
-        result = region * tryon + (1.0 - region) * pairs.image
+        result = within(region, tryon, pairs.image)
         share = region.mean((1, 2, 3), keepdim=True).clamp_min(0.05)
         parts = {
             "l1": ((result - pairs.image).abs() / share).mean(),
@@ -241,7 +242,7 @@ class TOMStage(Stage):
             person = represent(pairs.image, pairs.parse, pairs.keypoints, keep, _size(pairs))
             warped, mask = warp_cloth(self.gmm, pairs, keep == "head")
             out: TOMOutput = network(person.channels, warped, mask)
-            result = person.region * out.tryon(warped) + (1.0 - person.region) * pairs.image
+            result = within(person.region, out.tryon(warped), pairs.image)
             # The definition is that of `vtcli score`, which takes scikit-image's, on 8-bit pictures.
             ssims.append(
                 ssim((result.float() + 1) / 2, (pairs.image + 1) / 2, data_range=1.0, size_average=False)
@@ -275,7 +276,7 @@ def _unpaired_result(
     discriminator judges them."""
     region, warped, mask = region[rows], warped[rows], mask[rows]
     out = _detach_where_patterned(out[rows], pattern(warped, mask) * mask)
-    return region * out.tryon(warped) + (1.0 - region) * everyone.image[rows]
+    return within(region, out.tryon(warped), everyone.image[rows])
 
 
 def _detach_where_patterned(out: TOMOutput, patterned: Tensor) -> TOMOutput:

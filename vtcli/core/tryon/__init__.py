@@ -1,0 +1,19 @@
+"""The way of a photo: two photos in, one picture out; or a whole split of a prepared store.
+
+In the order of that way:
+
+- `pipeline`: the front door, `TryOn`; calls each step below once
+- `finding`: photo → the people it shows, and the one that is meant
+- `framing`: person → the window of the photo that shows the person as VITON's photos do (`window`: what a window is)
+- `annotate`: window → parse and joints, by the project's own parser (`refine`: corrected by what is known of people;
+  `person`: the annotated person, and who is refused)
+- `shop_photo`: shop photo → the garment cut out and placed, and what is refused
+- `networks`: person and garment → warp (GMM), rendering, composition mask and M_exp (TOM), at 256×192
+- `composer`: all of them → the picture, at the photo's resolution, by equation (1) and the rule of what stays the
+  photo's (`full_warp`: the garment at that resolution; `filling`: what comes to light where the old garment goes;
+  `planes`: maps enlarged, with edges where the photo has them)
+- `results`: what is handed back, with the contact sheet (`panel`) of everything in between
+- `many`: several people and garments, each looked at once
+- `split`: a prepared store's pairs → a results folder; interrupted, it continues
+- `problems`: the photos that cannot be used
+"""

@@ -64,6 +64,18 @@ class Annotator:
         joints = (joints + mirrored_joints.flip(3)[:, order]) / 2
         return self._annotation(labels, joints)
 
+    def look(self, picture: np.ndarray) -> Annotation:
+        """What one `picture` (256, 192, 3) uint8 shows."""
+        return self(self.tensor(picture))
+
+    def joints(self, picture: np.ndarray) -> np.ndarray:
+        """The joints of one `picture` (256, 192, 3) uint8, (18, 3) in its pixels."""
+        return self.look(picture).keypoints[0].cpu().numpy()
+
+    def tensor(self, picture: np.ndarray) -> Tensor:
+        """A `picture` (256, 192, 3) uint8 as networks take it: (1, 3, 256, 192) in [-1, 1], on the parser's device."""
+        return signed(torch.from_numpy(picture.copy()).to(self.device)[None])
+
     def _annotation(self, labels: Tensor, joints: Tensor) -> Annotation:
         return Annotation(
             label_probabilities(labels, INPUT_SIZE),
@@ -71,94 +83,9 @@ class Annotator:
         )
 
 
-def on_person(keypoints: Tensor, parse: Tensor, reach: int = 8) -> Tensor:
-    """`keypoints` (B, 18, 3) without the weak ones that lie more than `reach` pixels off the person of `parse`
-    (B, H, W): on street photos most weak joints are right, and the wrong ones lie somewhere in the scenery."""
-    person = (parse > 0).float()[:, None]
-    near = F.max_pool2d(person, 2 * reach + 1, stride=1, padding=reach)[:, 0]
-    x = keypoints[..., 0].round().long().clamp(0, parse.shape[2] - 1)
-    y = keypoints[..., 1].round().long().clamp(0, parse.shape[1] - 1)
-    rows = torch.arange(len(parse), device=parse.device)[:, None]
-    kept = (near[rows, y, x] > 0.5) | (keypoints[..., 2] >= SURE)
-    return keypoints * kept[..., None]
-
-
-CHIN = 0.44
-"""How far the chin lies below the nose, as a share of the way to the neck joint: 0.41 is the median over VITON, 0.49
-the 95th percentile. Half the face's width is about as long."""
-
-
-def settle_neck(probabilities: Tensor, keypoints: Tensor) -> Tensor:
-    """Call the neck what VITON calls it, background: skin below the chin is a throat, though a parser that has
-    also learned from other sets may call it a face.
-
-    `probabilities` (B, 20, H, W), `keypoints` (B, 18, 3); the face's share below the jaw goes to the background.
-    The jaw is half an ellipse around the nose. Unchanged where nose or neck are not seen.
-    """
-    nose, neck = keypoints[:, L.NOSE], keypoints[:, L.NECK]
-    seen = (nose[:, 2] > 0) & (neck[:, 2] > 0) & (neck[:, 1] > nose[:, 1] + 8)
-    height, width = probabilities.shape[2:]
-    rows = torch.arange(height, device=probabilities.device).view(1, -1, 1).float()
-    columns = torch.arange(width, device=probabilities.device).view(1, 1, -1).float()
-    face = probabilities[:, L.FACE]
-    upper = face * (rows <= nose[:, 1, None, None]).float()
-    middle = (upper * columns).sum((1, 2)) / upper.sum((1, 2)).clamp_min(1.0)
-    middle = torch.where(upper.sum((1, 2)) > 30, 0.5 * (middle + nose[:, 0]), nose[:, 0])
-    depth = (CHIN * (neck[:, 1] - nose[:, 1])).clamp_min(1.0)[:, None, None]
-    across = (columns - middle[:, None, None]) / (1.25 * depth)
-    jaw = nose[:, 1, None, None] + 1.08 * depth * (1.0 - across.square()).clamp_min(0.0).sqrt()
-    throat = ((rows - jaw) / 2.0 + 0.5).clamp(0, 1) * seen[:, None, None].float()
-    settled = probabilities.clone()
-    settled[:, L.FACE] = face * (1.0 - throat)
-    settled[:, L.BACKGROUND] = probabilities[:, L.BACKGROUND] + face * throat
-    return settled
-
-
-STRANDS = 9
-"""How far from a garment hair may be the garment seen between strands, in pixels at 256×192."""
-
-
-def settle_hair(probabilities: Tensor, photo: Tensor) -> Tensor:
-    """Give the garment what of the hair near it has the garment's colour: a parser draws long hair as one solid
-    shape, and what it covers is never drawn anew.
-
-    `probabilities` (B, 20, H, W), `photo` (B, 3, H, W) in [-1, 1]. Colours of sure hair and of sure garment, as one
-    Gaussian each, decide; unchanged where they are too much alike.
-    """
-    settled = probabilities.clone()
-    labels = probabilities.argmax(1)
-    top = probabilities[:, list(L.TOP_LABELS)].sum(1)
-    for i in range(len(photo)):
-        hair = labels[i] == L.HAIR
-        near = _grown(top[i] > 0.5, STRANDS) & hair
-        sure = [probabilities[i, L.HAIR] > 0.9, top[i] > 0.9]
-        # Hair beside the garment is what is in doubt, garment right at the hair likewise.
-        sure = [sure[0] & ~near, sure[1] & ~_grown(hair, 3)]
-        if not bool(near.any()) or min(int(mask.sum()) for mask in sure) < 100:
-            continue
-        colours = [photo[i][:, mask].double() for mask in sure]
-        means = [c.mean(1) for c in colours]
-        spreads = [torch.cov(c) + 1e-3 * torch.eye(3, dtype=torch.float64, device=c.device) for c in colours]
-        apart = means[0] - means[1]
-        if float(apart @ torch.linalg.solve(spreads[0] + spreads[1], apart)) < 1.5:
-            continue
-        pixels = photo[i][:, near].double()
-        strange = []
-        for mean, spread in zip(means, spreads, strict=True):
-            rest = pixels - mean[:, None]
-            strange.append((rest * torch.linalg.solve(spread, rest)).sum(0) + torch.logdet(spread))
-        share = torch.sigmoid((strange[0] - strange[1]) / 2.0 - 2.0).to(probabilities.dtype)
-        moved = torch.zeros_like(top[i])
-        moved[near] = share
-        moved = F.avg_pool2d(moved[None, None], 3, 1, 1)[0, 0] * near * probabilities[i, L.HAIR]
-        settled[i, L.HAIR] -= moved
-        settled[i, L.UPPER_CLOTHES] += moved
-    return settled
-
-
-def _grown(mask: Tensor, radius: int) -> Tensor:
-    """Where `mask` (H, W) bool holds within a square of `radius` pixels."""
-    return F.max_pool2d(mask[None, None].float(), 2 * radius + 1, 1, radius)[0, 0] > 0
+def certain(labels: Tensor) -> Tensor:
+    """Probabilities (B, 20, H, W) of `labels` (B, H, W) that nobody doubts."""
+    return F.one_hot(labels.long(), L.LABELS).permute(0, 3, 1, 2).float()
 
 
 def load_annotator(

@@ -17,7 +17,9 @@ from vtcli.core.data.images import IMAGE_SUFFIXES, open_rgb, open_rgba
 from vtcli.core.garments.placement import Garment
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.tryon.finding import Choice
-from vtcli.core.tryon.pipeline import LARGEST, Seen, TryOn, TryOnResult
+from vtcli.core.tryon.person import AnnotatedPerson
+from vtcli.core.tryon.pipeline import LARGEST, TryOn
+from vtcli.core.tryon.results import TryOnResult
 
 CUT_OUT = 8
 """Garments kept at full size; others are cut out again when their turn comes."""
@@ -33,7 +35,7 @@ class Job:
 
 
 @dataclass
-class Done:
+class JobResult:
     """What became of a job: a result, or the problem in one line."""
 
     job: Job
@@ -84,11 +86,11 @@ def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) 
 def run_many(
     engine: TryOn, jobs: list[Job], keep: str = "outside", force: bool = False, choice: Choice = LARGEST,
     parse: np.ndarray | None = None, keypoints: np.ndarray | None = None, cloth_mask: np.ndarray | None = None,
-) -> Iterator[Done]:  # fmt: skip
+) -> Iterator[JobResult]:  # fmt: skip
     """Try-ons in the jobs' order; one that fails does not stop the others. Options: `TryOn.run`'s."""
 
     @lru_cache(maxsize=1)
-    def look(person: Path) -> Seen | str:
+    def look(person: Path) -> AnnotatedPerson | str:
         try:
             return engine.look(np.asarray(open_rgb(person)), parse, keypoints, force, choice)
         except VtcliError as problem:
@@ -102,12 +104,12 @@ def run_many(
             return _about(cloth, problem)
 
     for job in jobs:
-        seen, garment = look(job.person), cut_out(job.cloth)
-        problem = next((x for x in (seen, garment) if isinstance(x, str)), "")
-        if isinstance(seen, str) or isinstance(garment, str):
-            yield Done(job, None, problem)
+        who, garment = look(job.person), cut_out(job.cloth)
+        problem = next((x for x in (who, garment) if isinstance(x, str)), "")
+        if isinstance(who, str) or isinstance(garment, str):
+            yield JobResult(job, None, problem)
         else:
-            yield Done(job, engine.dress(seen, garment, keep))
+            yield JobResult(job, engine.dress(who, garment, keep))
 
 
 class Sheet:
@@ -120,7 +122,7 @@ class Sheet:
         self.cells: list[Image.Image] = []
         self.font = ImageFont.load_default(12)
 
-    def add(self, done: Done) -> None:
+    def add(self, done: JobResult) -> None:
         """Take thumbnails of a job, or its problem."""
         shown: list[Image.Image] = []
         for file in (done.job.person, done.job.cloth):
@@ -160,8 +162,8 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def _about(file: Path, problem: VtcliError) -> str:
-    told = str(problem)
-    return told if str(file) in told else f"{file}: {told}"
+    message = str(problem)
+    return message if str(file) in message else f"{file}: {message}"
 
 
 def _pictures(folder: Path) -> list[Path]:

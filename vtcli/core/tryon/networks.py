@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vtcli.core.data import labels as L
-from vtcli.core.data.body_regions import has_label, neck_region
 from vtcli.core.data.hole_filling import fill_holes
 from vtcli.core.models.common import GMM, TOM
+from vtcli.core.models.composition import held_garment
 from vtcli.core.models.load import load_gmm, load_tom
-from vtcli.core.models.representation import Representation, represent
+from vtcli.core.models.representation import represent
 from vtcli.core.models.warping import Warp, channels_last, warp_garments
 from vtcli.core.models.weights import sha256, stage_file
 from vtcli.core.system import runtime
-
-CLOTHES = (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF)
-"""Labels of which nothing stays."""
-HELD = 0.6
-"""What is left of the garment where M_cm lets go of it, with `keep=outside`."""
-FRINGE = 3
-"""How far from the old garment its colours may still reach, in pixels at 256×192."""
 
 
 @dataclass
@@ -47,47 +40,29 @@ class People:
         """(height, width) of the pictures."""
         return int(self.parse.shape[1]), int(self.parse.shape[2])
 
+    def alone(self, index: int) -> People:
+        """One of them, on the CPU."""
+        given = (self.image, self.parse, self.keypoints)
+        return People(*(x[index : index + 1].cpu() for x in given))
+
 
 @dataclass
 class Composition:
-    """`rendered_person` I_rp, `composition_mask` M_cm, `expected_parse` M_exp's probabilities (B, 20, H, W) or
-    None, `tryon` I_try-on by equation 1, `region` (B, 1, H, W) what `keep` lets be drawn, `result`: the try-on
-    inside of the region, the photo outside of it and, with `keep=outside`, where M_exp says that nothing changes."""
+    """`rendered_person` I_rp (B, 3, H, W) in [-1, 1], `composition_mask` M_cm (B, 1, H, W) in [0, 1],
+    `expected_parse` M_exp's probabilities (B, 20, H, W) or None, `tryon` I_try-on by equation (1) (B, 3, H, W),
+    `region` (B, 1, H, W) in [0, 1] what `keep` lets be drawn."""
 
     rendered_person: Tensor
     composition_mask: Tensor
     expected_parse: Tensor | None
     tryon: Tensor
     region: Tensor
-    result: Tensor
 
-
-def unchanged(people: People, expected: Tensor) -> Tensor:
-    """Where M_exp expects what the photo already shows, (B, 1, H, W) in [0, 1]: background, lower body and bare arms
-    that the new garment leaves as they are. Never the old garment, its fringe, or the collar's neighbourhood.
-
-    `expected` (B, 20, H, W) probabilities. The networks do not see this: they draw the whole region.
-    """
-    parse = people.closed.long()
-    agreement = expected.gather(1, parse[:, None])
-    worn = has_label(parse, CLOTHES)[:, None].float()
-    fringe = F.max_pool2d(worn, 2 * FRINGE + 1, stride=1, padding=FRINGE)
-    neck = neck_region(people.closed, people.keypoints)[:, None].float()
-    free = (1.0 - fringe) * (1.0 - neck)
-    soft = free * F.avg_pool2d(free, 3, stride=1, padding=1)
-    return ((agreement - 0.3) / 0.3).clamp(0, 1) * soft
-
-
-def shown(warp: Warp, expected: Tensor) -> Tensor:
-    """How much of the garment itself is to be seen at least, (B, 1, H, W) in [0, 1]: `HELD` where it lies and M_exp
-    expects clothes, less towards its edge. On plain cloth M_cm is free to let go of it, and loses its threads and tints
-    it; at edges, and under arms and hair, the rendering knows better.
-
-    `expected` (B, 20, H, W) probabilities.
-    """
-    inside = F.avg_pool2d(-F.max_pool2d(-warp.mask, 5, stride=1, padding=2), 3, stride=1, padding=1)
-    clothes = expected[:, list(L.TOP_LABELS)].sum(1, keepdim=True)
-    return HELD * inside * ((clothes - 0.5) / 0.3).clamp(0, 1)
+    def alone(self, index: int) -> Composition:
+        """One of the samples, on the CPU."""
+        given = (getattr(self, field.name) for field in fields(self))
+        alone: list[Any] = [x if x is None else x[index : index + 1].cpu() for x in given]
+        return Composition(*alone)
 
 
 class Networks:
@@ -135,23 +110,19 @@ class Networks:
 
     @torch.inference_mode()
     def compose(self, people: People, warp: Warp, keep: str, parse: bool = True) -> Composition:
-        """The TOM's picture; `parse=False` leaves the second decoder out where the result does not need it."""
+        """What the TOM makes of them; `parse=False` leaves the second decoder out where `keep` does not need it."""
         if self.tom is None:
             raise RuntimeError("loaded for warps only")
-        made: Representation = represent(people.image, people.closed, people.keypoints, keep, people.size)
+        person = represent(people.image, people.closed, people.keypoints, keep, people.size)
         with runtime.autocast(self.device, self.amp):
             out = self.tom(
-                channels_last(made.channels), warp.cloth, warp.mask, parse=parse or keep == "outside"
+                channels_last(person.channels), warp.cloth, warp.mask, parse=parse or keep == "outside"
             )
         expected = None
         if out.expected_parse is not None:
             logits = F.interpolate(out.expected_parse, size=people.size, mode="bilinear", align_corners=False)
             expected = logits.softmax(1)
         if keep == "outside" and expected is not None and self.tom.relights:
-            out = out.holding(shown(warp, expected), warp.cloth, warp.mask)
+            out = out.holding(held_garment(warp.mask, expected), warp.cloth, warp.mask)
         tryon = out.tryon(warp.cloth)
-        drawn = made.region
-        if keep == "outside" and expected is not None:
-            drawn = drawn * (1.0 - unchanged(people, expected))
-        result = drawn * tryon + (1.0 - drawn) * people.image
-        return Composition(out.rendered_person, out.composition_mask, expected, tryon, made.region, result)
+        return Composition(out.rendered_person, out.composition_mask, expected, tryon, person.region)

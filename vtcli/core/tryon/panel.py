@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from vtcli.core.data import labels as L
 
@@ -44,12 +45,17 @@ def grid_picture(size: tuple[int, int], step: int = 16) -> np.ndarray:
     return out
 
 
-def contact_sheet(cells: list[tuple[str, np.ndarray]], height: int = 512, columns: int = 4) -> Image.Image:
-    """Pictures (any sizes, uint8) with captions, in rows of `columns`, each `height` pixels high."""
+def contact_sheet(
+    cells: list[tuple[str, np.ndarray | Tensor]], height: int = 512, columns: int = 4
+) -> Image.Image:
+    """Pictures, arrays (h, w, 3) or tensors (1, h, w, 3) uint8 of any sizes, with captions, in rows of `columns`, each `height` pixels
+    high."""
     caption = 22
     font = ImageFont.load_default(15)
     resized = []
     for name, array in cells:
+        if isinstance(array, Tensor):
+            array = array[0].cpu().numpy()
         picture = Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
         width = max(1, round(picture.width * height / picture.height))
         how = Image.Resampling.LANCZOS if picture.height > height else Image.Resampling.BICUBIC

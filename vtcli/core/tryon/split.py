@@ -38,6 +38,7 @@ from vtcli.core.system import distributed
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.system.files import read_json, sweep, write_atomically, write_json
 from vtcli.core.system.locks import hold
+from vtcli.core.tryon.composer import compose_batch
 from vtcli.core.tryon.networks import Networks, People
 
 
@@ -261,6 +262,7 @@ def _make(
     people = People(
         signed(torch.from_numpy(image).to(device)), labels, torch.from_numpy(keypoints).to(device)
     )
+    cloths, masks, _ = garments
     cloth, mask, front = (torch.from_numpy(field).to(device) for field in garments)
     mask, front = (shares(x) for x in (mask, front))
     warp = networks.warp(people, signed(cloth), mask, front, options.keep)
@@ -271,15 +273,16 @@ def _make(
         ious = (both / either.clamp_min(1)).tolist()
     if options.kind == "warp":
         return grey_levels(warp.cloth).cpu().numpy(), None, ious
-    made = networks.compose(people, warp, options.keep, parse=options.save_parse)
+    composition = networks.compose(people, warp, options.keep, parse=options.save_parse)
     parses = None
     if options.save_parse:
-        if made.expected_parse is None:
+        if composition.expected_parse is None:
             raise VtcliError(
                 "--save-parse: these TOM weights have no auxiliary decoder, so there is no M_exp to save"
             )
-        parses = made.expected_parse.argmax(1).to(torch.uint8).cpu().numpy()
-    return grey_levels(made.result).cpu().numpy(), parses, ious
+        parses = composition.expected_parse.argmax(1).to(torch.uint8).cpu().numpy()
+    pictures = compose_batch(image, people, cloths, masks > 127, warp, composition, options.keep)
+    return pictures, parses, ious
 
 
 def _write(out: Path, job: _Job, picture: np.ndarray, parse: np.ndarray | None) -> None:

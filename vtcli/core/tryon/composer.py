@@ -1,0 +1,313 @@
+"""From what the networks say at 256×192 to the picture, at any resolution: one composer for photos and for splits.
+
+With `keep=head` the picture is I_try-on. With `keep=outside` it touches nothing that a change of top does not. A warp
+knows no resolution: the garment is sampled from its own photo at the window's size. What becomes of a pixel of the
+region follows from the photo's parse and from M_exp:
+
+- no top before, none expected: the photo stays. Arms, trousers and background are where they were;
+- a top is expected: the try-on, I_warp where M_cm says so and I_rp elsewhere; but background gives way only to the
+  warped garment itself, not to a rendering of it;
+- a dress before, lower body expected: the photo stays, as the skirt below the new top;
+- the inside of the garment's back collar shows nothing on a person: the photo stays there, or skin is filled in;
+- a top before, none expected: background is filled in from the photo around the person, lower body from the lower
+  body that is seen, skin from I_rp, matched to the photo's own.
+
+Edges of the old garment are looked for in the photo, edges of the new one in the warped garment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import neck_region
+from vtcli.core.data.pixels import grey_levels
+from vtcli.core.garments.placement import Garment, as_placed
+from vtcli.core.models.composition import CLOTHES
+from vtcli.core.models.warping import Warp
+from vtcli.core.system.workers import side_by_side
+from vtcli.core.tryon.annotate import certain
+from vtcli.core.tryon.filling import LOWER, lower_body, match_skin, scene_behind, skin
+from vtcli.core.tryon.full_warp import (
+    OPAQUE,
+    REACH,
+    FullWarp,
+    beyond_edge,
+    collar_opening,
+    own_colours,
+    warp_full,
+)
+from vtcli.core.tryon.networks import Composition, People
+from vtcli.core.tryon.planes import (
+    GuidedFilter,
+    carried_on,
+    colours,
+    dilated,
+    enlarge,
+    plane,
+    rows,
+    soft_edge,
+    steepened,
+)
+
+FEATHER = 2.0
+"""Width of the region's soft edge, inside of it, in pixels at 256×192."""
+FRINGE = 2.0
+"""How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
+NOTICED = 0.05
+"""Share of the largest pixel below which a filling is not worth its making."""
+WORK, BAND = 1400, 512
+"""Rows at which masks are made at most; rows of the full-size picture that are made at a time."""
+
+
+@dataclass
+class Picture:
+    """`pixels` (h, w, 3) uint8, the window at the photo's resolution; `region` (h, w) bool: outside of it the
+    picture is the photo, bit for bit."""
+
+    pixels: np.ndarray
+    region: np.ndarray
+
+
+@dataclass
+class Layers:
+    """What the picture is made of, float32 planes of one size: colours (h, w, 3) in grey levels, shares (h, w) in
+    [0, 1]."""
+
+    beneath: np.ndarray
+    """Colours under the garment: the rendering, and what is filled in where the old garment goes."""
+    garment: np.ndarray
+    """The warped garment's colours, carried a little beyond its edge."""
+    light: np.ndarray
+    """What folds and light add to the garment's colours."""
+    shown: np.ndarray
+    """Where the garment shows."""
+    changed: np.ndarray
+    """Where the photo gives way; elsewhere it stays."""
+    region: np.ndarray
+    """1 where the picture may differ from the photo at all."""
+
+    def compose(self, photo: np.ndarray, full: FullWarp, band: slice) -> np.ndarray:
+        """The rows `band` of the picture at the size of `full`: (n, w, 3) uint8. `photo`: the same rows of the photo."""
+        names = ("beneath", "garment", "light", "shown", "changed")
+        beneath, garment, light, shown, changed = (rows(getattr(self, n), full.size, band) for n in names)
+        rgb, alpha = full.rows(band.start, band.stop)
+        worn = np.where((alpha > OPAQUE)[..., None], own_colours(rgb, alpha), garment) + light
+        tryon = beneath + shown[..., None] * (worn - beneath)
+        photo = photo.astype(np.float32)
+        mixed = photo + changed[..., None] * (tryon - photo)
+        out: np.ndarray = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+        return out
+
+
+def compose(
+    window: np.ndarray, probabilities: Tensor, people: People, garment: Garment, warp: Warp, composition: Composition,
+    keep: str,
+) -> Picture:  # fmt: skip
+    """The picture of one person in the window (h, w, 3) uint8, at its own resolution.
+
+    `probabilities` (1, 20, 256, 192): the photo's parse; the others are of the same person at 256×192. With
+    `keep=outside` masks and fillings are made at `WORK` rows at most; photo and garment meet at full size, band by
+    band.
+    """
+    size = (window.shape[0], window.shape[1])
+    if keep == "head":
+        enlarged = composition.tryon
+        if enlarged.shape[2:] != size:
+            enlarged = F.interpolate(enlarged, size=size, mode="bicubic", align_corners=False)
+        return Picture(grey_levels(enlarged)[0].cpu().numpy(), np.ones(size, bool))
+    work = size if size[0] <= WORK else (WORK, round(WORK * size[1] / size[0]))
+    small = window if work == size else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
+    layers = _layers(small, probabilities, people, garment, warp, composition)
+    region = enlarge(layers.region, size) > 0.5
+    pixels = window.copy()
+    full = FullWarp(garment, warp, size)
+    for start in range(0, size[0], BAND):
+        band = slice(start, min(start + BAND, size[0]))
+        if region[band].any():
+            pixels[band][region[band]] = layers.compose(window[band], full, band)[region[band]]
+    return Picture(pixels, region)
+
+
+def compose_batch(
+    photos: np.ndarray, people: People, cloths: np.ndarray, masks: np.ndarray, warp: Warp, composition: Composition,
+    keep: str,
+) -> np.ndarray:  # fmt: skip
+    """The pictures of several people of a data set, (B, 256, 192, 3) uint8, each as `compose` makes it alone.
+
+    `photos` (B, 256, 192, 3) uint8: their own windows, whose parse is certain; `cloths` (B, 256, 192, 3) uint8 with
+    `masks` (B, 256, 192) bool: the shop photos.
+    """
+    if keep == "head":
+        return grey_levels(composition.tryon).cpu().numpy()
+    parse = certain(people.closed.cpu())
+    closed = People(people.image, people.closed, people.keypoints)
+
+    def one(i: int) -> np.ndarray:
+        garment = as_placed(cloths[i], masks[i])
+        given = closed.alone(i), garment, warp.alone(i), composition.alone(i)
+        return compose(photos[i], parse[i : i + 1], *given, keep).pixels
+
+    return np.stack(side_by_side(one, range(len(photos))))
+
+
+@dataclass
+class _Maps:
+    """What the photo shows and what is expected, (h, w) float32 in [0, 1] at the window's size unless it says
+    otherwise."""
+
+    size: tuple[int, int]
+    scale: float
+    """Pixels of the window for one at 256×192."""
+    before: np.ndarray
+    """The photo's parse, probabilities (20, 256, 192)."""
+    after: np.ndarray
+    """M_exp, probabilities (20, 256, 192)."""
+    neck: np.ndarray
+    """What labels call background and is neck, before or after: (256, 192) bool."""
+    colours: np.ndarray
+    """The warped garment on white, (h, w, 3) in grey levels."""
+    alpha: np.ndarray
+    """Where the warped garment lies."""
+    near: np.ndarray
+    """Where it lies or may be stretched to."""
+    opening: np.ndarray
+    """Where its neckline is open."""
+    old: np.ndarray
+    """Where the photo shows the old garment."""
+    scene: np.ndarray
+    """Where it shows background."""
+    new: np.ndarray
+    """Where M_exp expects clothes."""
+
+    def share(self, labels: tuple[int, ...]) -> np.ndarray:
+        """Where M_exp expects one of `labels`; of background what is no neck."""
+        after = self.after[list(labels)].sum(0)
+        if labels == (L.BACKGROUND,):
+            after = after * (~self.neck).astype(np.float32)
+        return steepened(enlarge(after, self.size), self.scale)
+
+
+def _layers(
+    window: np.ndarray,
+    probabilities: Tensor,
+    people: People,
+    garment: Garment,
+    warp: Warp,
+    composition: Composition,
+) -> Layers:
+    """The layers at the size of `window` (h, w, 3) uint8."""
+    maps = _maps(window, probabilities, people, garment, warp, composition)
+    covered = _covered(maps)
+    uncovered = _uncovered(maps, covered)
+    region, soft = _region(maps, composition)
+    clothes = maps.after[list(CLOTHES)].sum(0)
+    return Layers(
+        beneath=_beneath(window, people, maps, composition, uncovered * soft),
+        garment=beyond_edge(maps.colours, maps.alpha, maps.scale),
+        light=enlarge(_light(warp, composition, clothes), maps.size, cv2.INTER_CUBIC),
+        shown=np.minimum(maps.near, covered),
+        # Not their maximum: where the two meet, the old garment would shine through.
+        changed=soft * (covered + uncovered),
+        region=region.astype(np.float32),
+    )
+
+
+def _maps(
+    window: np.ndarray,
+    probabilities: Tensor,
+    people: People,
+    garment: Garment,
+    warp: Warp,
+    composition: Composition,
+) -> _Maps:
+    size = (window.shape[0], window.shape[1])
+    scale = size[0] / composition.region.shape[2]
+    rgb, alpha = warp_full(garment, warp, size)
+    expected = composition.expected_parse if composition.expected_parse is not None else probabilities
+    before, after = probabilities[0].cpu().numpy(), expected[0].cpu().numpy()
+    necks = (neck_region(x, people.keypoints) for x in (expected.argmax(1), people.parse))
+    neck = torch.stack(list(necks)).any(0)[0].cpu().numpy()
+
+    guide = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
+    by_photo, by_garment = GuidedFilter(guide, scale), GuidedFilter(alpha, scale)
+    worn = before[list(CLOTHES)].sum(0) - before[L.DRESS] * after[list(LOWER)].sum(0)
+    scene = before[L.BACKGROUND] * (~neck).astype(np.float32)
+    return _Maps(
+        size, scale, before, after, neck, rgb, alpha,
+        near=dilated(alpha, REACH * scale),
+        opening=collar_opening(garment, warp, size),
+        old=steepened(by_photo(worn), scale),
+        scene=steepened(by_photo(scene), scale),
+        new=steepened(by_garment(after[list(CLOTHES)].sum(0)), scale),
+    )  # fmt: skip
+
+
+def _covered(maps: _Maps) -> np.ndarray:
+    """Where the new garment is, (h, w) in [0, 1]."""
+    covered = maps.new * (1.0 - maps.scene * (1.0 - maps.alpha))
+    # Where the old garment ends beside the new one, the new one is stretched over its edge.
+    beside = dilated((covered > 0.5).astype(np.float32), REACH * maps.scale)
+    covered = np.maximum(covered, np.minimum(maps.old, maps.near) * beside)
+    covered *= 1.0 - maps.opening
+    return covered
+
+
+def _uncovered(maps: _Maps, covered: np.ndarray) -> np.ndarray:
+    """Where the old garment was and no new one is, its fringe included: (h, w) in [0, 1]."""
+    free = 1.0 - covered
+    return dilated(maps.old * free, FRINGE * maps.scale) * free
+
+
+def _region(maps: _Maps, composition: Composition) -> tuple[np.ndarray, np.ndarray]:
+    """Where the picture may differ from the photo: (h, w) bool, and with a soft edge inside of it, in [0, 1]."""
+    region = enlarge(plane(composition.region), maps.size) > 0.5
+    # Maps are a pixel or two off: along hair and hands the photo tells what is still the old garment.
+    region |= (dilated(region.astype(np.float32), FRINGE * maps.scale) > 0.5) & (maps.old > 0.5)
+    return region, np.maximum(soft_edge(region, FEATHER * maps.scale), maps.old * region)
+
+
+def _beneath(
+    window: np.ndarray, people: People, maps: _Maps, composition: Composition, uncovered: np.ndarray
+) -> np.ndarray:
+    """Colours under the garment, (h, w, 3) in grey levels: I_rp, its skin matched to the photo's, and where the old
+    garment is `uncovered` (h, w) the scene behind, the lower body carried on, or a throat."""
+    rendered = match_skin(colours(composition.rendered_person), people, maps.before, maps.after, maps.neck)
+    out = np.clip(enlarge(rendered, maps.size, cv2.INTER_CUBIC), 0, 255)
+    if uncovered.max() <= NOTICED:
+        return out
+    for share, fill in (
+        (maps.share((L.BACKGROUND,)), lambda: scene_behind(window, people, maps.size)),
+        (maps.share(LOWER), lambda: lower_body(window, people)),
+        (maps.opening, lambda: skin(people, maps.before, maps.size)),
+    ):
+        where = uncovered * share
+        filling = fill() if where.max() > NOTICED else None
+        if filling is not None:
+            out += where[..., None] * (filling - out)
+    return out
+
+
+def _light(warp: Warp, composition: Composition, clothes: np.ndarray) -> np.ndarray:
+    """Equation (1) as what is added to the garment, I_try-on - I_warp, (256, 192, 3) float32 in grey levels.
+
+    I_rp has folds and light, but at 256×192; so added, they leave the garment the seams and threads of its own photo.
+    What is added at the garment's edge is that of its inside, where `clothes` (256, 192) are expected: beside it I_rp
+    shows skin or the scene, which are no light on the garment.
+    """
+    tryon, cloth = colours(composition.tryon), colours(warp.cloth)
+    mask = plane(warp.mask)
+    share = plane(composition.composition_mask)[..., None]
+    added = tryon - share * cloth - (1.0 - share) * beyond_edge(cloth, mask, 1.0)
+    inner = ((mask > 0.9) & (clothes > 0.5)).astype(np.float32)
+    sure = np.asarray(cv2.erode(inner, np.ones((7, 7), np.uint8)))
+    side = 4 * round(REACH) + 1  # from there to as far as the garment is stretched
+    weight = cv2.GaussianBlur(sure, (0, 0), 0.8)[..., None]
+    near = cv2.GaussianBlur(added * sure[..., None], (0, 0), 0.8) / np.maximum(weight, 1e-3)
+    return np.where(weight > 0.2, near, carried_on(added, sure, side))

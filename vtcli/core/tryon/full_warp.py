@@ -1,0 +1,91 @@
+"""The garment warped at the photo's own resolution: a warp knows no resolution, and shop photos are sharper than
+256×192."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from vtcli.core.garments.placement import Garment
+from vtcli.core.models.tps import sample
+from vtcli.core.models.warping import Warp
+from vtcli.core.tryon.planes import between, carried_on, enlarge, plane, steepened
+
+REACH = 3.0
+"""How far the warped garment may be stretched to where a top is expected, in pixels at 256×192."""
+OPAQUE = 0.6
+"""Alpha from which a pixel of the warped garment shows its own colour, and no mixture with what lies beside it."""
+UP = 12
+"""Half of how far above the back collar's inside the throat may reach, in pixels at 256×192."""
+
+
+class FullWarp:
+    """The garment warped at `size`, in bands of rows, so that large photos need little memory.
+
+    The warp is smooth: its grid is found at 257×193 and enlarged. The canvas is first reduced, antialiased, to about
+    the output's resolution.
+    """
+
+    def __init__(self, garment: Garment, warp: Warp, size: tuple[int, int]) -> None:
+        self.size = size
+        height = garment.canvas.shape[2]
+        target = size if size[0] < height else (height, garment.canvas.shape[3])
+        canvas, mask = garment.at(target)
+        rgba = torch.cat([(canvas[0] + 1.0) * 127.5, mask[0] * 255.0]).clamp(0, 255) + 0.5
+        self.canvas = np.ascontiguousarray(rgba.permute(1, 2, 0).to(torch.uint8).numpy())
+        grid = warp.grid_at((257, 193))[0].detach().cpu().numpy()
+        self.grid = (grid + 1.0) * 0.5 * np.array([target[1] - 1, target[0] - 1], np.float32)
+
+    def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Colours on white (n, w, 3) float32 in [0, 255] and alpha (n, w) in [0, 1] of the rows from `start`."""
+        down = np.arange(start, stop) * (256.0 / max(1, self.size[0] - 1))
+        across = np.arange(self.size[1]) * (192.0 / max(1, self.size[1] - 1))
+        grid = between(between(self.grid, down, 0), across, 1)
+        rgba = cv2.remap(
+            self.canvas, grid[..., 0], grid[..., 1], cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_CONSTANT, borderValue=(255, 255, 255, 0),
+        )  # fmt: skip
+        return rgba[..., :3].astype(np.float32), rgba[..., 3].astype(np.float32) / 255.0
+
+
+def warp_full(garment: Garment, warp: Warp, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The garment warped at `size`: colours on white (h, w, 3) float32 in [0, 255] and alpha (h, w) in [0, 1]."""
+    return FullWarp(garment, warp, size).rows(0, size[0])
+
+
+def cut_out_warp(garment: Garment, warp: Warp, size: tuple[int, int]) -> np.ndarray:
+    """The garment warped at `size`, without the inside of its back collar: (h, w, 4) uint8, colours and alpha."""
+    rgb, alpha = warp_full(garment, warp, size)
+    alpha = alpha * (1.0 - collar_opening(garment, warp, size))
+    return np.dstack([np.clip(rgb + 0.5, 0, 255), alpha * 255.0 + 0.5]).astype(np.uint8)
+
+
+def own_colours(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The warped garment's own colours (h, w, 3), freed of the white it lay on."""
+    out: np.ndarray = np.clip(
+        (rgb - 255.0 * (1.0 - alpha[..., None])) / np.maximum(alpha, 0.3)[..., None], 0, 255
+    )
+    return out
+
+
+def beyond_edge(rgb: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
+    """The garment's own colours (h, w, 3), carried `REACH` pixels beyond its edge, `scale` to a pixel at 256×192."""
+    side = 2 * max(1, round(REACH * scale)) + 1
+    own = own_colours(rgb, alpha)
+    sure = (alpha > OPAQUE).astype(np.float32)
+    out: np.ndarray = np.where(sure[..., None] > 0, own, carried_on(own, sure, side))
+    return out
+
+
+def collar_opening(garment: Garment, warp: Warp, size: tuple[int, int]) -> np.ndarray:
+    """Where the garment's neckline is open, (h, w) in [0, 1] with an edge of a few pixels: the inside of the back
+    collar, and what lies right above it and is not covered by the garment."""
+    collar = plane(sample(garment.inside, warp.grid.cpu(), 0.0))
+    opening = np.zeros_like(collar)
+    if collar.max() >= 0.5:
+        above = cv2.dilate(collar, np.ones((2 * UP + 1, 1), np.uint8), anchor=(0, 0))
+        opening = np.maximum(collar, above * (1.0 - plane(warp.mask)))
+        # Between collar and air runs the garment's own soft edge, which is no thread around the neck.
+        opening = np.asarray(cv2.morphologyEx(opening, cv2.MORPH_CLOSE, np.ones((5, 1), np.uint8)))
+    return steepened(enlarge(opening, size), size[0] / opening.shape[0])

@@ -1,0 +1,95 @@
+"""A person as the networks see them: the window of the photo, and what is in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.hole_filling import fill_holes
+from vtcli.core.tryon import panel
+from vtcli.core.tryon.annotate import SURE, Annotator, certain
+from vtcli.core.tryon.networks import People
+from vtcli.core.tryon.planes import colours
+from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
+from vtcli.core.tryon.refine import carry_on_below, on_person, refine_hair, refine_neck, without_others
+from vtcli.core.tryon.window import Box, Window
+
+LEAST_CLOTHES = 0.02
+"""The least share of the window that is an upper garment."""
+LEAST_HAIR, LEAST_FACE = 0.02, 0.004
+"""Shares of the window: who shows that much hair and less of a face is seen from behind."""
+
+
+@dataclass
+class AnnotatedPerson:
+    """`photo` (H, W, 3) uint8; `window`: the part of it that is worked on; `view` (h, w, 3) uint8: that part at its own
+    resolution; `people` (one person) and `probabilities` of the parse (1, 20, 256, 192): at the networks' size."""
+
+    photo: np.ndarray
+    window: Window
+    view: np.ndarray
+    people: People
+    probabilities: Tensor
+
+    def certainty(self) -> tuple[float, float]:
+        """Of the parse on the person (mean probability of the likeliest label) and of neck and shoulders (mean
+        confidence), each in [0, 1]."""
+        person = self.people.parse[0] > 0
+        best = self.probabilities[0].amax(0)[person]
+        joints = self.people.keypoints[0, [L.NECK, L.R_SHOULDER, L.L_SHOULDER], 2].clamp(0, 1)
+        return float(best.mean()) if len(best) else 0.0, float(joints.mean())
+
+    def picture(self) -> np.ndarray:
+        """Parse and pose over the photo: (256, 192, 3) uint8."""
+        parse, keypoints = self.people.parse[0].cpu().numpy(), self.people.keypoints[0].cpu().numpy()
+        return panel.pose_picture(colours(self.people.image).round().astype(np.uint8), parse, keypoints)
+
+
+def annotate_person(
+    annotator: Annotator, photo: np.ndarray, window: Window, box: Box | None,
+    parse: np.ndarray | None = None, keypoints: np.ndarray | None = None,
+) -> AnnotatedPerson:  # fmt: skip
+    """Parse and joints of the person in `window` of `photo` (H, W, 3) uint8: `parse` (H, W) and `keypoints` (18, 3)
+    where they are given, in photo pixels; else the parser's, refined. `box`: where the person was found, if at all."""
+    picture = window.photo(photo)
+    annotation = annotator.look(picture)
+    image, probabilities, joints = annotator.tensor(picture), annotation.probabilities, annotation.keypoints
+    if keypoints is not None:
+        joints = torch.from_numpy(window.points_in(keypoints)).to(annotator.device)[None]
+    if parse is not None:
+        probabilities = certain(torch.from_numpy(window.labels(parse)).to(annotator.device)[None])
+    else:
+        probabilities = refine_hair(refine_neck(probabilities, joints), image)
+        if box is not None:
+            probabilities = without_others(probabilities, window.box_in(box))
+        probabilities = carry_on_below(probabilities, window.lowest_row(len(photo)))
+    likeliest = probabilities.argmax(1).to(torch.uint8)
+    labels = fill_holes(likeliest, joints)
+    if labels is not likeliest:
+        probabilities = torch.where((labels != likeliest)[:, None], certain(labels), probabilities)
+    if keypoints is None:
+        joints = on_person(joints, labels)
+    people = People(image, labels, joints)
+    return AnnotatedPerson(photo, window, window.cut(photo), people, probabilities)
+
+
+def refuse_unfit(person: AnnotatedPerson) -> None:
+    """NobodyFound where no upper garment is seen, UnfitPhoto where the person is seen from behind."""
+    labels = person.people.parse[0]
+
+    def share(which: tuple[int, ...]) -> float:
+        return float(torch.isin(labels, torch.tensor(which, device=labels.device)).float().mean())
+
+    clothes = share((*L.TOP_LABELS, L.JUMPSUITS))
+    if clothes < LEAST_CLOTHES:
+        raise NobodyFound(
+            f"no upper garment seen on the person ({clothes:.1%} of the window); --force goes on"
+        )
+    joints = person.people.keypoints[0]
+    nose, eyes = float(joints[L.NOSE, 2]), float(joints[[L.R_EYE, L.L_EYE], 2].max())
+    if share((L.HAIR,)) > LEAST_HAIR and share((L.FACE,)) < LEAST_FACE and nose < SURE and eyes < SURE:
+        raise UnfitPhoto("the person seems to be seen from behind (hair, but no face); --force goes on")

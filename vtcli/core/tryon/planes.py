@@ -1,0 +1,113 @@
+"""Maps of 256×192 at a photo's resolution: enlarged, with edges where the photo has them, dilated, steepened.
+
+A plane is (h, w) or (h, w, 3) float32. Edges are found by a guided filter (He and Sun, "Fast Guided Filter", 2015).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+
+def plane(x: Tensor) -> np.ndarray:
+    """The first sample's first channel: (B, C, H, W) → (H, W) float32."""
+    out: np.ndarray = x[0, 0].float().cpu().numpy()
+    return out
+
+
+def colours(x: Tensor) -> np.ndarray:
+    """The first sample in grey levels: (B, 3, H, W) in [-1, 1] → (H, W, 3) float32 in [0, 255]."""
+    out: np.ndarray = (x[0].permute(1, 2, 0).float().cpu().numpy() + 1.0) * 127.5
+    return out
+
+
+def enlarge(plane: np.ndarray, size: tuple[int, int], how: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """A plane at `size` (height, width); antialiased where that is smaller."""
+    if plane.shape[:2] == tuple(size):
+        return plane.astype(np.float32)
+    if size[0] < plane.shape[0]:
+        how = cv2.INTER_AREA
+    return cv2.resize(plane.astype(np.float32), (size[1], size[0]), interpolation=how)
+
+
+def rows(plane: np.ndarray, size: tuple[int, int], band: slice) -> np.ndarray:
+    """The rows `band` of a plane enlarged to `size`, bilinearly."""
+    if plane.shape[:2] == size:
+        return plane[band]
+    at = (np.arange(band.start, band.stop) + 0.5) * (plane.shape[0] / size[0]) - 0.5
+    part = between(plane, np.clip(at, 0, plane.shape[0] - 1), 0)
+    out: np.ndarray = cv2.resize(part, (size[1], part.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return out
+
+
+def between(array: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+    """`array` at fractional positions along `axis`, linearly."""
+    first = np.clip(np.floor(at).astype(int), 0, array.shape[axis] - 2)
+    shape = [1] * array.ndim
+    shape[axis] = len(at)
+    share = np.clip(at - first, 0, 1).astype(np.float32).reshape(shape)
+    low, high = array.take(first, axis), array.take(first + 1, axis)
+    high -= low
+    high *= share
+    high += low
+    return high
+
+
+def steepened(share: np.ndarray, scale: float) -> np.ndarray:
+    """Probabilities enlarged by `scale` are as blurred: steepen them around one half, to an edge of a few pixels."""
+    return np.clip((share - 0.5) * max(1.6, scale) + 0.5, 0, 1)
+
+
+def dilated(share: np.ndarray, radius: float) -> np.ndarray:
+    """The maximum over a disc of `radius` pixels: found at a quarter of the size where the disc is large."""
+    if radius > 8:
+        small = cv2.resize(share, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+        return cv2.resize(dilated(small, radius / 4), share.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    side = 2 * max(1, round(radius)) + 1
+    return cv2.dilate(share, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+
+
+def soft_edge(region: np.ndarray, depth: float) -> np.ndarray:
+    """`region` (h, w) bool with a soft edge: 0 at its edge, 1 `depth` pixels inside."""
+    # The window's own border is no edge of the region.
+    padded = np.pad(region.astype(np.uint8), 1, mode="edge")
+    inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    out: np.ndarray = np.clip(inside / max(depth, 1.0), 0, 1)
+    return out
+
+
+def carried_on(values: np.ndarray, sure: np.ndarray, side: int) -> np.ndarray:
+    """Means of `values` (h, w, 3) over those neighbours in a square of `side` pixels that are `sure` (h, w); 0 where
+    none is."""
+    weight = cv2.blur(sure, (side, side))
+    return cv2.blur(values * sure[..., None], (side, side)) / np.maximum(weight, 1e-3)[..., None]
+
+
+class GuidedFilter:
+    """A plane at 256×192 → (h, w) in [0, 1] with its edges where `guide` (h, w) float32 in [0, 1] has them, within
+    about three pixels at 256×192; the guide is `scale` times as large."""
+
+    LARGEST = 768
+    """Rows at which the coefficients are found at most."""
+
+    def __init__(self, guide: np.ndarray, scale: float, epsilon: float = 1e-3) -> None:
+        self.guide = guide
+        height, width = guide.shape
+        factor = min(1.0, self.LARGEST / height)
+        self.size = (max(1, round(height * factor)), max(1, round(width * factor)))
+        self.small = enlarge(guide, self.size, cv2.INTER_AREA)
+        side = 2 * max(1, round(3 * scale * factor)) + 1
+        self.window = (side, side)
+        self.mean = cv2.boxFilter(self.small, -1, self.window)
+        self.spread = cv2.boxFilter(self.small * self.small, -1, self.window) - self.mean**2 + epsilon
+
+    def __call__(self, plane: np.ndarray) -> np.ndarray:
+        plane = enlarge(plane, self.size)
+        mean = cv2.boxFilter(plane, -1, self.window)
+        slope = (cv2.boxFilter(self.small * plane, -1, self.window) - self.mean * mean) / self.spread
+        offset = mean - slope * self.mean
+        slope, offset = (
+            enlarge(cv2.boxFilter(x, -1, self.window), self.guide.shape) for x in (slope, offset)
+        )
+        return np.clip(slope * self.guide + offset, 0, 1)
