@@ -6,12 +6,12 @@ body → I_p      representation.py  the person representation: shape, kept pixe
 θ → grid        tps.py             the thin-plate spline, and sampling on its grid
 networks        common.py          what both presets share: GMMOutput, TOMOutput with equation (1), L2 norm, correlation
                 cpvton.py          the paper's figure 1: GMM, U-Net, both auxiliary decoders
-                lite_gmm.py        lite's GMM: two passes and a refiner
+                flow.py            offsets of a dense warp, at any resolution; no folds
+                lite_gmm.py        lite's GMM: the spline, a dense flow after it, M_exp
                 lite_tom.py        lite's TOM: half resolution, kept pixels let through, relighting
                 presets.py         the presets by name
                 parser.py          photo → labels and joints, on efficientnet.py
                 blocks.py          small blocks of all of them; relighting.py: I_rp's brightness for I_warp
-θ → better θ    alignment.py       θ is moved until the garment covers what M_exp calls clothes; no folds
-stage one       warping.py         people and garments → warped garments: networks, flip averaging, alignment
+stage one       warping.py         people and garments → warped garments
 files           weights.py, load.py  weights files → networks; importing.py: CP-VTON's .pth files; lite0.py: ImageNet's
 """

@@ -3,7 +3,7 @@ that have no weights, L2 normalisation and correlation."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,13 @@ from vtcli.core.models.relighting import relighting_offset
 
 @dataclass
 class GMMOutput:
-    """`theta` (B, 50); `earlier`: θ of the passes before the last; `expected_parse`: logits of M_exp (B, 20, h, w) at
-    a fraction of the input's size, or None without the auxiliary decoder."""
+    """`theta` (B, 50) of the spline; `expected_parse`: logits of M_exp (B, 20, h, w) at the input's size or a fraction of
+    it, or None without the auxiliary decoder; `flow`: the warp after each level of lite's dense flow, offsets
+    (B, 2, h, w) from coarse to fine (`flow.py`), empty where the spline is all of the warp."""
 
     theta: Tensor
-    earlier: list[Tensor]
     expected_parse: Tensor | None
+    flow: list[Tensor] = field(default_factory=list)
 
 
 class GMM(nn.Module):
@@ -71,13 +72,19 @@ class TOMOutput:
 
 class TOM(nn.Module):
     """A try-on module: `representation` (B, 22, H, W), `warped_cloth` (B, 3, H, W) on white in [-1, 1] and
-    `warped_mask` (B, 1, H, W) in [0, 1] → `TOMOutput`; `parse=False` leaves the auxiliary decoder out."""
+    `warped_mask` (B, 1, H, W) in [0, 1] → `TOMOutput`. `gmm_parse`: M_exp of the GMM, probabilities (B, 20, h, w) of
+    any size, which lite looks at, or None; `parse=False` leaves the auxiliary decoder out."""
 
     relights: bool
     """Whether I_warp takes the rendering's brightness. M_cm may then be raised where the garment lies."""
 
     def forward(
-        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True
+        self,
+        representation: Tensor,
+        warped_cloth: Tensor,
+        warped_mask: Tensor,
+        gmm_parse: Tensor | None = None,
+        parse: bool = True,
     ) -> TOMOutput:
         raise NotImplementedError
 

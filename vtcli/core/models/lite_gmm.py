@@ -1,14 +1,16 @@
-"""Lite's GMM: person representation and garment → θ of the thin-plate spline, and M_exp. Small and at 128×96.
+"""Lite's GMM: person representation and garment → a thin-plate spline, a dense flow after it, and M_exp.
 
-It differs from the paper's (`cpvton.py`) in this: it looks at the garment's mask, too; a second pass corrects the first
-θ by looking at the garment as warped by the first; M_exp is drawn with the person's features of every level; and a
-`Refiner` corrects θ on maps of half the size, where M_exp lies beside the garment, after θ was aligned to M_exp
-(`alignment.py`; the caller does that).
+It differs from the paper's (`cpvton.py`) in this: it works at 128×96 and looks at the garment's mask, too; and the
+spline is only the start. A spline of 5×5 points bends gently: it cannot bring a sleeve down without bending the torso
+beside it. So at four sizes, from 8×6 to 64×48, a level looks at the person's features, at the garment's features as
+warped so far, and at the level below, and corrects the warp (appearance flow from coarse to fine: Han et al.,
+"ClothFlow", ICCV 2019; Ge et al., "PF-AFN", CVPR 2021). The same levels are the auxiliary decoder: M_exp is drawn from
+what the finest one knows (Ayush et al., section 2), so warp and segmentation see each other on the way (as in Lee et
+al., "HR-VITON", ECCV 2022).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,13 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data.labels import LABELS
-from vtcli.core.models.blocks import UpDecoder, conv_block
+from vtcli.core.models.blocks import conv_block
 from vtcli.core.models.common import GMM, GMMOutput, correlation, l2_normalise
+from vtcli.core.models.flow import offset_grid, resize_offsets, spline_offsets
 from vtcli.core.models.representation import CHANNELS
-from vtcli.core.models.tps import POINTS, sample, tps_grid
-
-Align = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""θ (B, 50), the garment's mask (B, 1, h, w) and M_exp's probabilities (B, 20, h', w') → θ, as `alignment.align`."""
+from vtcli.core.models.tps import POINTS, sample
 
 
 @dataclass(frozen=True)
@@ -30,98 +30,84 @@ class LiteGMMSettings:
     """Lite's sizes."""
 
     input_size: tuple[int, int] = (128, 96)  # height and width of what the network takes
-    widths: tuple[int, ...] = (48, 96, 160, 224)  # channels of the encoders' strided convolutions
-    parse_widths: tuple[int, ...] = (56, 80, 112)  # channels of the auxiliary decoder, finest first
+    widths: tuple[int, ...] = (48, 96, 160, 224)  # channels of the encoders, finest level first
+    decoder_widths: tuple[int, ...] = (48, 80, 128, 128)  # channels of the flow's levels, finest first
+
+
+class Residual(nn.Module):
+    """x + convolutions(x); they are zero at the start of training."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(*conv_block(width, width))
+        self.out = _from_zero(nn.Conv2d(width, width, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.out(self.block(x))
+        return out
 
 
 class Encoder(nn.Module):
-    """(B, C, h, w) → (B, widths[-1], h/16, w/16): strided 3×3 convolutions and one more, BatchNorm before ReLU."""
+    """(B, C, h, w) → features at a half, a quarter, an eighth and a sixteenth of the size, finest first."""
 
     def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for width in widths:
-            layers += conv_block(channels, width, stride=2)
+        self.levels = nn.ModuleList()
+        for number, width in enumerate(widths, start=1):
+            more = conv_block(width, width) if number == len(widths) else [Residual(width)]
+            self.levels.append(nn.Sequential(*conv_block(channels, width, stride=2), *more))
             channels = width
-        layers += conv_block(channels, channels)
-        self.layers = nn.Sequential(*layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.layers(x)
-        return out
-
-    def levels(self, x: Tensor) -> list[Tensor]:
-        """Features at half the size and so on, finest first; the last is what `forward` gives."""
-        found = []
-        for first in range(0, len(self.layers), 3):  # a block is three layers
-            x = self.layers[first : first + 3](x)
-            found.append(x)
-        return [*found[:-2], found[-1]]
+    def forward(self, x: Tensor) -> list[Tensor]:
+        features = []
+        for level in self.levels:
+            x = level(x)
+            features.append(x)
+        return features
 
 
-class Regressor(nn.Module):
+class SplineRegressor(nn.Module):
     """(B, C, 8, 6) → θ (B, 50), from zero at the start of training."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, cells: int) -> None:
         super().__init__()
         self.conv = nn.Sequential(
-            *conv_block(channels, 192, kernel=1), *conv_block(192, 192), *conv_block(192, 128, stride=2)
+            *conv_block(channels, 128, kernel=1), *conv_block(128, 128), *conv_block(128, 96, stride=2)
         )
-        self.linear = nn.Linear(128 * 4 * 3, 2 * POINTS)
+        self.linear = nn.Linear(96 * (cells // 4), 2 * POINTS)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.linear(self.conv(x).contiguous().flatten(1))
-        return out
+        return out.float()
 
 
-class Refiner(nn.Module):
-    """What is left to correct in θ, from garment, M_exp and person laid one upon the other at half the network's size:
-    the passes before it compare features at a sixteenth, which miss a print by some pixels."""
+class FlowLevel(nn.Module):
+    """One size of the decoder: it corrects the warp, then looks at the garment in its new place."""
 
-    def __init__(self, aux: bool) -> None:
+    def __init__(self, skip: int, below: int, width: int) -> None:
         super().__init__()
-        # warped garment 3 and its mask 1, four pixels to each cell; the person's 22; M_exp
-        channels = 4 * 4 + CHANNELS + (LABELS if aux else 0)
-        self.layers = nn.Sequential(
-            *conv_block(channels, 96, stride=2), *conv_block(96, 160, stride=2), *conv_block(160, 160),
-            *conv_block(160, 224, stride=2),
-        )  # fmt: skip
-        self.regressor = Regressor(224)
+        self.look = nn.Sequential(*conv_block(2 * skip + below + 2, width), *conv_block(width, width))
+        self.correct = _from_zero(nn.Conv2d(width, 2, 3, padding=1))
+        self.decide = nn.Sequential(*conv_block(width + skip, width, kernel=3 if below else 1))
 
-    def forward(self, person: Tensor, garment: Tensor, expected: Tensor | None, theta: Tensor) -> Tensor:
-        """`person` (B, 22, h, w), `garment` (B, 4, h, w), M_exp's probabilities (B, 20, h/2, w/2) with the auxiliary
-        decoder, θ (B, 50) → θ, corrected."""
-        warped = sample(garment.float(), tps_grid(theta, (garment.shape[2], garment.shape[3])))
-        seen = [
-            F.pixel_unshuffle(warped, 2),
-            F.avg_pool2d(person, 2),
-            *([] if expected is None else [expected]),
-        ]
-        x = torch.cat(seen, dim=1).contiguous(memory_format=torch.channels_last)
-        correction: Tensor = self.regressor(self.layers(x)).float()
-        return theta + correction
-
-
-class ParseDecoder(nn.Module):
-    """The auxiliary decoder: both encoders' features and, on the way up, those of the person's encoder, so that M_exp's
-    outlines are sharper than a sixteenth of the size → M_exp's logits (B, 20, h/2, w/2)."""
-
-    def __init__(self, encoder_widths: tuple[int, ...], widths: tuple[int, ...]) -> None:
-        super().__init__()
-        skips = (*encoder_widths[:-1], 2 * encoder_widths[-1])
-        self.decoder = UpDecoder(skips, widths)
-        self.head = nn.Conv2d(widths[0], LABELS, 1)
-
-    def forward(self, person: list[Tensor], both: Tensor) -> Tensor:
-        out: Tensor = self.head(self.decoder([*person[:-1], both]))
-        return out
+    def forward(
+        self, person: Tensor, cloth: Tensor, below: Tensor | None, offsets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`person` and `cloth` (B, skip, h, w), features of the level `below` (B, below, h, w), the warp so far
+        `offsets` (B, 2, h, w) → features (B, width, h, w) and the corrected warp."""
+        warped = sample(cloth.float(), offset_grid(offsets))
+        seen = torch.cat([person, warped, offsets, *([] if below is None else [below])], dim=1)
+        x = self.look(_channels_last(seen))
+        offsets = offsets + self.correct(x).float()
+        warped = sample(cloth.float(), offset_grid(offsets)).to(x.dtype)
+        return self.decide(_channels_last(torch.cat([x, warped], dim=1))), offsets
 
 
 class LiteGMM(GMM):
     """`representation` (B, 22, 128, 96) and `garment` (B, 4, 128, 96: I_c on white in [-1, 1], mask in [0, 1])
-    → `GMMOutput`."""
+    → `GMMOutput` with the flow of every level, and M_exp's logits at the input's size."""
 
     cpvton_inputs = False
 
@@ -129,42 +115,41 @@ class LiteGMM(GMM):
         super().__init__()
         self.input_size, widths = settings.input_size, settings.widths
         cells = settings.input_size[0] // 16 * (settings.input_size[1] // 16)
-        features = 2 * widths[-1]
         self.person_encoder = Encoder(CHANNELS, widths)
         self.cloth_encoder = Encoder(4, widths)
-        self.regressor = Regressor(cells + features)
-        self.corrector = Regressor(features)
-        self.parse_decoder = ParseDecoder(widths, settings.parse_widths) if aux else None
-        self.refiner = Refiner(aux)
+        self.regressor = SplineRegressor(cells + 2 * widths[-1], cells)
+        below = (*settings.decoder_widths[1:], 0)
+        self.levels = nn.ModuleList(map(FlowLevel, widths, below, settings.decoder_widths))
+        # four pixels to each cell of the finest level
+        self.parse_head = nn.Conv2d(settings.decoder_widths[0], 4 * LABELS, 3, padding=1) if aux else None
 
-    def forward(self, representation: Tensor, garment: Tensor, align: Align | None = None) -> GMMOutput:
-        """θ of the two passes, and M_exp. In training, with `align`, θ is aligned and refined as well: `theta` is then
-        the refined one, and `earlier` has those of both passes."""
-        levels = self.person_encoder.levels(representation)
-        person, cloth = levels[-1], self.cloth_encoder(garment)
-        matching = correlation(l2_normalise(person), l2_normalise(cloth))
-        both = torch.cat([person, cloth], dim=1)
-        expected = self.parse_decoder(levels, both) if self.parse_decoder is not None else None
-        first = self.regressor(torch.cat([matching, both], dim=1)).float()
-        # Its own gradient stops here: the correction learns from where the first pass ended.
-        grid = tps_grid(first.detach(), self.input_size)
-        warped = sample(garment.float(), grid).contiguous(memory_format=torch.channels_last)
-        correction = self.corrector(torch.cat([person, self.cloth_encoder(warped)], dim=1)).float()
-        second = first.detach() + correction
-        if align is None:
-            return GMMOutput(second, [first], expected)
-        start, probabilities = second.detach(), None
-        if expected is not None:
-            probabilities = expected.detach().float().softmax(1)
-            with torch.no_grad():
-                start = align(start, garment[:, 3:], probabilities)
-        refined = self.refine(representation, garment, probabilities, start)
-        return GMMOutput(refined, [first, second], expected)
+    def forward(self, representation: Tensor, garment: Tensor) -> GMMOutput:
+        person, cloth = self.person_encoder(representation), self.cloth_encoder(garment)
+        matching = correlation(l2_normalise(person[-1]), l2_normalise(cloth[-1]))
+        theta = self.regressor(torch.cat([matching, person[-1], cloth[-1]], dim=1))
+        # The levels' gradient ends here: the spline has a loss of its own.
+        offsets, features = spline_offsets(theta.detach(), _size(person[-1])), None
+        flow = []
+        for level, p, c in zip(self.levels[::-1], person[::-1], cloth[::-1], strict=True):
+            offsets = resize_offsets(offsets, _size(p))
+            if features is not None:
+                features = F.interpolate(features, size=_size(p), mode="bilinear", align_corners=False)
+            features, offsets = level(p, c, features, offsets)
+            flow.append(offsets)
+        expected = F.pixel_shuffle(self.parse_head(features), 2) if self.parse_head is not None else None
+        return GMMOutput(theta, expected, flow)
 
-    def refine(
-        self, representation: Tensor, garment: Tensor, expected: Tensor | None, theta: Tensor
-    ) -> Tensor:
-        """θ (B, 50), corrected by the `Refiner`; `expected`: M_exp's probabilities (B, 20, 64, 48) where there is the
-        auxiliary decoder."""
-        refined: Tensor = self.refiner(representation, garment, expected, theta)
-        return refined
+
+def _from_zero(convolution: nn.Conv2d) -> nn.Conv2d:
+    nn.init.zeros_(convolution.weight)
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return convolution
+
+
+def _size(x: Tensor) -> tuple[int, int]:
+    return int(x.shape[2]), int(x.shape[3])
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)

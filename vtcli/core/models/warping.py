@@ -1,7 +1,4 @@
-"""Stage one as training, try-on and scoring all run it: annotated people and garments → the warped garments.
-
-Here the networks meet what corrects their θ: the mean over mirrored pictures, the alignment to M_exp, lite's refiner.
-"""
+"""Stage one as training, try-on and scoring all run it: annotated people and garments → the warped garments."""
 
 from __future__ import annotations
 
@@ -12,20 +9,21 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
-from vtcli.core.models import alignment, tps
 from vtcli.core.models.common import GMM, garment_input
-from vtcli.core.models.lite_gmm import LiteGMM
+from vtcli.core.models.flow import mirror_offsets, offset_grid, resize_offsets, spline_offsets, unfold
 from vtcli.core.models.representation import mirror_representation, represent
 from vtcli.core.models.tps import sample, tps_grid
 
 
 @dataclass
 class Warp:
-    """Warped garments. `theta` (B, 50); `grid` (B, H, W, 2), the sampling grid at the people's size; `cloth` I_warp on
-    white (B, 3, H, W) in [-1, 1]; `mask` (B, 1, H, W) in [0, 1]; `expected_parse`: probabilities of the GMM's M_exp
+    """Warped garments. `theta` (B, 50) of the spline; `offsets` (B, 2, h, w): the dense flow (`flow.py`), or None where the
+    spline is all of the warp; `grid` (B, H, W, 2): the sampling grid at the people's size; `cloth` I_warp on white
+    (B, 3, H, W) in [-1, 1]; `mask` (B, 1, H, W) in [0, 1]; `expected_parse`: probabilities of the GMM's M_exp
     (B, 20, h, w), or None."""
 
     theta: Tensor
+    offsets: Tensor | None
     grid: Tensor
     cloth: Tensor
     mask: Tensor
@@ -33,7 +31,7 @@ class Warp:
 
     def grid_at(self, size: tuple[int, int]) -> Tensor:
         """The warp has no resolution: its sampling grid (B, h, w, 2) for `tps.sample` at any `size` (h, w)."""
-        return tps_grid(self.theta.detach(), size)
+        return _grid(self.theta.detach(), self.offsets, size)
 
     def alone(self, index: int) -> Warp:
         """One of the samples, on the CPU."""
@@ -45,85 +43,47 @@ class Warp:
 @torch.no_grad()
 def warp_garments(
     gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor, front: Tensor,
-    neckline: Tensor | bool = True, align: bool = True,
+    neckline: Tensor | bool = True, mirrored: bool = False,
 ) -> Warp:  # fmt: skip
     """Warp garments at the pictures' own size.
 
-    `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels;
-    `mask` and `front` (B, 1, H, W) in [0, 1]: the whole garment, and without the inside of its back collar. The person is represented with `keep=head`, whatever the TOM keeps. `neckline`:
-    whether the body shape shows the worn neckline, for all or (B,) bool for each. `align=False` leaves out alignment
-    and refinement of lite's θ. A GMM with CP-VTON's inputs sees the neckline always, and the garment with the inside of
-    its back collar; all others warp the garment's `front`.
+    `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels; `mask` and
+    `front` (B, 1, H, W) in [0, 1]: the whole garment, and without the inside of its back collar. The person is
+    represented with `keep=head`, whatever the TOM keeps. `neckline`: whether the body shape shows the worn neckline, for
+    all or (B,) bool for each. `mirrored`: flip test-time augmentation of a dense flow. A GMM with CP-VTON's inputs sees
+    the neckline always, and the garment with the inside of its back collar; all others warp the garment's `front`.
     """
     size, full = gmm.input_size, (int(parse.shape[1]), int(parse.shape[2]))
-    neckline = gmm.cpvton_inputs or neckline
-    person = represent(image, parse, keypoints, "head", size, neckline=neckline).channels
+    person = represent(image, parse, keypoints, "head", size, neckline=gmm.cpvton_inputs or neckline).channels
     if not gmm.cpvton_inputs:
         mask = front
     garment = garment_input(cloth, mask, size)
-    if isinstance(gmm, LiteGMM):
-        theta, expected = lite_theta(gmm, person, garment, mask, align)
-    else:
-        theta, expected = predictions(gmm, channels_last(person), channels_last(garment))
-    grid = tps_grid(theta, full)
+    theta, offsets, expected = _predicted(gmm, person, garment)
+    if offsets is not None:
+        if mirrored:
+            _, other, parsed = _predicted(gmm, mirror_representation(person), garment.flip(3))
+            assert other is not None
+            offsets = (offsets + mirror_offsets(other)) / 2
+            if expected is not None and parsed is not None:
+                expected = (expected + parsed.flip(3)[:, L.FLIP_LABELS.tolist()]) / 2
+        offsets = unfold(offsets, mask, spline_offsets(theta, (offsets.shape[2], offsets.shape[3])))
+    grid = _grid(theta, offsets, full)
     garment = garment_input(cloth, mask, full)
-    return Warp(theta, grid, sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0), expected)
+    colours, covered = sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0)
+    return Warp(theta, offsets, grid, colours, covered, expected)
 
 
-def lite_theta(
-    gmm: LiteGMM, person: Tensor, garment: Tensor, mask: Tensor, align: bool
-) -> tuple[Tensor, Tensor | None]:
-    """θ (B, 50) and M_exp's probabilities, both means over mirrored pictures; with `align`, θ is aligned to M_exp, where
-    there is one, and refined, as far as the garment does not fold. `person` (B, 22, h, w), `garment` (B, 4, h, w) at
-    the network's size, the garment's `mask` (B, 1, H, W)."""
-    both = both_ways(person, garment)
-    theta, expected = mean_predictions(gmm, *both)
-    if align:
-        if expected is not None:
-            theta = alignment.align(theta, mask, expected)
-        theta = alignment.unfolded(theta, mean_refinement(gmm, *both, expected, theta), mask)
-    return theta, expected
+def _predicted(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """θ, the finest flow and M_exp's probabilities, where there are any."""
+    out = gmm(channels_last(person), channels_last(garment))
+    expected = out.expected_parse.float().softmax(1) if out.expected_parse is not None else None
+    return out.theta.float(), out.flow[-1] if out.flow else None, expected
 
 
-def predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:
-    """θ, and M_exp's probabilities where there is a decoder."""
-    out = gmm(person, garment)
-    return out.theta, out.expected_parse.float().softmax(1) if out.expected_parse is not None else None
-
-
-def both_ways(person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor]:
-    """I_p and garment, each followed by its mirror image (2B, …), channels-last in memory."""
-    return (
-        channels_last(torch.cat([person, mirror_representation(person)])),
-        channels_last(torch.cat([garment, garment.flip(3)])),
-    )
-
-
-def mean_predictions(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Flip test-time augmentation: means of the GMM's outputs for pictures and mirrored pictures, as `both_ways` gives
-    them. Both are less noisy than one alone."""
-    theta, expected = predictions(gmm, person, garment)
-    if expected is not None:
-        straight, mirrored = expected.chunk(2)
-        expected = (straight + _mirror_parse(mirrored)) / 2
-    return _mean(theta), expected
-
-
-def mean_refinement(
-    gmm: LiteGMM, person: Tensor, garment: Tensor, expected: Tensor | None, theta: Tensor
-) -> Tensor:
-    """θ refined: mean over pictures and mirrored pictures, as `both_ways` gives them."""
-    both = torch.cat([expected, _mirror_parse(expected)]) if expected is not None else None
-    return _mean(gmm.refine(person, garment, both, torch.cat([theta, tps.mirror(theta)])))
-
-
-def _mirror_parse(expected: Tensor) -> Tensor:
-    return expected.flip(3)[:, L.FLIP_LABELS.tolist()]
-
-
-def _mean(theta: Tensor) -> Tensor:
-    straight, mirrored = theta.chunk(2)
-    return (straight + tps.mirror(mirrored)) / 2
+def _grid(theta: Tensor, offsets: Tensor | None, size: tuple[int, int]) -> Tensor:
+    if offsets is None:
+        return tps_grid(theta, size)
+    return offset_grid(resize_offsets(offsets, size, smooth=True))
 
 
 def channels_last(x: Tensor) -> Tensor:

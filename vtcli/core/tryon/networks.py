@@ -69,7 +69,7 @@ class Networks:
     """GMM and TOM, loaded. With `tom` None only warps can be made.
 
     `amp`: the TOM in bfloat16; None: where the processor has it. A picture then differs by a tenth of a grey level on
-    average and by a few at most. The GMM stays in float32: the alignment of θ would enlarge its rounding to pixels.
+    average and by a few at most. The GMM stays in float32.
     """
 
     def __init__(
@@ -115,9 +115,8 @@ class Networks:
             raise RuntimeError("loaded for warps only")
         person = represent(people.image, people.closed, people.keypoints, keep, people.size)
         with runtime.autocast(self.device, self.amp):
-            out = self.tom(
-                channels_last(person.channels), warp.cloth, warp.mask, parse=parse or keep == "outside"
-            )
+            given = (channels_last(person.channels), warp.cloth, warp.mask, warp.expected_parse)
+            out = self.tom(*given, parse=parse or keep == "outside")
         expected = None
         if out.expected_parse is not None:
             logits = F.interpolate(out.expected_parse, size=people.size, mode="bilinear", align_corners=False)
