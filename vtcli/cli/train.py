@@ -101,6 +101,10 @@ def gmm(
     init: O.Init = None,
     extra: O.Extra = None,
     extra_share: O.ExtraShare = TrainOptions.extra_share,
+    others: O.Others = None,
+    other_share: O.OtherShare = TrainOptions.other_share,
+    triplets: O.Triplets = None,
+    triplet_share: O.TripletShare = TrainOptions.triplet_share,
     skin_weight: O.SkinWeight = TrainOptions.skin_weight,
     background_weight: O.BackgroundWeight = TrainOptions.background_weight,
     aux_weight: O.AuxWeight = TrainOptions.aux_weight,
@@ -138,6 +142,10 @@ def tom(
     photos: O.TomPhotos = None,
     extra: O.Extra = None,
     extra_share: O.ExtraShare = TrainOptions.extra_share,
+    others: O.Others = None,
+    other_share: O.OtherShare = TrainOptions.other_share,
+    triplets: O.Triplets = None,
+    triplet_share: O.TripletShare = TrainOptions.triplet_share,
     backgrounds: O.Backgrounds = TrainOptions.backgrounds,
     losses: O.LossesOption = None,
     perceptual: O.PerceptualOption = O.Perceptual.LITE0,
@@ -169,7 +177,7 @@ def _train(stage: str, device: str, resume: bool, quiet: bool, **values: Any) ->
     console.set_quiet(quiet)
     _check_numbers(**{name: values[name] for name in ("steps", "epochs", "minutes", "lr")})
     fields: dict[str, Any] = {k: v.value if isinstance(v, StrEnum) else v for k, v in values.items()}
-    fields["photos"] = fields.get("photos") or []
+    fields |= {name: fields.get(name) or [] for name in ("photos", "others")}
     options = TrainOptions(stage=stage, **fields)
     if options.steps is None and options.epochs is None and options.minutes is None:
         options.epochs = options.defaults.epochs

@@ -146,6 +146,41 @@ PresetOption = Annotated[
 Aux = Annotated[
     bool, typer.Option("--aux/--no-aux", help="Train the auxiliary decoder to M_exp as well (the paper).")
 ]
+Others = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--others",
+        metavar="DIR",
+        help="The training people in other garments, so that the worn one gives nothing away: a results folder of "
+        "`vtcli tryon --data DATA --split train --pairs shuffled --keep outside --save-parse`; repeatable. "
+        "Default: none.",
+    ),
+]
+OtherShare = Annotated[
+    float,
+    typer.Option(
+        "--other-share",
+        metavar="P",
+        min=0.0,
+        max=1.0,
+        help="Probability that a person is given as in --others; the target stays the real photo.",
+    ),
+]
+Triplets = Annotated[
+    Path | None,
+    typer.Option(
+        "--triplets",
+        metavar="DIR",
+        help="Synthetic people in two garments, with true warps: a folder of "
+        "`python -m vtcli.core.synthetic triplets DIR`. Default: none.",
+    ),
+]
+TripletShare = Annotated[
+    float,
+    typer.Option(
+        "--triplet-share", metavar="P", min=0.0, max=1.0, help="Probability that a sample is a triplet."
+    ),
+]
 SkinWeight = Annotated[
     float,
     typer.Option("--skin-weight", min=0.0, help="Class weight of face, arms and legs in M_exp's loss."),

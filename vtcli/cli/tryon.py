@@ -87,7 +87,7 @@ def tryon(
         str | None,
         typer.Option(
             help="A CSV of pairs, a person's and a garment's file a line. With --data: paired (own garments; the "
-            "default), unpaired (the split's list), or a file of pairs."
+            "default), unpaired (the split's list), shuffled (everyone in another's garment), or a file of pairs."
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="With --data: pairs at a time.")] = 8,

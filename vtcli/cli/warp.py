@@ -58,7 +58,9 @@ def warp(
     force: Force = False,
     data: Annotated[Path | None, typer.Option(help="A prepared store: warp a whole split.")] = None,
     split: Split = "test",
-    pairs: Annotated[str, typer.Option(help="With --data: paired, unpaired, or a file of pairs.")] = "paired",
+    pairs: Annotated[
+        str, typer.Option(help="With --data: paired, unpaired, shuffled, or a file of pairs.")
+    ] = "paired",
     keep: Annotated[
         str | None,
         typer.Option(

@@ -128,27 +128,72 @@ def read_about(path: Path) -> dict[str, Any]:
     return about
 
 
+class TripletChunks:
+    """All triplets of a folder of chunks, packed in memory, read one at a time or some at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder`: of a split, `OUT/train` say. VtcliError where it has no chunk, or one that cannot be read."""
+        self.folder = Path(folder)
+        self.chunks = [_Chunk(path) for path in sorted(self.folder.glob("*.npz"))]
+        if not self.chunks:
+            raise VtcliError(
+                f"{folder}: no triplets here; `python -m vtcli.core.synthetic triplets OUT` writes them"
+            )
+        sizes = {tuple(chunk.about["size"]) for chunk in self.chunks}
+        if len(sizes) > 1:
+            raise VtcliError(f"{folder}: triplets of several sizes ({sorted(sizes)})")
+        self.size: tuple[int, int] = sizes.pop()
+        self._places = [(chunk, i) for chunk in self.chunks for i in range(len(chunk.keypoints))]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def read(self, number: int) -> dict[str, np.ndarray]:
+        """Triplet `number`: the fields of `Triplets`, without the first dimension, but for `about`."""
+        chunk, i = self._places[number]
+        return chunk.read(i)
+
+
+class _Chunk:
+    """One file, packed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.about = path, read_about(path)
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                self.blob, ends, self.keypoints = data["blob"], data["ends"], data["keypoints"]
+            self.starts = np.concatenate([[0], ends.ravel()[:-1]]).reshape(ends.shape)
+            self.ends = ends
+        except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as problem:
+            raise self._broken(problem) from problem
+
+    def read(self, i: int) -> dict[str, np.ndarray]:
+        height, width = self.about["size"]
+        try:
+            pieces = [self.blob[a:b] for a, b in zip(self.starts[i], self.ends[i], strict=True)]
+            photos = [_decode(piece, cv2.IMREAD_COLOR)[..., ::-1] for piece in pieces[:3]]
+            maps = [_decode(piece, cv2.IMREAD_GRAYSCALE) for piece in pieces[3:6]]
+            places = unpack_correspondence(pieces[6].tobytes(), height, width)
+        except (ValueError, IndexError, zlib.error) as problem:
+            raise self._broken(problem) from problem
+        parse_a, parse_b = (m & (_NECK - 1) for m in maps[:2])
+        neck_a, neck_b = (m >= _NECK for m in maps[:2])
+        return {
+            "person_a": photos[0], "parse_a": parse_a, "neck_a": neck_a, "person_b": photos[1],
+            "parse_b": parse_b, "neck_b": neck_b, "cloth": photos[2], "cloth_mask": maps[2],
+            "keypoints": self.keypoints[i], "correspondence": places,
+        }  # fmt: skip
+
+    def _broken(self, problem: Exception) -> VtcliError:
+        return VtcliError(f"{self.path}: a broken chunk of triplets ({problem}); make it again")
+
+
 def read_triplets(path: Path) -> Triplets:
     """All triplets of one chunk, decoded; VtcliError names a file that cannot be read."""
-    about = read_about(path)
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            blob, ends, keypoints = data["blob"], data["ends"], data["keypoints"]
-        height, width = about["size"]
-        starts = np.concatenate([[0], ends.ravel()[:-1]]).reshape(ends.shape)
-        columns = [
-            [blob[a:b] for a, b in zip(starts[:, k], ends[:, k], strict=True)] for k in range(ends.shape[1])
-        ]
-        photos = [np.stack([_decode(piece, cv2.IMREAD_COLOR)[..., ::-1] for piece in c]) for c in columns[:3]]
-        maps = [np.stack([_decode(piece, cv2.IMREAD_GRAYSCALE) for piece in c]) for c in columns[3:6]]
-        places = np.stack([unpack_correspondence(piece.tobytes(), height, width) for piece in columns[6]])
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, zlib.error) as problem:
-        raise VtcliError(f"{path}: a broken chunk of triplets ({problem}); make it again") from problem
-    parse_a, parse_b = (m & (_NECK - 1) for m in maps[:2])
-    neck_a, neck_b = (m >= _NECK for m in maps[:2])
-    return Triplets(
-        photos[0], parse_a, neck_a, photos[1], parse_b, neck_b, photos[2], maps[2], keypoints, places, about
-    )
+    chunk = _Chunk(path)
+    read = [chunk.read(i) for i in range(len(chunk.keypoints))]
+    arrays = {name: np.stack([triplet[name] for triplet in read]) for name in read[0]}
+    return Triplets(**arrays, about=chunk.about)
 
 
 def _decode(piece: np.ndarray, mode: int) -> np.ndarray:

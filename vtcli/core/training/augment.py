@@ -64,6 +64,22 @@ def warp_labels(
     )
 
 
+def warp_correspondence(places: np.ndarray, move: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """A correspondence (h, w, 2) at half the size: `move` (2, 3) moves the pixels that it is for, `shift` (2, 3) the
+    picture that its places (x, y) lie in; both are in pixels of the full size. NaN where nothing is known."""
+    if not np.isfinite(places).any():
+        return places
+    half = move.copy()
+    half[:, 2] /= 2.0
+    height, width = places.shape[:2]
+    moved = cv2.warpAffine(
+        places, half, (width, height), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
+        borderValue=[float("nan")] * 2,
+    )  # fmt: skip
+    out: np.ndarray = (moved @ shift[:, :2].T + shift[:, 2]).astype(np.float32)
+    return out
+
+
 def warp_keypoints(keypoints: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Joints (18, 3) through `matrix`; those that leave the picture become absent."""
     moved = np.zeros_like(keypoints)

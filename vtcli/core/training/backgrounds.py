@@ -83,8 +83,13 @@ def person_mask(image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray) -> 
 def replace_background(
     rng: np.random.Generator, image: np.ndarray, person: np.ndarray, photos: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Set the person on another background; the cut's edge is a pixel in, and soft, so that no white rim stays."""
+    """The person `person` (H, W) bool of `image` (H, W, 3) uint8 on a random background."""
+    return set_before(image, person, background(rng, image.shape[:2], photos))
+
+
+def set_before(image: np.ndarray, person: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """The person of `image` on the background `behind`, both (H, W, 3) uint8. The cut's edge is a pixel inside of
+    `person` (H, W) bool and soft, so that no white rim stays."""
     alpha = cv2.erode(person.astype(np.uint8) * 255, np.ones((3, 3), np.uint8))
     soft = cv2.GaussianBlur(alpha, (0, 0), 0.8)[..., None].astype(np.float32) / 255.0
-    behind = background(rng, image.shape[:2], photos)
     return np.clip(image * soft + behind * (1.0 - soft) + 0.5, 0, 255).astype(np.uint8)

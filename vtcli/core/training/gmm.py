@@ -1,7 +1,8 @@
-"""Stage `gmm`: the warp. L1 between the warped and the worn garment, mask L1, bending, M_exp's cross-entropy, and,
-in `lite`, multi-scale SSIM.
+"""Stage `gmm`: the warp, and M_exp's cross-entropy (Ayush et al., section 2).
 
-`lite` sees the neckline that is worn in the first half of each batch only, so that it learns necklines from garments.
+The paper's GMM learns a spline: L1 between the warped and the worn garment, as CP-VTON, and mask L1, overlap, bending and
+folding, which are vtcli's own. Lite's learns a dense flow (`flow_losses.py`); it sees the neckline that is worn in the
+first half of each batch only, so that it learns necklines from garments.
 """
 
 from __future__ import annotations
@@ -17,34 +18,23 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import has_label
 from vtcli.core.data.label_metrics import LabelCounts, mask_iou
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.models import alignment
 from vtcli.core.models.common import GMM, GMMOutput, garment_input
-from vtcli.core.models.lite_gmm import LiteGMM
 from vtcli.core.models.presets import build_gmm
 from vtcli.core.models.representation import represent
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
 from vtcli.core.models.warping import channels_last, warp_garments
+from vtcli.core.training.flow_losses import flow_loss
 from vtcli.core.training.logs import contact_sheet
-from vtcli.core.training.losses import (
-    expected_parse_loss,
-    folding,
-    label_weights,
-    multi_scale_ssim_loss,
-    soft_iou,
-)
+from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
 
-# Weights of the losses. They are vtcli's own: CP-VTON's GMM has the L1 between the garments alone.
+# Weights of the spline's losses. They are vtcli's own: CP-VTON's GMM has the L1 between the garments alone.
 BENDING_WEIGHT = 0.05  # second differences of the grid of control points
 OVERLAP_WEIGHT = 0.3  # one minus the soft IoU of the masks, beside their L1
 FOLDING_WEIGHT = 2.0  # how far the warp's Jacobian determinant falls below LEAST_DETERMINANT
 LEAST_DETERMINANT = 0.15  # area ratio; a warp folds at 0
-EARLIER_PASS_WEIGHT = 0.5  # each pass's loss before the last one's
-SSIM_WEIGHT = (
-    0.7  # lite: multi-scale SSIM at half the size; L1 hardly sees a print that lies next to its place
-)
 
 
 class GMMStage(Stage):
@@ -59,7 +49,7 @@ class GMMStage(Stage):
         self.lr = options.defaults.lr
         self.pairs = PairBatches(options, train, rows, self.batch_size, 0.0)
         gmm = build_gmm(options.preset, options.aux)
-        self.input_size, self.lite = gmm.input_size, isinstance(gmm, LiteGMM)
+        self.input_size, self.cpvton_inputs = gmm.input_size, gmm.cpvton_inputs
         self.network: nn.Module = gmm
         self.weights = label_weights(options.skin_weight, options.background_weight)
 
@@ -73,22 +63,21 @@ class GMMStage(Stage):
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         size = self.input_size
         pairs = Pairs.of(batch)
-        neckline = batch["neckline"] if self.lite else None
-        person = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size, neckline=neckline)
-        mask = pairs.front_mask if self.lite else pairs.cloth_mask
+        neckline = None if self.cpvton_inputs else batch["neckline"]
+        given = (pairs.given_image, pairs.given_parse, pairs.keypoints)
+        person = represent(*given, "head", size, neckline=neckline)
+        mask = pairs.cloth_mask if self.cpvton_inputs else pairs.front_mask
         garment = garment_input(pairs.cloth, mask, size)
         target = worn_garment(pairs, size)
-        align = (alignment.align,) if self.lite else ()  # θ is aligned and refined as well
-        out: GMMOutput = network(channels_last(person.channels), channels_last(garment), *align)
-        ssim_weight = SSIM_WEIGHT if self.lite else 0.0
-        parts = {
-            "warp": _warp_loss(garment, out.theta, target, size, ssim_weight),
-            "bending": second_differences(out.theta),
-        }
-        loss = parts["warp"] + BENDING_WEIGHT * parts["bending"]
-        for theta in out.earlier:
-            earlier = _warp_loss(garment, theta, target, size, ssim_weight)
-            loss = loss + EARLIER_PASS_WEIGHT * (earlier + BENDING_WEIGHT * second_differences(theta))
+        out: GMMOutput = network(channels_last(person.channels), channels_last(garment))
+        if out.flow:
+            loss, parts = flow_loss(out.flow, out.theta, out.expected_parse, garment, target, pairs)
+        else:
+            parts = {
+                "warp": spline_loss(garment, out.theta, target),
+                "bending": second_differences(out.theta),
+            }
+            loss = parts["warp"] + BENDING_WEIGHT * parts["bending"]
         if out.expected_parse is not None:
             parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
                 out.expected_parse, pairs.parse, self.weights
@@ -98,7 +87,7 @@ class GMMStage(Stage):
 
     def validate(self, network: nn.Module) -> Validation:
         device = next(network.parameters()).device
-        ious, outside_ious, predicted_ious, l1s, folds = [], [], [], [], []
+        ious, outside_ious, l1s, folds = [], [], [], []
         counts = LabelCounts()
         for start in range(0, len(self.val_rows), 25):
             batch = read_pairs(self.val_store, self.val_rows[start : start + 25])
@@ -119,9 +108,7 @@ class GMMStage(Stage):
             target = worn_garment(pairs, full)
             l1s.append((warp.cloth - target[:, :3]).abs().mean((1, 2, 3)))
             folds.append(((jacobian(warp.grid) <= 0) & mask[:, 1:, 1:]).flatten(1).any(1))
-            if self.lite:
-                predicted = warp_garments(cast(GMM, network), *given, align=False)
-                predicted_ious.append(mask_iou(predicted.mask[:, 0] >= 0.5, worn))
+            if not self.cpvton_inputs:
                 outside = warp_garments(cast(GMM, network), *given, neckline=False)
                 outside_ious.append(mask_iou(outside.mask[:, 0] >= 0.5, worn))
             if warp.expected_parse is not None:
@@ -131,9 +118,7 @@ class GMMStage(Stage):
             "warp_iou": float(torch.cat(ious).mean()), "l1": float(torch.cat(l1s).mean()),
             "folded": float(torch.cat(folds).double().mean()),
         }  # fmt: skip
-        if predicted_ious:
-            # θ of the two passes, before it is aligned to M_exp and refined
-            metrics["predicted_iou"] = float(torch.cat(predicted_ious).mean())
+        if outside_ious:
             # with a person representation that does not show the worn neckline
             metrics["outside_iou"] = float(torch.cat(outside_ious).mean())
         if counts.total:
@@ -148,21 +133,14 @@ def worn_garment(pairs: Pairs, size: tuple[int, int]) -> Tensor:
     return garment_input(pairs.image, mask, size)
 
 
-def _warp_loss(
-    garment: Tensor, theta: Tensor, target: Tensor, size: tuple[int, int], ssim_weight: float
-) -> Tensor:
-    """L1 of colours and mask, mask overlap, folding and SSIM of `garment` warped by `theta`, against `target`.
+def spline_loss(garment: Tensor, theta: Tensor, target: Tensor) -> Tensor:
+    """L1 of colours and mask, mask overlap and folding of `garment` warped by `theta`, against `target`.
 
-    Both garments (B, 4, *size): RGB on white in [-1, 1], and mask; `theta` (B, 2 · control points). A scalar.
+    Both garments (B, 4, H, W): RGB on white in [-1, 1], and mask; `theta` (B, 2 · control points). A scalar.
     """
-    grid = tps_grid(theta, size)
+    grid = tps_grid(theta, (garment.shape[2], garment.shape[3]))
     colours = sample(garment[:, :3], grid, outside=1.0)
     mask = sample(garment[:, 3:], grid, outside=0.0)
     l1 = (colours - target[:, :3]).abs().mean() + (mask - target[:, 3:]).abs().mean()
     overlap = (1.0 - soft_iou(mask, target[:, 3:])).mean()
-    loss = l1 + OVERLAP_WEIGHT * overlap + FOLDING_WEIGHT * folding(grid, mask, LEAST_DETERMINANT).mean()
-    if ssim_weight:
-        worn = target[:, 3:]
-        halved = F.avg_pool2d(colours * worn + (1.0 - worn), 2)
-        loss = loss + ssim_weight * multi_scale_ssim_loss(halved, F.avg_pool2d(target[:, :3], 2)).mean()
-    return loss
+    return l1 + OVERLAP_WEIGHT * overlap + FOLDING_WEIGHT * folding(grid, mask, LEAST_DETERMINANT).mean()

@@ -67,6 +67,12 @@ class TrainOptions:
     )  # labelled photos: parser learns from them, tom takes backgrounds
     extra: Path | None = None  # a second store to mix in, of synthetic people for example
     extra_share: float = 0.05  # probability with which a sample comes from `extra`
+    others: list[Path] = field(
+        default_factory=list
+    )  # results folders: the people in other garments (gmm, tom)
+    other_share: float = 0.65  # probability with which a person is given as in one of `others`
+    triplets: Path | None = None  # synthetic triplets: unpaired try-ons with truth (gmm, tom)
+    triplet_share: float = 0.3  # probability with which a sample is a triplet
     backgrounds: float = 0.5  # tom: probability that a person kept with keep=outside gets another background
 
     skin_weight: float = 2.0  # class weight of face, arms and legs in M_exp's cross-entropy
@@ -91,6 +97,6 @@ class TrainOptions:
             return path.name if names_only else str(path)
 
         return {
-            k: text(v) if isinstance(v, Path) else [text(p) for p in v] if k == "photos" else v
+            k: text(v) if isinstance(v, Path) else [text(p) for p in v] if isinstance(v, list) else v
             for k, v in asdict(self).items()
         }

@@ -79,7 +79,7 @@ class ParserStage(Stage):
     def batch(self, step: int) -> Batch:
         rngs = [sample_rng(self.options.seed, step, int(position)) for position in self.positions]
         own = self.positions[self.positions < self.order.batch_size]
-        fields = self.source.read(rngs[: len(own)], self.order.rows(step)[own], garments=False)
+        fields = self.source.people(rngs[: len(own)], self.order.rows(step)[own])
         samples = [
             self._augmented(*sample)
             for sample in zip(

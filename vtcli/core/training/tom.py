@@ -118,8 +118,8 @@ class TOMStage(Stage):
         judged = self.discriminator is not None and progress >= DISCRIMINATOR_FROM
         everyone = pairs.and_unpaired(batch) if judged else pairs
         channels, region, head = self._representations(everyone, count)
-        warped, mask = warp_cloth(self.gmm, everyone, head)
-        out: TOMOutput = network(channels, warped, mask)
+        warped, mask, gmm_parse = warp_cloth(self.gmm, everyone, head)
+        out: TOMOutput = network(channels, warped, mask, gmm_parse)
         unpaired = (
             _unpaired_result(everyone, region, warped, mask, out, slice(count, None)) if judged else None
         )
@@ -144,7 +144,8 @@ class TOMStage(Stage):
         for keep, rows in self._halves(count, len(people.image) - count):
             part = people[rows]
             head[rows] = keep == "head"
-            person = represent(part.image, part.parse, part.keypoints, keep, _size(part), growth, longer)
+            given = (part.given_image, part.given_parse, part.keypoints)
+            person = represent(*given, keep, _size(part), growth, longer)
             channels.append(person.channels)
             regions.append(person.region)
         return torch.cat(channels), torch.cat(regions), head
@@ -240,8 +241,8 @@ class TOMStage(Stage):
             batch = read_pairs(self.val_store, self.val_rows[start : start + 20])
             pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
             person = represent(pairs.image, pairs.parse, pairs.keypoints, keep, _size(pairs))
-            warped, mask = warp_cloth(self.gmm, pairs, keep == "head")
-            out: TOMOutput = network(person.channels, warped, mask)
+            warped, mask, gmm_parse = warp_cloth(self.gmm, pairs, keep == "head")
+            out: TOMOutput = network(person.channels, warped, mask, gmm_parse)
             result = within(person.region, out.tryon(warped), pairs.image)
             # The definition is that of `vtcli score`, which takes scikit-image's, on 8-bit pictures.
             ssims.append(
@@ -260,13 +261,13 @@ class TOMStage(Stage):
         return metrics, contact_sheet(pairs.image, warped, mask_shown, out.rendered_person, result)
 
 
-def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> tuple[Tensor, Tensor]:
-    """I_warp (B, 3, H, W) on white in [-1, 1] and its mask (B, 1, H, W), by the trained GMM; `head`: whether the
-    head alone is kept, of all or (B,) bool of each."""
+def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    """By the trained GMM: I_warp (B, 3, H, W) on white in [-1, 1], its mask (B, 1, H, W), and M_exp's probabilities
+    (B, 20, h, w) or None; `head`: whether only the head is kept, of all or (B,) bool of each."""
     gmm.to(pairs.image.device)
-    given = (pairs.image, pairs.parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask, pairs.front_mask)
-    warp = warp_garments(gmm, *given, head)
-    return warp.cloth, warp.mask
+    given = (pairs.given_image, pairs.given_parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
+    warp = warp_garments(gmm, *given, pairs.front_mask, head)
+    return warp.cloth, warp.mask, warp.expected_parse
 
 
 def _unpaired_result(
@@ -276,7 +277,7 @@ def _unpaired_result(
     discriminator judges them."""
     region, warped, mask = region[rows], warped[rows], mask[rows]
     out = _detach_where_patterned(out[rows], pattern(warped, mask) * mask)
-    return within(region, out.tryon(warped), everyone.image[rows])
+    return within(region, out.tryon(warped), everyone.given_image[rows])
 
 
 def _detach_where_patterned(out: TOMOutput, patterned: Tensor) -> TOMOutput:

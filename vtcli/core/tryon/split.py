@@ -44,7 +44,7 @@ from vtcli.core.tryon.networks import Networks, People
 
 @dataclass
 class SplitOptions:
-    """`kind`: "tryon" or "warp"; `pairs`: "paired", "unpaired" or a file of pairs; `save_parse`: keep M_exp."""
+    """`kind`: "tryon" or "warp"; `pairs`: "paired", "unpaired", "shuffled" or a file of pairs; `save_parse`: keep M_exp."""
 
     kind: str = "tryon"
     pairs: str = "paired"
@@ -62,17 +62,23 @@ class _Job:
 
 
 def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
-    """Positions (person, garment) of "paired", "unpaired" (the split's own list), or a file's pairs: two names
+    """Positions (person, garment) of "paired", "unpaired" (the split's own list), "shuffled" (everyone in the garment of
+    another, the same one every time), or a file's pairs: two names
     a line, with or without extension (`vtcli.core.data.layouts.read_pairs_list`)."""
     if pairs == "paired":
         return [(i, i) for i in range(len(store))]
     if pairs == "unpaired":
         if not store.manifest.unpaired:
-            raise VtcliError(f"{store.root}: this split has no unpaired list; give a file with --pairs FILE")
+            raise VtcliError(
+                f"{store.root}: this split has no unpaired list; use --pairs shuffled, or a file with --pairs FILE"
+            )
         return [(store.index(p), store.cloth_index(c)) for p, c in store.manifest.unpaired]
+    if pairs == "shuffled":
+        order = np.random.default_rng(0).permutation(len(store))
+        return sorted(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
     path = Path(pairs)
     if not path.is_file():
-        raise UsageProblem(f"--pairs {pairs}: neither 'paired' nor 'unpaired' nor a file")
+        raise UsageProblem(f"--pairs {pairs}: neither 'paired', 'unpaired' nor 'shuffled' nor a file")
     entries = store.manifest.entries
     listed = read_pairs_list(path, (e.name for e in entries), (e.cloth for e in entries))
     if not listed:
@@ -172,7 +178,7 @@ def _name_jobs(store: PreparedStore, pairs: list[tuple[int, int]]) -> list[_Job]
 
 
 def _pairing(options: SplitOptions) -> str:
-    return options.pairs if options.pairs in ("paired", "unpaired") else Path(options.pairs).name
+    return options.pairs if options.pairs in ("paired", "unpaired", "shuffled") else Path(options.pairs).name
 
 
 def _settings(networks: Networks, store: PreparedStore, options: SplitOptions) -> dict[str, Any]:
