@@ -72,19 +72,13 @@ class TOMOutput:
 
 class TOM(nn.Module):
     """A try-on module: `representation` (B, 22, H, W), `warped_cloth` (B, 3, H, W) on white in [-1, 1] and
-    `warped_mask` (B, 1, H, W) in [0, 1] → `TOMOutput`. `gmm_parse`: M_exp of the GMM, probabilities (B, 20, h, w) of
-    any size, which lite looks at, or None; `parse=False` leaves the auxiliary decoder out."""
+    `warped_mask` (B, 1, H, W) in [0, 1] → `TOMOutput`; `parse=False` leaves the auxiliary decoder out."""
 
     relights: bool
     """Whether I_warp takes the rendering's brightness. M_cm may then be raised where the garment lies."""
 
     def forward(
-        self,
-        representation: Tensor,
-        warped_cloth: Tensor,
-        warped_mask: Tensor,
-        gmm_parse: Tensor | None = None,
-        parse: bool = True,
+        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True
     ) -> TOMOutput:
         raise NotImplementedError
 

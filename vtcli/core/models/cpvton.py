@@ -184,12 +184,7 @@ class PaperTOM(TOM):
         self.parse_head = nn.Conv2d(parse_widths[0], LABELS, 1) if aux else None
 
     def forward(
-        self,
-        representation: Tensor,
-        warped_cloth: Tensor,
-        warped_mask: Tensor,
-        gmm_parse: Tensor | None = None,
-        parse: bool = True,
+        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True
     ) -> TOMOutput:
         out, features = self.unet(torch.cat([representation, warped_cloth], dim=1))
         expected = None

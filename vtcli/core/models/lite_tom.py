@@ -1,8 +1,8 @@
 """Lite's TOM: person representation and warped garment → rendered person, composition mask, and M_exp.
 
 It differs from the paper's (`cpvton.py`) in this: it computes nothing at full resolution (colours go in through
-pixel-unshuffle, pictures come out through pixel-shuffle); it looks at the warped garment's mask and at the GMM's M_exp,
-too, so that both stages expect the same person; a gate lets kept pixels (a face, say) through to I_rp at full sharpness; and the warped garment takes I_rp's brightness
+pixel-unshuffle, pictures come out through pixel-shuffle); it looks at the warped garment's mask, too; a gate lets kept
+pixels (a face, say) through to I_rp at full sharpness; and the warped garment takes I_rp's brightness
 (`relighting.py`).
 """
 
@@ -35,25 +35,19 @@ class Encoder(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        # kept pixels 3, warped garment 3 and its mask 1, four pixels to each cell; pose 18 and shape 1; the GMM's M_exp
-        self.stem = nn.Sequential(*conv_block(4 * 7 + 19 + LABELS, widths[0]))
+        # kept pixels 3, warped garment 3 and its mask 1, four pixels to each cell; pose 18 and shape 1.
+        self.stem = nn.Sequential(*conv_block(4 * 7 + 19, widths[0]))
         self.levels = nn.ModuleList(
             nn.Sequential(*conv_block(a, b, stride=2), *conv_block(b, b))
             for a, b in itertools.pairwise(widths)
         )
 
-    def forward(self, representation: Tensor, garment: Tensor, gmm_parse: Tensor | None) -> list[Tensor]:
-        """`representation` (B, 22, H, W), `garment` (B, 4, H, W), M_exp's probabilities (B, 20, h, w) or None (all 0) →
-        features, finest (half the size) first."""
+    def forward(self, representation: Tensor, garment: Tensor) -> list[Tensor]:
+        """`representation` (B, 22, H, W), `garment` (B, 4, H, W) → features, finest (half the size) first."""
         shape, kept, pose = representation.split([1, 3, 18], dim=1)
         fine = F.pixel_unshuffle(torch.cat([kept, garment], dim=1), 2)
         coarse = F.avg_pool2d(torch.cat([shape, pose], dim=1), 2)
-        half = (fine.shape[2], fine.shape[3])
-        if gmm_parse is None:
-            gmm_parse = fine.new_zeros((len(fine), LABELS, *half))
-        elif gmm_parse.shape[2:] != half:
-            gmm_parse = F.interpolate(gmm_parse, size=half, mode="bilinear", align_corners=False)
-        x = torch.cat([fine, coarse, gmm_parse.to(fine.dtype)], dim=1)
+        x = torch.cat([fine, coarse], dim=1)
         if x.device.type == "cpu":
             x = x.contiguous(memory_format=torch.channels_last)
         features = [self.stem(x)]
@@ -79,14 +73,9 @@ class LiteTOM(TOM):
         self.parse_head = nn.Conv2d(parse_widths[0], LABELS, 1) if aux else None
 
     def forward(
-        self,
-        representation: Tensor,
-        warped_cloth: Tensor,
-        warped_mask: Tensor,
-        gmm_parse: Tensor | None = None,
-        parse: bool = True,
+        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True
     ) -> TOMOutput:
-        features = self.encoder(representation, torch.cat([warped_cloth, warped_mask], dim=1), gmm_parse)
+        features = self.encoder(representation, torch.cat([warped_cloth, warped_mask], dim=1))
         out = F.pixel_shuffle(self.head(self.decoder(features)), 2)
         expected = None
         if parse and self.parse_decoder is not None and self.parse_head is not None:

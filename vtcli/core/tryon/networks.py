@@ -115,13 +115,19 @@ class Networks:
             raise RuntimeError("loaded for warps only")
         person = represent(people.image, people.closed, people.keypoints, keep, people.size)
         with runtime.autocast(self.device, self.amp):
-            given = (channels_last(person.channels), warp.cloth, warp.mask, warp.expected_parse)
+            given = (channels_last(person.channels), warp.cloth, warp.mask)
             out = self.tom(*given, parse=parse or keep == "outside")
         expected = None
         if out.expected_parse is not None:
-            logits = F.interpolate(out.expected_parse, size=people.size, mode="bilinear", align_corners=False)
-            expected = logits.softmax(1)
+            expected = _enlarged(out.expected_parse, people.size).softmax(1)
+            if keep == "outside" and warp.expected_parse is not None:
+                # Both stages say what is expected. The GMM knows cuts better, the TOM where things lie in front.
+                expected = (expected + _enlarged(warp.expected_parse, people.size)) / 2
         if keep == "outside" and expected is not None and self.tom.relights:
             out = out.holding(held_garment(warp.mask, expected), warp.cloth, warp.mask)
         tryon = out.tryon(warp.cloth)
         return Composition(out.rendered_person, out.composition_mask, expected, tryon, person.region)
+
+
+def _enlarged(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
