@@ -19,7 +19,6 @@ from PIL import Image
 from torch import Tensor
 
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.models import alignment
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.tps import tps_grid
 from vtcli.core.models.weights import DEFAULT_FOLDER, read_weights, stage_file
@@ -130,22 +129,12 @@ def test_the_parser_is_the_cpus(store: Path) -> None:
     assert np.abs(joints - expected)[both].max() < 2.0
 
 
-def test_the_spline_and_its_alignment_are_the_cpus() -> None:
+def test_the_spline_is_the_cpus() -> None:
     """The constant matrices are kept for each device: one device after the other, in one process."""
-    generator = torch.Generator().manual_seed(0)
-    theta = 0.05 * torch.randn((3, 50), generator=generator)
-    mask = torch.zeros(3, 1, 256, 192)
-    mask[:, :, 60:200, 40:150] = 1.0
-    expected = torch.full((3, 20, 128, 96), 0.01)
-    expected[:, 5, 36:96, 24:70] = 0.9
-    made = []
-    for device in ("cpu", DEVICE, "cpu"):
-        t, m, e = (x.to(device) for x in (theta, mask, expected))
-        made.append((tps_grid(t, (256, 192)).cpu(), alignment.align(t, m, e).cpu()))
-    for grid, aligned in made[1:]:
-        torch.testing.assert_close(grid, made[0][0], atol=1e-4, rtol=0)
-        torch.testing.assert_close(aligned, made[0][1], atol=2e-3, rtol=0)
-    assert (made[0][1] - theta).abs().max() > 0.01  # it moved
+    theta = 0.05 * torch.randn((3, 50), generator=torch.Generator().manual_seed(0))
+    first, *others = (tps_grid(theta.to(device), (256, 192)).cpu() for device in ("cpu", DEVICE, "cpu"))
+    for grid in others:
+        torch.testing.assert_close(grid, first, atol=1e-4, rtol=0)
 
 
 STAGES = [("parser", "lite"), ("gmm", "lite"), ("gmm", "paper"), ("tom", "lite"), ("tom", "paper")]

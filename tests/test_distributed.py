@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 import torch
@@ -68,14 +67,12 @@ def _stage(options: TrainOptions) -> Stage:
 
 
 def _gradients(name: str, adversarial_weight: float, store: Path, file: Path) -> None:
-    # Least squares magnify the rounding by which a garment's warp depends on those beside it.
-    unaligned = mock.patch("vtcli.core.models.alignment.align", lambda theta, *_: theta)
     # The discriminator stands beside L1 alone: summed over all losses, rounding would be as large as what is looked for.
     options = TrainOptions(
         name, store, file.parent, steps=1, batch_size=8 if adversarial_weight else 4, val=2,
         adversarial_weight=adversarial_weight, losses="l1" if adversarial_weight else None,
     )  # fmt: skip
-    with distributed.joined(), unaligned:
+    with distributed.joined():
         stage = _stage(options)
         network = distributed.data_parallel(stage.network, CPU)
         torch.manual_seed(5)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from vtcli.core.models.relighting import pattern, relighting_offset
-from vtcli.core.training.losses import multi_scale_ssim_loss
+from vtcli.core.training.losses import multi_scale_ssim_loss, ssim_map
 
 SIZE = (128, 96)
 
@@ -86,3 +88,15 @@ def test_multi_scale_ssim_gives_a_gradient_at_every_scale() -> None:
     multi_scale_ssim_loss(generated, photo).sum().backward()
     assert generated.grad is not None and bool(torch.isfinite(generated.grad).all())
     assert float(generated.grad.abs().max()) > 0
+
+
+def test_ssim_map_is_ssim() -> None:
+    rng = torch.Generator().manual_seed(0)
+    a = torch.rand(1, 3, 64, 48, generator=rng) * 2 - 1
+    b = (a + 0.3 * torch.randn(a.shape, generator=rng)).clamp(-1, 1)
+    _, theirs = structural_similarity(
+        (a[0].numpy() + 1) / 2, (b[0].numpy() + 1) / 2, win_size=7, data_range=1.0, channel_axis=0, full=True,
+        use_sample_covariance=False,
+    )  # fmt: skip
+    ours = ssim_map(a, b, stride=2)[0].numpy()
+    assert np.allclose(ours[:, 4:-4, 4:-4], theirs[:, 8:-8:2, 8:-8:2], atol=1e-5)

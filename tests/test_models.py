@@ -9,13 +9,13 @@ from pathlib import Path
 import cpvton
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import vtcli.core.models
 from vtcli.core.data import labels as L
-from vtcli.core.models import alignment
 from vtcli.core.models.common import TOMOutput, correlation, garment_input, l2_normalise
 from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
+from vtcli.core.models.flow import resize_offsets, spline_offsets
 from vtcli.core.models.parser import (
     Parser,
     PyramidDecoder,
@@ -76,8 +76,7 @@ def test_imports_of_the_models_go_one_way() -> None:
             if room == "models":
                 graph[file.stem] |= set(rest) or {name.name for name in node.names}
     order = list(graphlib.TopologicalSorter(graph).static_order())
-    assert order.index("tps") < order.index("lite_gmm") < order.index("warping")
-    assert "alignment" in graph["warping"] and "alignment" not in graph["lite_gmm"]
+    assert order.index("tps") < order.index("flow") < order.index("lite_gmm") and "flow" in graph["warping"]
 
 
 @pytest.mark.parametrize("aux", [True, False])
@@ -88,63 +87,34 @@ def test_lite_gmm(aux: bool) -> None:
     with torch.inference_mode():
         out = network(person, garment)
     assert torch.equal(out.theta, torch.zeros(2, 50))  # training starts at the identity
-    assert len(out.earlier) == 1
+    assert [tuple(x.shape[2:]) for x in out.flow] == [(8, 6), (16, 12), (32, 24), (64, 48)]
+    assert all(float(x.abs().max()) < 1e-5 for x in out.flow)
     assert (out.expected_parse is not None) == aux
     if aux:
-        assert out.expected_parse.shape == (2, L.LABELS, 64, 48)
+        assert out.expected_parse.shape == (2, L.LABELS, 128, 96)
         other = network(person, 1 - garment).expected_parse
         assert not torch.equal(out.expected_parse, other)  # M_exp looks at the garment, too
         other = network(-person, garment).expected_parse
         assert not torch.equal(out.expected_parse, other)
 
 
-def test_second_pass_of_the_lite_gmm_sees_the_first_warp() -> None:
-    torch.manual_seed(0)
-    network = build_gmm("lite", aux=False).eval()
-    nn.init.normal_(network.regressor.linear.weight, std=0.05)
-    nn.init.normal_(network.corrector.linear.weight, std=0.05)
-    person, garment = torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96)
-    out = network(person, garment)
-    assert not torch.equal(out.theta, out.earlier[0])
-    out.theta.square().sum().backward()
-    assert network.regressor.linear.weight.grad is None  # the first pass learns from its own loss
-    assert network.corrector.linear.weight.grad.abs().sum() > 0
-    assert network.person_encoder.layers[0].weight.grad.abs().sum() > 0
-
-
-@pytest.mark.parametrize("aux", [True, False])
-def test_refinement_of_the_lite_gmm_sees_garment_person_and_m_exp(aux: bool) -> None:
-    torch.manual_seed(0)
-    network = build_gmm("lite", aux).eval()
-    nn.init.normal_(network.refiner.regressor.linear.weight, std=0.05)
-    person, garment, theta = torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96), torch.zeros(1, 50)
-    expected = torch.randn(1, L.LABELS, 64, 48).softmax(1) if aux else None
-
-    @torch.no_grad()
-    def refine(p: Tensor, g: Tensor, e: Tensor | None, start: Tensor = theta) -> Tensor:
-        return network.refine(p, g, e, start)
-
-    refined = refine(person, garment, expected)
-    assert not torch.equal(refined, refine(person, garment, expected, refined))
-    assert float(refined.abs().max()) > 1e-3
-    assert not torch.equal(refined, refine(-person, garment, expected))
-    assert not torch.equal(
-        refined, refine(person, torch.cat([1 - garment[:, :3], garment[:, 3:]], 1), expected)
-    )
-    if expected is not None:
-        assert not torch.equal(refined, refine(person, garment, expected.flip(1)))
-
-
-def test_refinement_learns_from_its_own_loss_and_stops_there() -> None:
+def test_each_level_of_the_lite_gmm_corrects_the_one_below() -> None:
     torch.manual_seed(0)
     network = build_gmm("lite", aux=True).eval()
-    for regressor in (network.regressor, network.corrector, network.refiner.regressor):
-        nn.init.normal_(regressor.linear.weight, std=0.01)
-    out = network(torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96), align=alignment.align)
-    assert len(out.earlier) == 2
-    out.theta.square().sum().backward()
-    assert network.refiner.layers[0].weight.grad.abs().sum() > 0
-    assert all(p.grad is None for name, p in network.named_parameters() if not name.startswith("refiner"))
+    nn.init.normal_(network.regressor.linear.weight, std=0.02)
+    for level in network.levels:
+        nn.init.normal_(level.correct.weight, std=0.02)
+    person, garment = torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96)
+    out = network(person, garment)
+    start = spline_offsets(out.theta, (8, 6))
+    for found in out.flow:
+        size = (found.shape[2], found.shape[3])
+        assert float((found - resize_offsets(start, size)).abs().max()) > 1e-3
+        start = found
+    out.flow[-1].square().sum().backward()
+    assert network.regressor.linear.weight.grad is None  # the spline learns from its own loss
+    assert network.person_encoder.levels[0][0].weight.grad.abs().sum() > 0
+    assert network.cloth_encoder.levels[0][0].weight.grad.abs().sum() > 0
 
 
 def test_garment_goes_in_on_white() -> None:

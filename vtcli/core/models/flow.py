@@ -16,6 +16,7 @@ from vtcli.core.models.tps import jacobian, sample, tps_grid
 
 LEAST_DETERMINANT = 0.02  # area ratio below which a warp counts as folded; the identity has 1, a fold 0
 COVERED = 0.3  # share of the garment's mask from which a pixel counts as covered
+FARTHEST = 4.0  # half pictures: beyond them lies nothing that a garment's photo could show
 SMOOTHINGS = (1, 2, 4)  # radii in cells of the offsets' map, tried one after the other on a warp that folds
 
 
@@ -39,8 +40,10 @@ def resize_offsets(offsets: Tensor, size: tuple[int, int], smooth: bool = False)
 
 
 def offset_grid(offsets: Tensor) -> Tensor:
-    """Offsets (B, 2, h, w) → sampling grid (B, h, w, 2)."""
+    """Offsets (B, 2, h, w) → sampling grid (B, h, w, 2). Offsets that are not numbers, of a training step that failed,
+    give the identity: `grid_sample` would reach beyond its memory."""
     size = (offsets.shape[2], offsets.shape[3])
+    offsets = torch.nan_to_num(offsets).clamp(-FARTHEST, FARTHEST)
     return (identity_grid(size, offsets.device) + offsets).permute(0, 2, 3, 1)
 
 

@@ -62,11 +62,6 @@ def _basis(size: tuple[int, int], device: str) -> tuple[Tensor, Tensor]:
         )
 
 
-def spline_weights(size: tuple[int, int], device: torch.device) -> Tensor:
-    """(25, h * w): weight of each control point at each grid point, row by row; computed once per size."""
-    return _basis(size, str(device))[1]
-
-
 def tps_grid(theta: Tensor, size: tuple[int, int]) -> Tensor:
     """θ (B, 50), 25 x-offsets then 25 y-offsets → sampling grid (B, *size, 2) for `sample`, in [-1, 1].
 
@@ -104,42 +99,6 @@ def _second_differences(theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     columns = points[..., 2:] - 2 * points[..., 1:-1] + points[..., :-2]
     cross = points[:, :, 1:, 1:] - points[:, :, 1:, :-1] - points[:, :, :-1, 1:] + points[:, :, :-1, :-1]
     return rows, columns, cross
-
-
-@lru_cache(maxsize=4)
-def _second_difference_matrix(device: str) -> Tensor:
-    rows, columns, cross = (part.flatten(1) for part in _second_differences(torch.eye(2 * POINTS)))
-    scaled = [
-        rows / rows.shape[1] ** 0.5,
-        columns / columns.shape[1] ** 0.5,
-        cross * (2 / cross.shape[1]) ** 0.5,
-    ]
-    joined = torch.cat(scaled, dim=1)
-    return (joined @ joined.T).to(device)
-
-
-def second_difference_matrix(device: torch.device) -> Tensor:
-    """(50, 50): `second_differences` of one θ is θ M θᵀ."""
-    with torch.inference_mode(False):
-        return _second_difference_matrix(str(device))
-
-
-@lru_cache(maxsize=4)
-def _affine_part(device: str) -> Tensor:
-    points = np.concatenate([np.ones((POINTS, 1)), control_points()], axis=1)
-    return torch.from_numpy(points @ np.linalg.pinv(points)).to(device=device, dtype=torch.float32)
-
-
-def affine_part(device: torch.device) -> Tensor:
-    """(25, 25): the projection of offsets (…, 25) onto affine ones, which bend nothing."""
-    with torch.inference_mode(False):
-        return _affine_part(str(device))
-
-
-def mirror(theta: Tensor) -> Tensor:
-    """θ (B, 50) of the mirrored pictures."""
-    points = theta.view(-1, 2, GRID, GRID).flip(2)  # x runs slowest
-    return torch.stack([-points[:, 0], points[:, 1]], dim=1).flatten(1)
 
 
 def jacobian(grid: Tensor) -> Tensor:

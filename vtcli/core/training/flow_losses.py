@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import has_label, torso
-from vtcli.core.models.flow import identity_grid, offset_grid, resize_offsets, spline_offsets
+from vtcli.core.models.flow import offset_grid, resize_offsets, spline_offsets
 from vtcli.core.models.tps import sample, second_differences
 from vtcli.core.training.losses import multi_scale_ssim_loss, soft_iou
 from vtcli.core.training.pairs import Pairs
@@ -97,13 +97,18 @@ def true_offsets(pairs: Pairs, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Where the true flow is known, (B, 1, *size) bool, and the true offsets (B, 2, *size), 0 elsewhere."""
     height, width = pairs.cloth.shape[2:]
     places = pairs.correspondence.permute(0, 3, 1, 2)
-    scale = places.new_tensor([2.0 / (width - 1), 2.0 / (height - 1)]).view(1, 2, 1, 1)
+    step = height // places.shape[2]
+    rows, columns = (torch.arange(0, n, step, device=places.device) for n in (height, width))
+    own = torch.stack(
+        torch.meshgrid(columns, rows, indexing="xy")
+    ).float()  # the pixels that the places are for
     known = torch.isfinite(places[:, :1])
-    grid = torch.nan_to_num(places) * scale - 1.0
-    if grid.shape[2:] != size:
-        grid, known = (F.interpolate(x.float(), size=size, mode="nearest") for x in (grid, known))
-        known = known > 0.5
-    return known, (grid - identity_grid(size, grid.device)) * known
+    scale = places.new_tensor([2.0 / (width - 1), 2.0 / (height - 1)]).view(1, 2, 1, 1)
+    offsets = (torch.nan_to_num(places) - own) * scale * known
+    if offsets.shape[2:] != size:
+        offsets, seen = (F.interpolate(x.float(), size=size, mode="nearest") for x in (offsets, known))
+        known = seen > 0.5
+    return known, offsets
 
 
 def truth_error(offsets: Tensor, truth: Tensor, known: Tensor) -> Tensor:
