@@ -81,9 +81,9 @@ def draw_dressed(stance: Stance, outfit: Outfit) -> tuple[RenderedPerson, ClothV
         colour = colour * np.array(person.light, np.float32)
     image = picture(colour, samples)
     parse = vote(label.reshape(height, width), samples)
-    bare = vote(neck.reshape(height, width), samples) > 0
+    neck = vote(neck.reshape(height, width), samples) > 0
     joints = _joints(view, stance.points, stance.size, samples)
-    return RenderedPerson(image, parse, joints, bare & (parse == L.BACKGROUND)), worn
+    return RenderedPerson(image, parse, joints, neck & (parse == L.BACKGROUND)), worn
 
 
 def _skin_light(person: SyntheticPerson, v: Visible, faces: np.ndarray, n: np.ndarray) -> np.ndarray:

@@ -55,9 +55,9 @@ def test_imported_gmm_computes_the_same(vtcli: Callable, tmp_path: Path) -> None
     torch.testing.assert_close(grid[0, ::5, ::5], slow, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(sample(cloth, grid), cpvton.warp(cloth, grid))
 
-    facts = read_metadata(tmp_path / "out" / "gmm.safetensors")
-    assert facts["preset"] == "paper" and facts["aux"] is False and facts["keep"] == "head"
-    assert facts["source"] == {"file": "gmm_final.pth", "sha256": sha256(tmp_path / "gmm_final.pth")}
+    metadata = read_metadata(tmp_path / "out" / "gmm.safetensors")
+    assert metadata["preset"] == "paper" and metadata["aux"] is False and metadata["keep"] == "head"
+    assert metadata["source"] == {"file": "gmm_final.pth", "sha256": sha256(tmp_path / "gmm_final.pth")}
 
 
 @torch.inference_mode()
@@ -149,8 +149,14 @@ def test_listing_survives_what_it_finds(
     monkeypatch.setattr("vtcli.core.models.weights.DEFAULT_FOLDER", tmp_path)
     assert describe_installed() == ["no weights installed; train some with `vtcli train`"]
     (tmp_path / "gmm.safetensors").write_bytes(b"nonsense")
-    facts = {"stage": "tom", "preset": "lite", "aux": True, "steps": 1234, "figures": {"ssim_head": 0.8125}}
-    header = {"format": "vtcli-weights", "facts": json.dumps(facts)}
+    metadata = {
+        "stage": "tom",
+        "preset": "lite",
+        "aux": True,
+        "steps": 1234,
+        "figures": {"ssim_head": 0.8125},
+    }
+    header = {"format": "vtcli-weights", "facts": json.dumps(metadata)}
     save_file({"x": torch.zeros(1)}, tmp_path / "tom.safetensors", metadata=header)
     odd = {"stage": ["tom"], "aux": {}, "steps": "many", "figures": {"ssim_head": "high"}}
     header = {"format": "vtcli-weights", "facts": json.dumps(odd)}
