@@ -204,10 +204,10 @@ def parses(bench: Bench) -> None:
         rng = np.random.default_rng(int(row))
         image, mask, truth = _viton_person(bench.store, int(row))
         clean = _parse_of(bench.engine, image)
-        seen = {"clean": clean}
+        maps = {"clean": clean}
         for kind, degrade in DEGRADATIONS.items():
             there, back = degrade(image, rng)
-            seen[kind] = back(_parse_of(bench.engine, there))
+            maps[kind] = back(_parse_of(bench.engine, there))
         behind = _fill(rng, scenes, [(800, 600), (640, 900)][i % 2])
         picture, _, (scale, x, y) = set_into(rng, image, mask, behind, rng.uniform(0.25, 0.5), False)
         large = _parse_of(bench.engine, picture)
@@ -217,12 +217,12 @@ def parses(bench: Bench) -> None:
         grid_x = np.clip(
             np.round((np.arange(192) + 0.5) * scale + x - 0.5).astype(int), 0, large.shape[1] - 1
         )
-        seen["small in a larger picture"] = large[grid_y[:, None], grid_x[None]]
-        for kind, parse in seen.items():
+        maps["small in a larger picture"] = large[grid_y[:, None], grid_x[None]]
+        for kind, parse in maps.items():
             known = (parse != L.IGNORE) & (clean != L.IGNORE)
             counts[kind].add(torch.from_numpy(parse[known]), torch.from_numpy(truth[known]))
         if i < 16:
-            cells += [(kind, _coloured(image, parse)) for kind, parse in seen.items()]
+            cells += [(kind, _coloured(image, parse)) for kind, parse in maps.items()]
     metrics = {kind: count.metrics()["mean_iou"] for kind, count in counts.items()}
     bench.metrics |= {f"parse mean IoU, {kind}": value for kind, value in metrics.items()}
     worst = min(metrics[kind] for kind in kinds)

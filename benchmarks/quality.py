@@ -170,11 +170,14 @@ def halo(store: PreparedStore, networks: Networks, photos: LabelledPhotos | None
         if composition.expected_parse is None:
             return float("nan")
         given = (grey_levels(pairs.cloth).cpu().numpy(), pairs.cloth_mask[:, 0].cpu().numpy() > 0.5)
-        made = compose_batch(np.stack(images), people, *given, warp, composition, "outside")
+        pictures = compose_batch(np.stack(images), people, *given, warp, composition, "outside")
         person_map = (composition.expected_parse.argmax(1) > 0).float()[:, None]
         ring = _grown(person_map, 12) & ~_grown(person_map, 2) & (pairs.parse == 0)[:, None]
         grey = (
-            (signed(torch.from_numpy(made)).to(image.device) - image).mul(127.5).mean(1, keepdim=True).abs()
+            (signed(torch.from_numpy(pictures)).to(image.device) - image)
+            .mul(127.5)
+            .mean(1, keepdim=True)
+            .abs()
         )
         differences.append(torch.stack([grey[i][ring[i]].mean() for i in range(len(grey)) if ring[i].any()]))
     return float(torch.cat(differences).mean())
@@ -189,9 +192,9 @@ def parser_metrics(store: PreparedStore, annotator: Annotator) -> dict[str, floa
     counts = LabelCounts()
     right = counted = 0
     for pairs in batches(store, annotator.device):
-        seen = annotator(pairs.image)
-        counts.add(seen.parse, pairs.parse)
-        hit, there = pck(seen.keypoints.cpu(), pairs.keypoints.cpu())
+        prediction = annotator(pairs.image)
+        counts.add(prediction.parse, pairs.parse)
+        hit, there = pck(prediction.keypoints.cpu(), pairs.keypoints.cpu())
         right, counted = right + hit, counted + there
     return {"parser mean IoU": counts.metrics()["mean_iou"], "parser PCK@0.1": right / counted}
 

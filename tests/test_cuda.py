@@ -138,14 +138,14 @@ def test_the_spline_and_its_alignment_are_the_cpus() -> None:
     mask[:, :, 60:200, 40:150] = 1.0
     expected = torch.full((3, 20, 128, 96), 0.01)
     expected[:, 5, 36:96, 24:70] = 0.9
-    made = []
+    results = []
     for device in ("cpu", DEVICE, "cpu"):
         t, m, e = (x.to(device) for x in (theta, mask, expected))
-        made.append((tps_grid(t, (256, 192)).cpu(), alignment.align(t, m, e).cpu()))
-    for grid, aligned in made[1:]:
-        torch.testing.assert_close(grid, made[0][0], atol=1e-4, rtol=0)
-        torch.testing.assert_close(aligned, made[0][1], atol=2e-3, rtol=0)
-    assert (made[0][1] - theta).abs().max() > 0.01  # it moved
+        results.append((tps_grid(t, (256, 192)).cpu(), alignment.align(t, m, e).cpu()))
+    for grid, aligned in results[1:]:
+        torch.testing.assert_close(grid, results[0][0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(aligned, results[0][1], atol=2e-3, rtol=0)
+    assert (results[0][1] - theta).abs().max() > 0.01  # it moved
 
 
 STAGES = [("parser", "lite"), ("gmm", "lite"), ("gmm", "paper"), ("tom", "lite"), ("tom", "paper")]

@@ -175,9 +175,9 @@ def test_torchrun_speaks_once_and_writes_once(store: Path, tmp_path: Path) -> No
         "train", "gmm", "--data", store, "--out", tmp_path, "--steps", 2, "--batch-size", 4, "--val", 2,
         "--device", "cpu",
     ]  # fmt: skip
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("warp_iou") == 1 and done.stderr.count("12 pairs, 4 to a batch, 2 steps") == 1
+    ended = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("warp_iou") == 1 and ended.stderr.count("12 pairs, 4 to a batch, 2 steps") == 1
     assert (tmp_path / "gmm" / "final.safetensors").is_file()
 
 
@@ -355,7 +355,7 @@ def test_a_second_run_in_a_folder_is_told_of_the_first(
         owner.kill()
         owner.join()
     # The owner was killed: its lock is nobody's.
-    done = vtcli("warp", "--data", people, "-o", tmp_path / "out", "--limit", 1)
-    assert done.code == 0, done.err
+    ended = vtcli("warp", "--data", people, "-o", tmp_path / "out", "--limit", 1)
+    assert ended.code == 0, ended.err
     with pytest.raises(VtcliError, match="another run's pictures"):
         _tryon(people, tmp_path / "out", tmp_path)

@@ -131,8 +131,8 @@ def _as_floats(batch: dict[str, Tensor]) -> object:
 
     pairs = Pairs.of(batch)
     size = (int(pairs.parse.shape[1]), int(pairs.parse.shape[2]))
-    made = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size)
-    return made, garment_input(pairs.cloth, pairs.cloth_mask, size)
+    person = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size)
+    return person, garment_input(pairs.cloth, pairs.cloth_mask, size)
 
 
 def _baseline_tps(config: Config, size: int) -> Job:
@@ -193,18 +193,18 @@ def training_step(config: Config, stage: str, aux: bool, preset: str = "paper") 
         stage, config.store, folder, preset=preset, aux=aux, keep="head", steps=1, val=1, perceptual="none",
         init=DEFAULT_FOLDER if stage == "parser" else None,
     )  # fmt: skip
-    made = build_stage(options)
-    network = made.network.to(config.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    stage = build_stage(options)
+    network = stage.network.to(config.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     ema = EMA(network, options.ema)
     optimizer = AdamW(network.parameters(), lr=1e-4, fused=True)
-    batch = to_device(made.batch(0), config.device)
+    batch = to_device(stage.batch(0), config.device)
     amp = runtime.has_bfloat16(config.device)
     count = 0
 
     def job() -> int:
         nonlocal count
         with runtime.autocast(config.device, amp):
-            loss, _ = made.loss(network, batch, 0.0)
+            loss, _ = stage.loss(network, batch, 0.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), options.clip)
@@ -254,8 +254,8 @@ def _inference(config: Config, preset: str, size: int) -> Job:
         grid = tps_grid(networks.gmm(person, garment).theta, full)
         warped, mask = sample(cloth[:, :3], grid, 1.0), sample(cloth[:, 3:], grid, 0.0)
         with runtime.autocast(networks.device, networks.amp):
-            made = tom(fine, warped, mask, parse=False)
-        return len(made.tryon(warped))
+            out = tom(fine, warped, mask, parse=False)
+        return len(out.tryon(warped))
 
     return job
 
