@@ -1,4 +1,4 @@
-"""Imports go one way through the rooms, and in no circle; every room's map names the files that are there."""
+"""Imports go one way through the rooms, in no circle; maps of rooms name their files; functions are short."""
 
 from __future__ import annotations
 
@@ -78,6 +78,19 @@ def test_no_circle_between_modules() -> None:
     # `vtcli` itself hands out TryOn and the version: it is above and below.
     graph = {module: _imported(file, modules) - {module, "vtcli"} for module, file in modules.items()}
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize("folder", ["vtcli", "benchmarks", "tests"])
+def test_functions_are_short(folder: str) -> None:
+    """80 lines at most below the signature, which on the command line is a list of options."""
+    long = []
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno:
+                lines = node.end_lineno - node.body[0].lineno + 1
+                if lines > 80:
+                    long.append(f"{file.relative_to(ROOT)}: {node.name}, {lines} lines")
+    assert not long, long
 
 
 PACKAGES = [

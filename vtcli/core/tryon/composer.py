@@ -124,7 +124,8 @@ def compose(
         return Picture(grey_levels(enlarged)[0].cpu().numpy(), np.ones(size, bool))
     work = size if size[0] <= WORK else (WORK, round(WORK * size[1] / size[0]))
     small = window if work == size else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
-    layers = _layers(small, probabilities, people, garment, warp, composition)
+    maps = _maps(small, probabilities, people, garment, warp, composition)
+    layers = _layers(small, maps, people, warp, composition)
     region = enlarge(layers.region, size) > 0.5
     pixels = window.copy()
     full = FullWarp(garment, warp, size)
@@ -194,16 +195,8 @@ class _Maps:
         return steepened(enlarge(after, self.size), self.scale)
 
 
-def _layers(
-    window: np.ndarray,
-    probabilities: Tensor,
-    people: People,
-    garment: Garment,
-    warp: Warp,
-    composition: Composition,
-) -> Layers:
+def _layers(window: np.ndarray, maps: _Maps, people: People, warp: Warp, composition: Composition) -> Layers:
     """The layers at the size of `window` (h, w, 3) uint8."""
-    maps = _maps(window, probabilities, people, garment, warp, composition)
     covered = _covered(maps)
     uncovered = _uncovered(maps, covered)
     region, soft = _region(maps, composition)
