@@ -97,7 +97,7 @@ class Bench:
         return self.work / "store"
 
     def config(self, data: bool = True) -> dict[str, Any]:
-        """What a worker is told; without `data` there need be none."""
+        """A worker's settings; `data=False` for rows that need no data."""
         viton, store = (self.viton, self.store) if data else (self.work, self.work)
         return {
             "viton": str(viton), "store": str(store), "device": self.options.device, "jobs": self.options.jobs,

@@ -1,4 +1,4 @@
-"""Equation (1), and what `keep` lets be drawn."""
+"""Equation (1), and what `keep` lets change."""
 
 from __future__ import annotations
 

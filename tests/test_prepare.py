@@ -309,7 +309,7 @@ def test_what_cannot_be_used_is_skipped_with_a_reason(tmp_path: Path, vtcli: Cli
     assert strict.code == 1 and "6 skipped" in strict.err
 
 
-def test_unpaired_lines_that_the_store_cannot_serve_are_told(tmp_path: Path) -> None:
+def test_unpaired_lines_that_the_store_cannot_serve_are_reported(tmp_path: Path) -> None:
     _data(tmp_path / "viton")
     (tmp_path / "viton/test/image/000011_0.jpg").write_bytes(b"broken")
     report = _run(tmp_path / "viton", tmp_path / "out")["test"]
