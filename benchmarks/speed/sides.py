@@ -193,18 +193,18 @@ def training_step(config: Config, stage: str, aux: bool, preset: str = "paper") 
         stage, config.store, folder, preset=preset, aux=aux, keep="head", steps=1, val=1, perceptual="none",
         init=DEFAULT_FOLDER if stage == "parser" else None,
     )  # fmt: skip
-    stage = build_stage(options)
-    network = stage.network.to(config.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    made = build_stage(options)
+    network = made.network.to(config.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     ema = EMA(network, options.ema)
     optimizer = AdamW(network.parameters(), lr=1e-4, fused=True)
-    batch = to_device(stage.batch(0), config.device)
+    batch = to_device(made.batch(0), config.device)
     amp = runtime.has_bfloat16(config.device)
     count = 0
 
     def job() -> int:
         nonlocal count
         with runtime.autocast(config.device, amp):
-            loss, _ = stage.loss(network, batch, 0.0)
+            loss, _ = made.loss(network, batch, 0.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), options.clip)

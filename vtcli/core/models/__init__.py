@@ -4,6 +4,7 @@ Read in this order; nothing imports upward:
 
 body → I_p      representation.py  the person representation: shape, kept pixels, pose
 θ → grid        tps.py             the thin-plate spline, and sampling on its grid
+I_try-on        composition.py     equation (1), and where `keep` lets the photo stay
 networks        common.py          what both presets share: GMMOutput, TOMOutput, L2 norm, correlation
                 cpvton.py          the paper's figure 1: GMM, U-Net, both auxiliary decoders
                 lite_gmm.py        lite's GMM: two passes and a refiner
@@ -11,7 +12,6 @@ networks        common.py          what both presets share: GMMOutput, TOMOutput
                 presets.py         the presets by name
                 parser.py          photo → labels and joints, on efficientnet.py
                 blocks.py          small blocks of all of them; relighting.py: I_rp's brightness for I_warp
-I_try-on        composition.py     equation (1), and where `keep` lets the photo stay
 θ → better θ    alignment.py       θ is moved until the garment covers what M_exp calls clothes; no folds
 stage one       warping.py         people and garments → warped garments: networks, flip averaging, alignment
 files           weights.py, load.py  weights files → networks; importing.py: CP-VTON's .pth files; lite0.py: ImageNet's

@@ -1,4 +1,4 @@
-"""The two ways in which a command ends badly, each shown as one line."""
+"""The two ways in which a command ends badly, each told in one line."""
 
 from __future__ import annotations
 

@@ -124,8 +124,7 @@ def compose(
         return Picture(grey_levels(enlarged)[0].cpu().numpy(), np.ones(size, bool))
     work = size if size[0] <= WORK else (WORK, round(WORK * size[1] / size[0]))
     small = window if work == size else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
-    maps = _maps(small, probabilities, people, garment, warp, composition)
-    layers = _layers(small, maps, people, warp, composition)
+    layers = _layers(small, probabilities, people, garment, warp, composition)
     region = enlarge(layers.region, size) > 0.5
     pixels = window.copy()
     full = FullWarp(garment, warp, size)
@@ -147,12 +146,12 @@ def compose_batch(
     """
     if keep == "head":
         return grey_levels(composition.tryon).cpu().numpy()
-    parse = certain(people.filled.cpu())
-    filled = People(people.image, people.filled, people.keypoints)
+    parse = certain(people.closed.cpu())
+    closed = People(people.image, people.closed, people.keypoints)
 
     def one(i: int) -> np.ndarray:
         garment = as_placed(cloths[i], masks[i])
-        given = filled.alone(i), garment, warp.alone(i), composition.alone(i)
+        given = closed.alone(i), garment, warp.alone(i), composition.alone(i)
         return compose(photos[i], parse[i : i + 1], *given, keep).pixels
 
     return np.stack(side_by_side(one, range(len(photos))))
@@ -195,8 +194,16 @@ class _Maps:
         return steepened(enlarge(after, self.size), self.scale)
 
 
-def _layers(window: np.ndarray, maps: _Maps, people: People, warp: Warp, composition: Composition) -> Layers:
+def _layers(
+    window: np.ndarray,
+    probabilities: Tensor,
+    people: People,
+    garment: Garment,
+    warp: Warp,
+    composition: Composition,
+) -> Layers:
     """The layers at the size of `window` (h, w, 3) uint8."""
+    maps = _maps(window, probabilities, people, garment, warp, composition)
     covered = _covered(maps)
     uncovered = _uncovered(maps, covered)
     region, soft = _region(maps, composition)

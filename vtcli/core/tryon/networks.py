@@ -31,7 +31,7 @@ class People:
     keypoints: Tensor
 
     @cached_property
-    def filled(self) -> Tensor:
+    def closed(self) -> Tensor:
         """`parse` as the networks see it, without holes in garments."""
         return fill_holes(self.parse, self.keypoints)
 
@@ -105,7 +105,7 @@ class Networks:
         """`cloth` (B, 3, 256, 192) in [-1, 1] as the shop shows it, its `mask` and `front` (B, 1, 256, 192) in [0, 1]. With
         `keep` "head" the GMM sees the neckline that is worn, as CP-VTON's does; with "outside" it does not."""
         neckline = keep == "head"
-        given = (people.image, people.filled, people.keypoints, cloth, mask, front)
+        given = (people.image, people.closed, people.keypoints, cloth, mask, front)
         return warp_garments(self.gmm, *given, neckline)
 
     @torch.inference_mode()
@@ -113,7 +113,7 @@ class Networks:
         """What the TOM makes of them; `parse=False` leaves the second decoder out where `keep` does not need it."""
         if self.tom is None:
             raise RuntimeError("loaded for warps only")
-        person = represent(people.image, people.filled, people.keypoints, keep, people.size)
+        person = represent(people.image, people.closed, people.keypoints, keep, people.size)
         with runtime.autocast(self.device, self.amp):
             out = self.tom(
                 channels_last(person.channels), warp.cloth, warp.mask, parse=parse or keep == "outside"
