@@ -7,5 +7,5 @@ photos        any photo: are people found, and does the result leave alone what 
 ablation      the paper's Table 1; ablation.md has the results
 panels        contact sheets of always the same pairs, to be looked at
 hold_up       kills, full disks and bad files (reliability: what it is built of)
-table         the table that quality and photos write
+table         a table of metrics beside what is asked of them
 """

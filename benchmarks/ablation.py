@@ -6,7 +6,7 @@ Trains, at equal samples, the GMM without and with the auxiliary decoder for eve
 CP-VTON's losses) for the first seed: baseline (no decoder anywhere), in the TOM only, in both; for others that
 `--tom-seeds` names, the first two of these. With `--equal-time` the first seed's auxiliary networks are trained again
 for the minutes that their plain counterparts took; with `--aux-weights` its TOM with other weights of the auxiliary
-loss. Runs that are there already are kept, so an interrupted ablation goes on. Writes `ablation/table.md`: metrics
+loss. Runs that are there already are kept, so an interrupted ablation goes on. Writes `ablation/table.md`: figures
 with 95 % paired-bootstrap intervals of the differences to the baseline of the same seed, warp IoU per seed, and every
 command line.
 """
@@ -75,7 +75,7 @@ class Ablation:
         self.run(*words, *self.extra, *resume)
         return folder
 
-    def metadata(self, folder: Path, stage: str) -> dict[str, Any]:
+    def facts(self, folder: Path, stage: str) -> dict[str, Any]:
         """The header of the weights that a run ended with."""
         return read_metadata(folder / stage / "final.safetensors")
 
@@ -105,7 +105,7 @@ def gmms(a: Ablation, equal_time: bool) -> list[str]:
         runs = [("plain", plain)]
         runs.append(("aux", a.train("gmm", f"gmm-aux-{seed}", True, seed, ["--steps", str(a.gmm_steps)])))
         if equal_time and seed == a.seeds[0]:
-            minutes = f"{a.metadata(plain, 'gmm')['seconds'] / 60:.2f}"
+            minutes = f"{a.facts(plain, 'gmm')['seconds'] / 60:.2f}"
             runs.append(
                 (
                     "aux, the plain one's time",
@@ -113,11 +113,11 @@ def gmms(a: Ablation, equal_time: bool) -> list[str]:
                 )
             )
         for name, folder in runs:
-            metadata = a.metadata(folder, "gmm")
-            f = metadata["figures"]
+            facts = a.facts(folder, "gmm")
+            f = facts["figures"]
             parse = f"{f['parse_mean_iou']:.4f}" if "parse_mean_iou" in f else ""
             lines.append(
-                f"| {name} | {seed} | {metadata['samples']:,} | {metadata['seconds']} | {f['warp_iou']:.4f} "
+                f"| {name} | {seed} | {facts['samples']:,} | {facts['seconds']} | {f['warp_iou']:.4f} "
                 f"| {f.get('predicted_iou', f['warp_iou']):.4f} | {f['l1']:.4f} "
                 f"| {f['folded']:.1%} | {parse} |"
             )
@@ -138,7 +138,7 @@ def toms(a: Ablation, seed: int, equal_time: bool, aux_weights: list[float]) -> 
         rows.append(Row(f"aux in TOM, weight {weight}", True, plain, [*steps, "--aux-weight", str(weight)]))
     folders = [_trained(a, row, seed) for row in rows]
     if first and equal_time:
-        minutes = f"{a.metadata(folders[0], 'tom')['seconds'] / 60:.2f}"
+        minutes = f"{a.facts(folders[0], 'tom')['seconds'] / 60:.2f}"
         quick = ["--minutes", minutes, *recipe]
         rows.append(Row("aux in both, equal time", True, a.out / f"gmm-aux-time-{seed}", quick))
         folders.append(_trained(a, rows[-1], seed))
@@ -152,21 +152,17 @@ def toms(a: Ablation, seed: int, equal_time: bool, aux_weights: list[float]) -> 
         + " | warp IoU | samples | seconds |",
         "|---" * (len(METRICS) + 4) + "|",
     ]
-    for row, folder, metrics in zip(rows, folders, scored, strict=True):
-        metadata = a.metadata(folder, "tom")
+    for row, folder, figures in zip(rows, folders, scored, strict=True):
+        facts = a.facts(folder, "tom")
         cells = []
         for key, _, digits in METRICS:
-            cell = f"{metrics[key]:.{digits}f}"
-            difference = metrics["difference_to_first"].get(key)
+            cell = f"{figures[key]:.{digits}f}"
+            difference = figures["difference_to_first"].get(key)
             if difference:
                 low, high = difference["low"], difference["high"]
                 cell += f" ({difference['difference']:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}])"
             cells.append(cell)
-        cells += [
-            f"{metrics['figures']['warp_iou']:.4f}",
-            f"{metadata['samples']:,}",
-            str(metadata["seconds"]),
-        ]
+        cells += [f"{figures['figures']['warp_iou']:.4f}", f"{facts['samples']:,}", str(facts["seconds"])]
         lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
     return [*lines, ""]
 

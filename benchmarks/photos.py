@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.table import Target, write
+from benchmarks.table import Target, table
 from vtcli.core.data import labels as L
 from vtcli.core.data.images import open_rgb
 from vtcli.core.data.label_metrics import LabelCounts
@@ -499,7 +499,10 @@ def main() -> None:
         started = time.perf_counter()
         SECTIONS[name](bench)
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
-    write(bench.metrics, TARGETS, options.out, "photos")
+    text = table({"measured": bench.metrics}, TARGETS)
+    print(text)
+    (options.out / "photos.md").write_text(text)
+    (options.out / "photos.json").write_text(json.dumps(bench.metrics, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
-"""The table that `quality.py` and `photos.py` write: each metric beside what it must reach and what is aimed at."""
+"""A table of metrics, each beside what it must reach and what is aimed at."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -17,29 +15,29 @@ class Target:
     must: float = 0.0
     aim: float = 0.0
 
-    def row(self, value: float | None) -> str:
-        """The metric's line of the table."""
-        if value is None:
-            return f"| {self.name} | not measured | | | |"
-        if not self.sign:
-            return f"| {self.name} | {value:.4g} | | | |"
-        met = value >= self.must if self.sign == ">=" else value <= self.must
-        asked = f"{self.sign} {self.must:.3g} | {self.sign} {self.aim:.3g}"
-        return f"| {self.name} | {value:.4g} | {asked} | {'yes' if met else 'no'} |"
+    @property
+    def asked(self) -> str:
+        """What it must reach and what is aimed at, as two cells."""
+        return f"{self.sign} {self.must:.3g} | {self.sign} {self.aim:.3g}" if self.sign else " | "
+
+    def met(self, value: float | None) -> str:
+        """Whether `value` reaches it; "" where nothing was asked or measured."""
+        if value is None or not self.sign:
+            return ""
+        return "yes" if (value >= self.must if self.sign == ">=" else value <= self.must) else "no"
 
 
-def table(metrics: dict[str, float], targets: Sequence[Target]) -> str:
-    """The metrics as Markdown: those of `targets`, then the others."""
+def table(columns: Mapping[str, Mapping[str, float]], targets: Sequence[Target]) -> str:
+    """Metrics by column as Markdown: those of `targets` first, then the others."""
     named = {target.name for target in targets}
-    others = [Target(name) for name in metrics if name not in named]
-    lines = ["| metric | measured | must | aim | |", "|---|---|---|---|---|"]
-    lines += [target.row(metrics.get(target.name)) for target in (*targets, *others)]
+    others = dict.fromkeys(name for metrics in columns.values() for name in metrics if name not in named)
+    lines = [
+        f"| metric | {' | '.join(columns)} | must | aim |{' |' * len(columns)}",
+        "|---" * (3 + 2 * len(columns)) + "|",
+    ]
+    for target in (*targets, *map(Target, others)):
+        values = [metrics.get(target.name) for metrics in columns.values()]
+        cells = ["not measured" if value is None else f"{value:.4g}" for value in values]
+        met = [target.met(value) for value in values]
+        lines.append(f"| {target.name} | {' | '.join(cells)} | {target.asked} | {' | '.join(met)} |")
     return "\n".join(lines) + "\n"
-
-
-def write(metrics: dict[str, float], targets: Sequence[Target], folder: Path, name: str) -> None:
-    """Print the table and write it to `folder`, as `name`.md and as `name`.json."""
-    text = table(metrics, targets)
-    print(text)
-    (folder / f"{name}.md").write_text(text)
-    (folder / f"{name}.json").write_text(json.dumps(metrics, indent=1) + "\n")
