@@ -1,0 +1,11 @@
+"""Scripts that measure vtcli; README.md has their results.
+
+run           speed: vtcli beside CP-VTON's way of doing the same (speed: what it is built of)
+gpu           the tests and the speed rows that need a CUDA device
+quality       the metrics of a set of weights on a test split, beside what is asked for
+photos        any photo: are people found, and does the result leave alone what it should?
+ablation      the paper's Table 1; ablation.md has the results
+panels        contact sheets of always the same pairs, to be looked at
+hold_up       kills, full disks and bad files (reliability: what it is built of)
+table         a table of metrics beside what is asked of them
+"""

@@ -322,19 +322,19 @@ def fill(bench: Bench, command: Command, times: int, seed: int) -> Tally:
             out = disk / "out"
             ended = forks.run(command.arguments(out), bench.logs)
             tally.tried += 1
-            told = f"disk {number} of {size} bytes"
-            tally.check(ended.problem is None, f"{told}: {ended.problem}")
-            tally.check(ended.code == 1, f"{told}: exit code {ended.code}")
-            tally.check("No space left" in ended.err, f"{told}: says {ended.err.strip()}")
-            tally.check(not list(out.rglob("*.part")), f"{told}: left temporary files")
+            case = f"disk {number} of {size} bytes"
+            tally.check(ended.problem is None, f"{case}: {ended.problem}")
+            tally.check(ended.code == 1, f"{case}: exit code {ended.code}")
+            tally.check("No space left" in ended.err, f"{case}: says {ended.err.strip()}")
+            tally.check(not list(out.rglob("*.part")), f"{case}: left temporary files")
             problem = _soundness(command, out)
-            tally.check(problem is None, f"{told}: left {problem}")
+            tally.check(problem is None, f"{case}: left {problem}")
             remount(f"size={10 * need + (1 << 20)}")
             ended = forks.run(command.arguments(out), bench.logs)
-            tally.check(ended.code == 0, f"{told}, enlarged: {ended.err.strip()}")
+            tally.check(ended.code == 0, f"{case}, enlarged: {ended.err.strip()}")
             if ended.code == 0:
                 different = _differences(command.leaves(out), expected)
-                tally.check(not different, f"{told}, enlarged: ended otherwise: {different}")
+                tally.check(not different, f"{case}, enlarged: ended otherwise: {different}")
     tally.note = f"2 % to 87 % of the {need:,} bytes it needs; then enlarged, the same end"
     del whole
     return tally

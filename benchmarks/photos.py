@@ -4,8 +4,8 @@
 
 `prepared` is a store made by `vtcli prepare` (its test split is used); `CCP/val` a folder of labelled street photos
 (photos/, labels/, labels.json); `photos` takes `photos.md`, `photos.json` and contact sheets to look at. None of
-the pictures has been trained on. Each figure is defined in its function's docstring. `--limit N` takes N pictures a
-section, `--only boxes,tryons` names sections; figures of an earlier call's other sections are then kept.
+the pictures has been trained on. Each metric is defined in its function's docstring. `--limit N` takes N pictures a
+section, `--only boxes,tryons` names sections; metrics of an earlier call's other sections are then kept.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ import skimage.data
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.table import Target, table
 from vtcli.core.data import labels as L
 from vtcli.core.data.images import open_rgb
 from vtcli.core.data.label_metrics import LabelCounts
@@ -39,28 +43,28 @@ from vtcli.core.tryon.pipeline import TryOn
 from vtcli.core.tryon.results import TryOnResult
 from vtcli.core.tryon.window import Box
 
-ROWS: list[tuple[str, str, float, float]] = [
-    ("people found, street photos (box IoU >= 0.7)", ">=", 0.85, 0.97),
-    ("people found, composites (box IoU >= 0.7)", ">=", 0.90, 0.98),
-    ("parse mean IoU lost, worst degradation", "<=", 0.05, 0.02),
-    ("pixels changed outside the stated region", "<=", 0, 0),
-    ("old garment left over, street photos", "<=", 0.03, 0.005),
-    ("printed text, gradient energy, lowest quarter", ">=", 0.7, 0.9),
-]
-"""Figure, how it is compared, what it must reach, what is aimed at."""
+TARGETS = (
+    Target("people found, street photos (box IoU >= 0.7)", ">=", 0.85, 0.97),
+    Target("people found, composites (box IoU >= 0.7)", ">=", 0.90, 0.98),
+    Target("parse mean IoU lost, worst degradation", "<=", 0.05, 0.02),
+    Target("pixels changed outside the stated region", "<=", 0, 0),
+    Target("old garment left over, street photos", "<=", 0.03, 0.005),
+    Target("printed text, gradient energy, lowest quarter", ">=", 0.7, 0.9),
+)
+"""Metric, how it is compared, what it must reach, what is aimed at."""
 TOPS = (L.UPPER_CLOTHES, L.COAT)
 
 
 @dataclass
 class Bench:
-    """What every section needs, and what it leaves: figures by name."""
+    """What every section needs, and what it leaves: metrics by name."""
 
     engine: TryOn
     store: PreparedStore
     street: LabelledPhotos
     out: Path
     limit: int
-    figures: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
     def garment(self, row: int) -> np.ndarray:
         """A shop photo of the store, another one for each row."""
@@ -90,7 +94,7 @@ def boxes(bench: Bench) -> None:
 
 def composites(bench: Bench) -> None:
     """The same where people are set into other pictures at 25 to 100 % of their height: half of them whole
-    figures (street photos' labels) anywhere, half of them VITON's, cut at the hips by the lower edge."""
+    people (street photos' labels) anywhere, half of them VITON's, cut at the hips by the lower edge."""
     rng = np.random.default_rng(7)
     scenes = list(_backdrops(bench))
     cells = []
@@ -118,10 +122,10 @@ def _boxed(engine: TryOn, photo: np.ndarray, truth: Box, name: str) -> tuple[flo
     return iou, f"{name}: {iou:.2f}", shown
 
 
-def _boxes_done(bench: Bench, cells: list[tuple[float, str, np.ndarray]], figure: str, sheet: str) -> None:
+def _boxes_done(bench: Bench, cells: list[tuple[float, str, np.ndarray]], metric: str, sheet: str) -> None:
     ious = np.array([iou for iou, _, _ in cells])
-    bench.figures[figure] = float((ious >= 0.7).mean())
-    bench.figures[figure.split("(")[0] + "median IoU"] = float(np.median(ious))
+    bench.metrics[metric] = float((ious >= 0.7).mean())
+    bench.metrics[metric.split("(")[0] + "median IoU"] = float(np.median(ious))
     worst = sorted(cells, key=lambda cell: cell[0])[:40]
     contact_sheet([(name, picture) for _, name, picture in worst], 10, 200).save(bench.out / sheet)
 
@@ -163,7 +167,7 @@ def set_into(
     anywhere: bool,
 ) -> tuple[np.ndarray, Box, tuple[float, float, float]]:
     """The person of `mask` on another picture, `share` of its height high; upright on its lower edge unless
-    `anywhere`. The picture, her box, and (scale, x, y) from the image's pixels to the picture's."""
+    `anywhere`. The picture, the person's box, and (scale, x, y) from the image's pixels to the picture's."""
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     scale = share * behind.shape[0] / (rows[-1] + 1 - rows[0])
     scale = min(scale, behind.shape[1] / (columns[-1] + 1 - columns[0]))
@@ -200,10 +204,10 @@ def parses(bench: Bench) -> None:
         rng = np.random.default_rng(int(row))
         image, mask, truth = _viton_person(bench.store, int(row))
         clean = _parse_of(bench.engine, image)
-        seen = {"clean": clean}
+        maps = {"clean": clean}
         for kind, degrade in DEGRADATIONS.items():
             there, back = degrade(image, rng)
-            seen[kind] = back(_parse_of(bench.engine, there))
+            maps[kind] = back(_parse_of(bench.engine, there))
         behind = _fill(rng, scenes, [(800, 600), (640, 900)][i % 2])
         picture, _, (scale, x, y) = set_into(rng, image, mask, behind, rng.uniform(0.25, 0.5), False)
         large = _parse_of(bench.engine, picture)
@@ -213,16 +217,16 @@ def parses(bench: Bench) -> None:
         grid_x = np.clip(
             np.round((np.arange(192) + 0.5) * scale + x - 0.5).astype(int), 0, large.shape[1] - 1
         )
-        seen["small in a larger picture"] = large[grid_y[:, None], grid_x[None]]
-        for kind, parse in seen.items():
+        maps["small in a larger picture"] = large[grid_y[:, None], grid_x[None]]
+        for kind, parse in maps.items():
             known = (parse != L.IGNORE) & (clean != L.IGNORE)
             counts[kind].add(torch.from_numpy(parse[known]), torch.from_numpy(truth[known]))
         if i < 16:
-            cells += [(kind, _coloured(image, parse)) for kind, parse in seen.items()]
-    figures = {kind: count.metrics()["mean_iou"] for kind, count in counts.items()}
-    bench.figures |= {f"parse mean IoU, {kind}": value for kind, value in figures.items()}
-    worst = min(figures[kind] for kind in kinds)
-    bench.figures["parse mean IoU lost, worst degradation"] = figures["clean"] - worst
+            cells += [(kind, _coloured(image, parse)) for kind, parse in maps.items()]
+    metrics = {kind: count.metrics()["mean_iou"] for kind, count in counts.items()}
+    bench.metrics |= {f"parse mean IoU, {kind}": value for kind, value in metrics.items()}
+    worst = min(metrics[kind] for kind in kinds)
+    bench.metrics["parse mean IoU lost, worst degradation"] = metrics["clean"] - worst
     contact_sheet(cells, len(kinds) + 1, 220).save(bench.out / "parses.png")
 
 
@@ -330,12 +334,12 @@ def tryons(bench: Bench) -> None:
         ("old garment left over, street photos", left_over),
         ("old garment left over, in the window", left_inside),
     ):
-        bench.figures[name] = sum(a for a, _ in pairs) / max(1, sum(b for _, b in pairs))
-    bench.figures["pixels changed outside the stated region"] = changed
-    bench.figures["street photos refused"] = refused / max(1, len(left_over))
-    bench.figures["confidence, street photos, median"] = float(np.median(confidences))
-    bench.figures["confidence, street photos, lowest tenth"] = float(np.percentile(confidences, 10))
-    bench.figures["seconds a try-on, median"] = float(np.median(seconds))
+        bench.metrics[name] = sum(a for a, _ in pairs) / max(1, sum(b for _, b in pairs))
+    bench.metrics["pixels changed outside the stated region"] = changed
+    bench.metrics["street photos refused"] = refused / max(1, len(left_over))
+    bench.metrics["confidence, street photos, median"] = float(np.median(confidences))
+    bench.metrics["confidence, street photos, lowest tenth"] = float(np.percentile(confidences, 10))
+    bench.metrics["seconds a try-on, median"] = float(np.median(seconds))
     for start in range(0, len(cells), 50):
         contact_sheet(cells[start : start + 50], 10, 300).save(bench.out / f"tryons-{start // 50}.png")
     for start in range(0, len(details), 60):
@@ -380,9 +384,9 @@ def prints(bench: Bench) -> None:
             continue
         ratios.append(ratio)
         cells.append((f"{ratio:.2f}", np.asarray(result.image)[where]))
-    bench.figures["printed text, gradient energy, median"] = float(np.median(ratios))
-    bench.figures["printed text, gradient energy, lowest quarter"] = float(np.percentile(ratios, 25))
-    bench.figures["printed text, gradient energy, highest"] = float(np.max(ratios))
+    bench.metrics["printed text, gradient energy, median"] = float(np.median(ratios))
+    bench.metrics["printed text, gradient energy, lowest quarter"] = float(np.percentile(ratios, 25))
+    bench.metrics["printed text, gradient energy, highest"] = float(np.max(ratios))
     contact_sheet(cells, 6, 260).save(bench.out / "prints.png")
 
 
@@ -460,22 +464,6 @@ def contact_sheet(cells: list[tuple[str, np.ndarray]], columns: int, height: int
     return sheet
 
 
-def table(figures: dict[str, float]) -> str:
-    """The figures as Markdown: those asked for, then the others."""
-    lines = ["| figure | measured | must | aim | |", "|---|---|---|---|---|"]
-    for name, sign, must, aim in ROWS:
-        if name not in figures:
-            lines.append(f"| {name} | not measured | | | |")
-            continue
-        met = figures[name] >= must if sign == ">=" else figures[name] <= must
-        lines.append(
-            f"| {name} | {figures[name]:.4g} | {sign} {must:g} | {sign} {aim:g} | {'yes' if met else 'no'} |"
-        )
-    asked = {name for name, *_ in ROWS}
-    lines += [f"| {name} | {value:.4g} | | | |" for name, value in figures.items() if name not in asked]
-    return "\n".join(lines) + "\n"
-
-
 SECTIONS: dict[str, Callable[[Bench], None]] = {
     "boxes": boxes, "composites": composites, "parses": parses, "tryons": tryons, "prints": prints,
 }  # fmt: skip
@@ -506,15 +494,15 @@ def main() -> None:
     )
     earlier = options.out / "photos.json"
     if options.only != ",".join(SECTIONS) and earlier.is_file():
-        bench.figures |= json.loads(earlier.read_text())
+        bench.metrics |= json.loads(earlier.read_text())
     for name in options.only.split(","):
         started = time.perf_counter()
         SECTIONS[name](bench)
         print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
-    text = table(bench.figures)
+    text = table({"measured": bench.metrics}, TARGETS)
     print(text)
     (options.out / "photos.md").write_text(text)
-    (options.out / "photos.json").write_text(json.dumps(bench.figures, indent=1) + "\n")
+    (options.out / "photos.json").write_text(json.dumps(bench.metrics, indent=1) + "\n")
 
 
 if __name__ == "__main__":

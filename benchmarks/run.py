@@ -97,7 +97,7 @@ class Bench:
         return self.work / "store"
 
     def config(self, data: bool = True) -> dict[str, Any]:
-        """What a worker is told; without `data` there need be none."""
+        """A worker's settings; `data=False` for rows that need no data."""
         viton, store = (self.viton, self.store) if data else (self.work, self.work)
         return {
             "viton": str(viton), "store": str(store), "device": self.options.device, "jobs": self.options.jobs,
@@ -159,15 +159,15 @@ class Bench:
                 if not (results / "results.json").is_file():
                     commands.vtcli(*call)
                 call = ("score", results, "--bootstrap", 0, *self.device)
-        made = commands.vtcli(*call)
+        measured = commands.vtcli(*call)
         again = {
             "prepare": (*call, "--force", "--jobs", 1), "score": (*call, "--jobs", 1),
             "tryon": (*call[:4], self.work / "profiled", *call[5:]),
         }[row]  # fmt: skip
-        rate = count / made.seconds
+        rate = count / measured.seconds
         return {
-            "title": title, "target": target, "unit": unit, "rate": rate, "count": count, "seconds": made.seconds,
-            "peak_mib": round(made.peak), "costs": commands.costs(*again), "met": rate >= target,
+            "title": title, "target": target, "unit": unit, "rate": rate, "count": count, "seconds": measured.seconds,
+            "peak_mib": round(measured.peak), "costs": commands.costs(*again), "met": rate >= target,
         }  # fmt: skip
 
     def share(self, row: str) -> dict[str, Any]:
@@ -190,8 +190,8 @@ class Bench:
             call: tuple[object, ...] = ("tryon", *photos, "-o", self.work / "busy.png", *self.device)
             if row == "busy-score":
                 results = self.work / "busy-results"
-                made = ("tryon", "--data", self.store, "-o", results, "--keep", "head", "--limit", 32)
-                commands.vtcli(*made, *self.device)
+                call = ("tryon", "--data", self.store, "-o", results, "--keep", "head", "--limit", 32)
+                commands.vtcli(*call, *self.device)
                 call = ("score", results, "--bootstrap", 0, *self.device)
             found = beside(lambda: commands.vtcli(*call).seconds, rounds)
         else:
@@ -227,7 +227,7 @@ def _in_short(row: dict[str, Any]) -> str:
 def tables(result: dict[str, Any]) -> list[Table]:
     """The run as tables."""
     rows = result["rows"]
-    made = []
+    tables = []
     table = Table(
         "work", "baseline", "vtcli", "ratio", "asked", "", "peak MiB", title="vtcli beside CP-VTON's way"
     )
@@ -239,7 +239,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
             v["title"], _ms(v["baseline_seconds"]), _ms(v["seconds"]), f"{v['ratio']:.2f} ({low:.2f}–{high:.2f})",
             f"≥ {v['target']:g}", "yes" if v["met"] else "NO", peaks,
         )  # fmt: skip
-    made.append(table)
+    tables.append(table)
     table = Table("command", "measured", "asked", "", "peak MiB", title="whole commands")
     for row in (r for r in RATES if r in rows):
         v = rows[row]
@@ -257,7 +257,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
         table.add_row(
             v["title"], f"{v['seconds']:.2f} s", f"≤ {v['target']:g} s", "yes" if v["met"] else "NO", ""
         )
-    made.append(table)
+    tables.append(table)
     table = Table("work", "idle", "busy", "ratio", "asked", "", title="beside a busy loop on every core")
     for row in (r for r in BUSY if r in rows):
         v = rows[row]
@@ -266,7 +266,7 @@ def tables(result: dict[str, Any]) -> list[Table]:
             v["title"], _ms(v["idle_seconds"]), _ms(v["seconds"]), f"{v['ratio']:.2f} ({low:.2f}–{high:.2f})",
             f"≤ {v['target']:g}", "yes" if v["met"] else "NO",
         )  # fmt: skip
-    made.append(table)
+    tables.append(table)
     rates = result.get("matrix_products", {})
     said = [f"{rate / 1e9:.0f} GFLOP/s in {name}" for name, rate in rates.items()]
     table = Table(
@@ -284,12 +284,12 @@ def tables(result: dict[str, Any]) -> list[Table]:
             v["title"], f"{v['flops'] / 1e9:.1f}", f"{speed / 1e9:.0f}", share(speed, "float32"),
             share(speed, "bfloat16"),
         )  # fmt: skip
-    made.append(table)
+    tables.append(table)
     table = Table("work", "largest costs", title="where vtcli's time goes")
     for v in rows.values():
         if v.get("costs"):
             table.add_row(v["title"], ", ".join(f"{name} {share:.0%}" for name, share in v["costs"]))
-    made.append(table)
+    tables.append(table)
     if result.get("growth"):
         table = Table(
             "pairs", "prepare", "epoch (GMM, lite)", "batch tryon", "score", title="growth: time, peak memory"
@@ -300,8 +300,8 @@ def tables(result: dict[str, Any]) -> list[Table]:
                 for k in ("prepare", "epoch", "tryon", "score")
             ]
             table.add_row(f"{v['pairs']:,}", *cells)
-        made.append(table)
-    return [t for t in made if t.row_count]
+        tables.append(table)
+    return [t for t in tables if t.row_count]
 
 
 def main() -> None:

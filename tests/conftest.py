@@ -1,4 +1,4 @@
-"""What the tests share: a runner of the command line, and a tiny prepared store of drawn people."""
+"""What the tests share: a runner of the command line, and a tiny prepared store of simple drawings of people."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def vtcli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 
 def drawn_pair(rng: np.random.Generator, size: tuple[int, int] = STORE_SIZE) -> dict[str, np.ndarray]:
-    """One pair's fields: a person of rectangles and circles, and her garment on white."""
+    """One pair's fields: a person of rectangles and circles, and a garment on white."""
     height, width = size
     unit = height / 128
     middle, shoulder, hip = width / 2 + rng.normal(0, 2 * unit), 40 * unit, 92 * unit
@@ -117,14 +117,14 @@ def drawn_pair(rng: np.random.Generator, size: tuple[int, int] = STORE_SIZE) -> 
 
 
 def drawn_pairs(count: int, seed: int, size: tuple[int, int] = STORE_SIZE) -> dict[str, np.ndarray]:
-    """Fields of `count` drawn pairs, stacked."""
+    """Fields of `count` such pairs, stacked."""
     rng = np.random.default_rng(seed)
     pairs = [drawn_pair(rng, size) for _ in range(count)]
     return {name: np.stack([pair[name] for pair in pairs]) for name in FIELDS}
 
 
 def write_store(root: Path, split: str, count: int, seed: int, size: tuple[int, int] = STORE_SIZE) -> None:
-    """Write `root/split`, a prepared store of `count` drawn pairs."""
+    """Write `root/split`, a prepared store of `count` such pairs."""
     fields = drawn_pairs(count, seed, size)
     (root / split).mkdir(parents=True)
     write_shard(root / split, 0, fields)

@@ -88,7 +88,7 @@ def iou(a: Box, b: Box) -> float:
 def test_any_framing(
     engine: TryOn, cloth: Image.Image, size: tuple[int, int], share: float, left: int
 ) -> None:
-    """Small or large, off-centre, in any format: the person is found and dressed, and all else is the photo, bit for bit."""
+    """Small or large, off-centre, in any format: the person is found and gets the garment, and all else is the photo, bit for bit."""
     photo, (truth,) = scene(size, (0, share, left))
     assert iou(engine.people(photo)[0].box, truth) > 0.7
     result = engine.run(Image.fromarray(photo), cloth)
@@ -170,10 +170,10 @@ def test_cut_off_at_the_chest(engine: TryOn, cloth: Image.Image) -> None:
     """Where the window reaches below the photo, the person goes on: the garment is not squeezed into what shows."""
     photo, (truth,) = scene((500, 400), (0, 0.95, 60))
     cut = photo[: truth[1] + (truth[3] - truth[1]) * 55 // 100]
-    seen = engine.look(cut)
-    lowest = seen.window.lowest_row(len(cut))
+    who = engine.look(cut)
+    lowest = who.window.lowest_row(len(cut))
     assert lowest < 230, "the window reaches below the photo"
-    below = np.isin(seen.people.parse[0, lowest + 2 :].numpy(), L.TOP_LABELS)
+    below = np.isin(who.people.parse[0, lowest + 2 :].numpy(), L.TOP_LABELS)
     assert below.any(1).all() and below.mean() > 0.15
 
 
@@ -217,14 +217,14 @@ def test_the_front_is_the_garment_without_the_collars_inside() -> None:
 
 def test_a_warped_garment_is_open_at_the_neck(engine: TryOn) -> None:
     rgb, _ = drawn_collar((90, 20, 25))
-    made = engine.warp(
+    result = engine.warp(
         Image.open(SAMPLES / "person.jpg"), Image.fromarray(rgb).resize((576, 768)), force=True
     )
-    there = sample(made.garment.inside, made.warp.grid)[0, 0].numpy()
-    alpha = np.asarray(Image.fromarray(made.warped).resize((192, 256), Image.Resampling.BOX))[..., 3]
+    there = sample(result.garment.inside, result.warp.grid)[0, 0].numpy()
+    alpha = np.asarray(Image.fromarray(result.warped).resize((192, 256), Image.Resampling.BOX))[..., 3]
     assert (there > 0.9).sum() > 50 and (alpha > 200).sum() > 4000
     assert alpha[there > 0.9].mean() < 10
-    assert float(made.warp.mask[0, 0][torch.from_numpy(there > 0.9)].max()) < 0.2
+    assert float(result.warp.mask[0, 0][torch.from_numpy(there > 0.9)].max()) < 0.2
 
 
 def test_a_warp_takes_the_worn_neckline_with_head_alone(engine: TryOn, cloth: Image.Image) -> None:
@@ -305,8 +305,8 @@ def test_several_garments_and_a_sheet(vtcli: Run, tmp_path: Path) -> None:
     ended = vtcli("tryon", SAMPLES / "person.jpg", CLOTHS[0], tmp_path / "coffee.png", CLOTHS[1], "-o", out)
     assert ended.code == 1 and "coffee.png" in ended.err and "1 of 3" in ended.err
     names = {f"person__{file.stem}.png" for file in CLOTHS[:2]}
-    made = {file.name for file in out.iterdir()}
-    assert names | {"sheet.jpg"} <= made and "person__coffee.png" not in made
+    files = {file.name for file in out.iterdir()}
+    assert names | {"sheet.jpg"} <= files and "person__coffee.png" not in files
     alone = tmp_path / "alone.png"
     assert vtcli("tryon", SAMPLES / "person.jpg", CLOTHS[1], "-o", alone).code == 0
     with Image.open(alone) as a, Image.open(out / f"person__{CLOTHS[1].stem}.png") as b:
@@ -321,8 +321,8 @@ def test_folders_and_lists(vtcli: Run, tmp_path: Path) -> None:
             (folder / file.name).write_bytes(file.read_bytes())
     out = tmp_path / "all"
     assert vtcli("tryon", "--people", people_, "--cloths", cloths, "-o", out).code == 0
-    made = {f.stem for f in out.glob("*.png")}
-    assert made == {f"{p.stem}__{c.stem}" for p in PEOPLE[:2] for c in CLOTHS[:2]}
+    names = {f.stem for f in out.glob("*.png")}
+    assert names == {f"{p.stem}__{c.stem}" for p in PEOPLE[:2] for c in CLOTHS[:2]}
     pairs = tmp_path / "pairs.csv"
     pairs.write_text(f"person,cloth\n{PEOPLE[0].name}, {CLOTHS[1].stem}\n")
     out = tmp_path / "one"

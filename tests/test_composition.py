@@ -1,4 +1,4 @@
-"""Equation (1), and what `keep` lets be drawn."""
+"""Equation (1), and what `keep` lets change."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def test_the_garment_is_held_where_it_lies_and_clothes_are_expected() -> None:
     free = TOMOutput(torch.zeros_like(cloth), 0.3 * mask, None, torch.zeros_like(mask))
     held = free.holding(least, cloth, mask)
     assert torch.equal(held.composition_mask, torch.maximum(0.3 * mask, least))
-    # The garment, brighter than the rendering, takes its light.
-    assert held.light is not None and float(held.light[..., 45:85, 35:45].max()) < -0.9
+    # The garment, brighter than the rendering, takes its brightness.
+    assert held.relighting is not None and float(held.relighting[..., 45:85, 35:45].max()) < -0.9

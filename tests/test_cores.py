@@ -47,12 +47,12 @@ def _run(program: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_commands_wait_without_spinning() -> None:
-    done = _run(COMMAND, OMP_DISPLAY_ENV="verbose")
-    environment, threads = json.loads(done.stdout)
+    ended = _run(COMMAND, OMP_DISPLAY_ENV="verbose")
+    environment, threads = json.loads(ended.stdout)
     assert {k: environment.get(k) for k in cores.WAITING} == cores.WAITING
     assert threads <= cores.usable_cores()
-    if "GOMP_SPINCOUNT" in done.stderr:  # GNU's OpenMP says what it has understood
-        assert "GOMP_SPINCOUNT = '0'" in done.stderr
+    if "GOMP_SPINCOUNT" in ended.stderr:  # GNU's OpenMP says what it has understood
+        assert "GOMP_SPINCOUNT = '0'" in ended.stderr
 
 
 def test_what_the_user_has_set_stays() -> None:

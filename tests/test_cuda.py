@@ -25,7 +25,7 @@ from vtcli.core.models.weights import DEFAULT_FOLDER, read_weights, stage_file
 from vtcli.core.system import distributed, runtime
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.run import run
-from vtcli.core.training.trainer import Progress
+from vtcli.core.training.trainer import ProgressEvent
 from vtcli.core.tryon.annotate import WEAK, Annotator, load_annotator
 from vtcli.core.tryon.networks import Networks
 from vtcli.core.tryon.pipeline import TryOn
@@ -160,12 +160,12 @@ class _Halted(Exception):
 def test_every_stage_trains_and_resumes(store: Path, tmp_path: Path, stage: str, preset: str) -> None:
     values: list[dict[str, float]] = []
 
-    def report(progress: Progress) -> None:
-        if progress.kind == "step":
-            values.append(progress.values)
+    def report(event: ProgressEvent) -> None:
+        if event.kind == "step":
+            values.append(event.values)
 
-    def halt(progress: Progress) -> None:
-        if progress.kind == "validated":
+    def halt(event: ProgressEvent) -> None:
+        if event.kind == "validated":
             raise _Halted
 
     def options(out: Path) -> TrainOptions:
@@ -192,12 +192,12 @@ def test_every_stage_trains_and_resumes(store: Path, tmp_path: Path, stage: str,
 
 
 @needs_lite0
-def test_the_toms_critics_train(store: Path, tmp_path: Path) -> None:
+def test_the_discriminator_trains(store: Path, tmp_path: Path) -> None:
     """Perceptual distance and discriminator, from the first fifth of the run on."""
     values: list[dict[str, float]] = []
     options = _options(store, tmp_path, "tom", "lite", steps=6, perceptual="lite0", adversarial_weight=0.1)
     run(options, DEVICE, lambda p: values.append(p.values) if p.kind == "step" else None)
-    assert {"perceptual", "fooled", "adversary"} <= set().union(*values)
+    assert {"perceptual", "generator", "discriminator"} <= set().union(*values)
     assert all(np.isfinite(list(v.values())).all() for v in values)
 
 

@@ -172,9 +172,9 @@ def test_torchrun_speaks_once_and_writes_once(store: Path, tmp_path: Path) -> No
         "train", "gmm", "--data", store, "--out", tmp_path, "--steps", 2, "--batch-size", 4, "--val", 2,
         "--device", "cpu",
     ]  # fmt: skip
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("warp_iou") == 1 and done.stderr.count("12 pairs, 4 to a batch, 2 steps") == 1
+    ended = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=200)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("warp_iou") == 1 and ended.stderr.count("12 pairs, 4 to a batch, 2 steps") == 1
     assert (tmp_path / "gmm" / "final.safetensors").is_file()
 
 
@@ -188,12 +188,12 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "test"
 
 
-def _tryon(people: Path, out: Path, told: Path, die_after: int | None = None) -> None:
-    """Try on, and note in `told` which pictures this rank has made; rank 1 dies after `die_after` of them."""
+def _tryon(people: Path, out: Path, names: Path, die_after: int | None = None) -> None:
+    """Try on, and note in `names` which pictures this rank has made; rank 1 dies after `die_after` of them."""
     original, count = split._make, Counter[str]()
 
     def make(networks: Networks, store: PreparedStore, batch: list[Any], garments: Any, options: Any) -> Any:
-        with (told / f"{distributed.rank()}.txt").open("a") as stream:
+        with (names / f"{distributed.rank()}.txt").open("a") as stream:
             stream.writelines(f"{job.name}\n" for job in batch)
         made = original(networks, store, batch, garments, options)
         count["batches"] += 1
@@ -213,8 +213,8 @@ def _tryon(people: Path, out: Path, told: Path, die_after: int | None = None) ->
         split._make = original
 
 
-def _made(told: Path) -> list[str]:
-    return [name for file in sorted(told.iterdir()) for name in file.read_text().split()]
+def _names(names: Path) -> list[str]:
+    return [name for file in sorted(names.iterdir()) for name in file.read_text().split()]
 
 
 def _pictures(out: Path) -> dict[str, bytes]:
@@ -223,15 +223,15 @@ def _pictures(out: Path) -> dict[str, bytes]:
 
 def test_ranks_share_a_split_and_a_dead_ones_share_is_picked_up(people: Path, tmp_path: Path) -> None:
     for name in ("one", "two", "first", "second"):
-        (tmp_path / "told" / name).mkdir(parents=True)
-    _tryon(people, tmp_path / "one", tmp_path / "told" / "one")
+        (tmp_path / "names" / name).mkdir(parents=True)
+    _tryon(people, tmp_path / "one", tmp_path / "names" / "one")
     alone, info = _pictures(tmp_path / "one"), ResultsInfo.load(tmp_path / "one")
     assert len(alone) == 9
 
-    assert run_ranks(2, _tryon, people, tmp_path / "two", tmp_path / "told" / "two") == [0, 0]
-    made = _made(tmp_path / "told" / "two")
+    assert run_ranks(2, _tryon, people, tmp_path / "two", tmp_path / "names" / "two") == [0, 0]
+    made = _names(tmp_path / "names" / "two")
     assert sorted(made) == sorted(p.name for p in info.pairs)  # all of them, none twice
-    assert len(list((tmp_path / "told" / "two").iterdir())) == 2
+    assert len(list((tmp_path / "names" / "two").iterdir())) == 2
     assert _pictures(tmp_path / "two") == alone
     merged = ResultsInfo.load(tmp_path / "two")
     assert (
@@ -239,17 +239,17 @@ def test_ranks_share_a_split_and_a_dead_ones_share_is_picked_up(people: Path, tm
     )
     assert {p.name for p in (tmp_path / "two").iterdir()} == {"images", "results.json", ".lock"}
 
-    codes = run_ranks(2, _tryon, people, tmp_path / "dead", tmp_path / "told" / "first", 2)
+    codes = run_ranks(2, _tryon, people, tmp_path / "dead", tmp_path / "names" / "first", 2)
     assert codes == [1, -signal.SIGKILL]
     assert not (tmp_path / "dead" / "results.json").exists()
     left = set(alone) - set(_pictures(tmp_path / "dead"))
     assert left and len(left) < 9
-    assert run_ranks(2, _tryon, people, tmp_path / "dead", tmp_path / "told" / "second") == [0, 0]
+    assert run_ranks(2, _tryon, people, tmp_path / "dead", tmp_path / "names" / "second") == [0, 0]
     assert _pictures(tmp_path / "dead") == alone
     assert ResultsInfo.load(tmp_path / "dead").figures == info.figures
-    again = _made(tmp_path / "told" / "second")
+    again = _names(tmp_path / "names" / "second")
     assert len(again) == len(set(again)) and {f"{n}.png" for n in again} >= left
-    assert len(again) <= len(left) + 2  # the batch whose figures were not written down, at most
+    assert len(again) <= len(left) + 2  # the batch whose metrics were not written down, at most
 
 
 # -- prepare -------------------------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ def test_a_second_run_in_a_folder_is_told_of_the_first(
         owner.kill()
         owner.join()
     # The owner was killed: its lock is nobody's.
-    done = vtcli("warp", "--data", people, "-o", tmp_path / "out", "--limit", 1)
-    assert done.code == 0, done.err
+    ended = vtcli("warp", "--data", people, "-o", tmp_path / "out", "--limit", 1)
+    assert ended.code == 0, ended.err
     with pytest.raises(VtcliError, match="another run's pictures"):
         _tryon(people, tmp_path / "out", tmp_path)

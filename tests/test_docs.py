@@ -12,10 +12,11 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted(ROOT.glob("*.md")),
     ROOT / "vtcli/weights/README.md",
+    *sorted((ROOT / "benchmarks").glob("*.md")),
 ]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_between_documents(document: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
     missing = [link for link in links if not (document.parent / link).exists()]
@@ -29,6 +30,29 @@ def test_files_that_the_architecture_names() -> None:
     missing = sorted(name for name in named if not (ROOT / "vtcli/core" / name).exists())
     assert len(named) > 15
     assert not missing, missing
+
+
+def test_names_that_the_architecture_gives_with_a_file_are_in_it() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    pairs = re.findall(r"`(\w+/\w+\.py)`, `(\w+)(?:\(\))?`", text)
+    missing = [
+        f"{file}: {name}" for file, name in pairs
+        if not re.search(rf"\b{name}\b", (ROOT / "vtcli/core" / file).read_text(encoding="utf-8"))
+    ]  # fmt: skip
+    assert len(pairs) > 1
+    assert not missing, missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_in_documents(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    named = set(
+        re.findall(
+            r"(?<![\w/])((?:vtcli|benchmarks|tests|docs|examples)/[\w/.-]+\.(?:py|md|ipynb|jpg))", text
+        )
+    )
+    missing = sorted(name for name in named if not (ROOT / name).exists())
+    assert not missing, f"{document}: {missing}"
 
 
 def test_the_model_card_has_a_header_of_key_and_value() -> None:

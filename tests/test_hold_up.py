@@ -11,14 +11,14 @@ SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "hold_up.py"
 
 
 def test_killed_filled_and_corrupted_it_loses_nothing(tmp_path: Path) -> None:
-    told = tmp_path / "held.json"
+    report = tmp_path / "held.json"
     short = ["--kills", "1", "--disks", "1", "--every", "30", "--commands", "prepare", "train", "tryon"]
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--work", tmp_path, "--json", told, *short],
+    ended = subprocess.run(
+        [sys.executable, SCRIPT, "--work", tmp_path, "--json", report, *short],
         capture_output=True, text=True, timeout=900,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    tallies = {tally["what"]: tally for tally in json.loads(told.read_text())}
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    tallies = {tally["what"]: tally for tally in json.loads(report.read_text())}
     assert not any(tally["lost"] for tally in tallies.values())
     for command in ("prepare", "train", "tryon"):
         assert tallies[f"kill -9, {command}"]["tried"] == 1

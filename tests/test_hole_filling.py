@@ -23,7 +23,7 @@ def person(number: int = 0) -> tuple[Image.Image, np.ndarray, np.ndarray]:
     return Image.open(file), parse, read_pose(SAMPLES / "pose" / f"{file.stem}_keypoints.json")
 
 
-def closed(parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+def without_holes(parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
     return fill_holes(torch.from_numpy(parse)[None], torch.from_numpy(keypoints)[None])[0].numpy()
 
 
@@ -52,7 +52,7 @@ def test_what_a_top_surrounds_on_the_torso_is_top() -> None:
     for label in (L.BACKGROUND, L.FACE, L.SKIRT):
         holed = parse.copy()
         holed[100:130, 85:110] = label
-        assert np.array_equal(closed(holed, keypoints), parse)
+        assert np.array_equal(without_holes(holed, keypoints), parse)
 
 
 def test_hands_gaps_at_elbows_and_necklines_stay() -> None:
@@ -63,7 +63,7 @@ def test_hands_gaps_at_elbows_and_necklines_stay() -> None:
     neckline[60:90, 85:110] = L.BACKGROUND  # open at the top
     speck[100, 100] = L.BACKGROUND
     for given in (parse, hand, gap, neckline, speck):
-        assert np.array_equal(closed(given, keypoints), given)
+        assert np.array_equal(without_holes(given, keypoints), given)
     both = torch.from_numpy(np.stack([parse, hand]))
     assert fill_holes(both, torch.from_numpy(np.stack([keypoints] * 2))) is both
 
@@ -73,13 +73,13 @@ def test_nothing_of_the_old_garment_is_left_in_a_hole() -> None:
     holed, hole = with_hole(parse)
     cloth = Image.open(sorted((SAMPLES / "cloth").glob("*.jpg"))[3])
     engine = TryOn.load(device="cpu")
-    whole, made = (engine.run(photo, cloth, parse=given, keypoints=keypoints) for given in (parse, holed))
-    assert made.region[hole].all()
-    assert np.array_equal(np.asarray(made.image), np.asarray(whole.image))
+    whole, filled = (engine.run(photo, cloth, parse=given, keypoints=keypoints) for given in (parse, holed))
+    assert filled.region[hole].all()
+    assert np.array_equal(np.asarray(filled.image), np.asarray(whole.image))
 
 
 def test_batches_are_made_without_holes() -> None:
-    """The networks get the closed parse, whatever `People` was given."""
+    """The networks get the parse without holes, whatever `People` was given."""
     photo, parse, keypoints = person()
     holed, _ = with_hole(parse)
     image = torch.from_numpy(np.asarray(photo).copy()).permute(2, 0, 1)[None] / 127.5 - 1.0

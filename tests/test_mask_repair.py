@@ -75,7 +75,7 @@ def test_masks_of_something_else_stay() -> None:
 def test_a_store_has_masks_as_given_and_try_ons_are_made_with_repaired_ones(
     vtcli: Callable[..., Ended], tmp_path: Path
 ) -> None:
-    made = []
+    pictures = []
     for kind in ("holed", "repaired"):
         data = tmp_path / kind
         shutil.copytree(SAMPLES, data)
@@ -97,8 +97,8 @@ def test_a_store_has_masks_as_given_and_try_ons_are_made_with_repaired_ones(
         assert np.array_equal(front > 0, without_collar(photo, whole > 0))
         out = tmp_path / f"{kind}-results"
         assert vtcli("tryon", "--data", store.root.parent, "-o", out, "--limit", 1).code == 0
-        made.append(np.asarray(Image.open(next((out / "images").glob("*.png")))))
-    assert np.array_equal(*made)
+        pictures.append(np.asarray(Image.open(next((out / "images").glob("*.png")))))
+    assert np.array_equal(*pictures)
 
 
 def test_a_store_of_the_older_format_reads_the_same(vtcli: Callable[..., Ended], tmp_path: Path) -> None:

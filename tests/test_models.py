@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import graphlib
-from pathlib import Path
-
 import cpvton
 import pytest
 import torch
 from torch import nn
 
-import vtcli.core.models
 from vtcli.core.data import labels as L
 from vtcli.core.models.common import TOMOutput, correlation, garment_input, l2_normalise
 from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
@@ -60,23 +55,6 @@ def test_each_network_says_what_it_takes() -> None:
         "paper": ((256, 192), True), "lite": ((128, 96), False),
     }  # fmt: skip
     assert {k: t.relights for k, t in toms.items()} == {"paper": False, "lite": True}
-
-
-def test_imports_of_the_models_go_one_way() -> None:
-    """From `data`, `garments` and `system` upward, and without a circle."""
-    folder = Path(vtcli.core.models.__path__[0])
-    graph: dict[str, set[str]] = {}
-    for file in folder.glob("*.py"):
-        graph[file.stem] = set()
-        for node in ast.walk(ast.parse(file.read_text())):
-            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("vtcli."):
-                continue
-            room, *rest = (node.module or "").removeprefix("vtcli.core.").split(".")
-            assert room in ("models", "data", "garments", "system"), (file, node.module)
-            if room == "models":
-                graph[file.stem] |= set(rest) or {name.name for name in node.names}
-    order = list(graphlib.TopologicalSorter(graph).static_order())
-    assert order.index("tps") < order.index("flow") < order.index("lite_gmm") and "flow" in graph["warping"]
 
 
 @pytest.mark.parametrize("aux", [True, False])

@@ -72,7 +72,7 @@ def _times(folder: Path) -> dict[str, int]:
 
 def test_the_store_holds_what_the_files_say(tmp_path: Path) -> None:
     fields = _data(tmp_path / "viton")
-    done = _run(tmp_path / "viton", tmp_path / "out")
+    reports = _run(tmp_path / "viton", tmp_path / "out")
     store = PreparedStore.open(tmp_path / "out", "train")
     assert len(store) == 10 and store.size == SIZE and store.shard_size == 4
     everything = {name: store.read(name, range(10)) for name in FIELDS}
@@ -87,7 +87,7 @@ def test_the_store_holds_what_the_files_say(tmp_path: Path) -> None:
     test = PreparedStore.open(tmp_path / "out", "test").manifest
     assert [(e.name, e.cloth) for e in test.entries] == [(f"{i:06d}_0", f"{i:06d}_1") for i in range(10, 14)]
     assert test.unpaired[0] == ("000010_0", "000011_1") and len(test.unpaired) == 4
-    assert done["train"].written == 10 and done["test"].unseen == 4 and done["test"].seen == 0
+    assert reports["train"].written == 10 and reports["test"].unseen == 4 and reports["test"].seen == 0
 
 
 def test_several_processes_write_the_same_store(tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def planted(tmp_path: Path) -> Path:
 
 
 def test_planted_duplicates_are_found_by_content(planted: Path, tmp_path: Path, vtcli: Cli) -> None:
-    done = _run(planted, tmp_path / "out")
-    train, test = done["train"], done["test"]
+    reports = _run(planted, tmp_path / "out")
+    train, test = reports["train"], reports["test"]
     assert (train.listed, train.written, train.different, train.duplicates) == (13, 11, 11, 2)
     names = [e.name for e in PreparedStore.open(tmp_path / "out", "train").manifest.entries]
     assert names == [f"{i:06d}_0" for i in (*range(10), 12)]  # the first of each, and the new combination
@@ -155,8 +155,8 @@ def test_planted_duplicates_are_found_by_content(planted: Path, tmp_path: Path, 
 
 
 def test_keep_duplicates(planted: Path, tmp_path: Path) -> None:
-    done = _run(planted, tmp_path / "out", PrepareOptions(size=SIZE, jobs=1, keep_duplicates=True))
-    assert (done["train"].written, done["train"].different, done["train"].duplicates) == (13, 11, 0)
+    reports = _run(planted, tmp_path / "out", PrepareOptions(size=SIZE, jobs=1, keep_duplicates=True))
+    assert (reports["train"].written, reports["train"].different, reports["train"].duplicates) == (13, 11, 0)
 
 
 def test_seen_is_known_where_only_the_test_split_is_prepared(planted: Path, tmp_path: Path) -> None:
@@ -245,8 +245,8 @@ def test_changed_inputs_are_read_anew_from_their_shard_on(planted: Path, tmp_pat
 def test_fewer_pairs_leave_no_old_shards(planted: Path, tmp_path: Path) -> None:
     _run(planted, tmp_path / "out")
     _list(planted, "train", [(i, i) for i in range(5)])
-    done = _run(planted, tmp_path / "out")
-    assert done["train"].written == 5
+    reports = _run(planted, tmp_path / "out")
+    assert reports["train"].written == 5
     assert sorted(p.name for p in (tmp_path / "out/train").glob("image-*")) == [
         "image-0000.npy",
         "image-0001.npy",
@@ -309,13 +309,13 @@ def test_what_cannot_be_used_is_skipped_with_a_reason(tmp_path: Path, vtcli: Cli
     assert strict.code == 1 and "6 skipped" in strict.err
 
 
-def test_unpaired_lines_that_the_store_cannot_serve_are_told(tmp_path: Path) -> None:
+def test_unpaired_lines_that_the_store_cannot_serve_are_reported(tmp_path: Path) -> None:
     _data(tmp_path / "viton")
     (tmp_path / "viton/test/image/000011_0.jpg").write_bytes(b"broken")
-    done = _run(tmp_path / "viton", tmp_path / "out")["test"]
+    report = _run(tmp_path / "viton", tmp_path / "out")["test"]
     manifest = PreparedStore.open(tmp_path / "out", "test").manifest
     assert manifest.unpaired == [("000012_0", "000013_1"), ("000013_0", "000010_1")]
-    assert [s.file for s in done.skipped] == ["test/image/000011_0.jpg", "test/cloth/000011_1"]
+    assert [s.file for s in report.skipped] == ["test/image/000011_0.jpg", "test/cloth/000011_1"]
 
 
 def test_nothing_left_is_an_error(tmp_path: Path, vtcli: Cli) -> None:
@@ -349,8 +349,8 @@ def test_what_is_missing_is_made(tmp_path: Path) -> None:
             (tmp_path / "raw" / kind).mkdir(parents=True, exist_ok=True)
             Image.fromarray(fields[kind][i]).save(tmp_path / f"raw/{kind}/look {i}.png")
     calls: list[int] = []
-    done = _run(tmp_path / "raw", tmp_path / "out", SMALL, _annotator(calls))["train"]
-    assert calls == [4, 2] and done.derived == {"cloth_mask": 6, "parse": 6, "keypoints": 6}
+    report = _run(tmp_path / "raw", tmp_path / "out", SMALL, _annotator(calls))["train"]
+    assert calls == [4, 2] and report.derived == {"cloth_mask": 6, "parse": 6, "keypoints": 6}
     store = PreparedStore.open(tmp_path / "out", "train")
     assert store.manifest.layout == "raw" and store.manifest.entries[0].name == "look 0"
     assert store.manifest.entries[0].derived == ("cloth_mask", "parse", "keypoints")

@@ -31,7 +31,7 @@ def test_interval_of_a_mean_is_that_of_the_normal_theory_and_covers() -> None:
     assert 180 <= hits <= 199
 
 
-def test_figures_that_are_not_means_are_drawn_from_their_sums() -> None:
+def test_metrics_that_are_not_means_are_drawn_from_their_sums() -> None:
     def ratio(sums: np.ndarray) -> np.ndarray:
         return sums[..., 0] / sums[..., 1]
 

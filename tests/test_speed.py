@@ -37,11 +37,11 @@ def _pairs(count: int) -> Pairs:
 def test_instance_norm_keeps_channels_last_and_is_torchs() -> None:
     x = (2 * torch.randn(3, 32, 6, 5) + 1).to(memory_format=torch.channels_last).requires_grad_()
     plain = x.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
-    made, expected = InstanceNorm()(x), F.instance_norm(plain)
-    assert made.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(made, expected, atol=1e-5, rtol=0)
+    ours, expected = InstanceNorm()(x), F.instance_norm(plain)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
     weight = torch.randn_like(expected)
-    (made * weight).sum().backward()
+    (ours * weight).sum().backward()
     (expected * weight).sum().backward()
     torch.testing.assert_close(x.grad, plain.grad, atol=1e-5, rtol=0)
 
@@ -126,10 +126,10 @@ def test_the_benchmarks_baseline_does_the_same_work() -> None:
     image = np.array(open_rgb(folder / "image" / f"{name}.jpg"))
     parse = read_parse(folder / "image-parse" / f"{name}.png", "lip")
     keypoints = read_pose(folder / "pose" / f"{name}_keypoints.json")
-    made = represent(
+    person = represent(
         torch.from_numpy(image)[None].permute(0, 3, 1, 2) / 127.5 - 1, torch.from_numpy(parse)[None],
         torch.from_numpy(keypoints)[None], "head", (256, 192),
     )  # fmt: skip
-    difference = (made.channels[0] - sample["agnostic"]).abs()
+    difference = (person.channels[0] - sample["agnostic"]).abs()
     assert difference.max() < 3 / 127.5  # Pillow rounds the shape to whole grey levels
     assert (difference[4:] == 0).all()

@@ -48,11 +48,11 @@ def test_the_shop_photo_sampled_by_the_correspondence_is_the_worn_garment_up_to_
     assert there.sum() > 0.85 * (photo.parse == L.UPPER_CLOTHES).sum()
     x, y = (np.nan_to_num(places[..., k]) - 0.5 for k in (0, 1))
     sampled = cv2.remap(cloth, x, y, cv2.INTER_LINEAR)[there].astype(float)
-    seen = photo.image[there].astype(float)
-    right = np.corrcoef(sampled.ravel(), seen.ravel())[0, 1]
+    shown = photo.image[there].astype(float)
+    right = np.corrcoef(sampled.ravel(), shown.ravel())[0, 1]
     moved = cv2.remap(cloth, x, y + 6, cv2.INTER_LINEAR)[there].astype(float)
     assert right > least
-    assert np.corrcoef(moved.ravel(), seen.ravel())[0, 1] < right - 0.15
+    assert np.corrcoef(moved.ravel(), shown.ravel())[0, 1] < right - 0.15
 
 
 def test_a_spot_is_the_same_spot_in_both_pictures():
@@ -240,8 +240,8 @@ def test_the_command_writes_chunks_that_read_back_and_go_on(tmp_path):
 def test_two_processes_write_what_one_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(triplets, "CHUNK", 1)
     for jobs in (1, 2):
-        done = list(triplets.write_triplets(tmp_path / str(jobs), 2, 7, 0, "train", (64, 48), 1, jobs))
-        assert done == [1, 1]
+        ended = list(triplets.write_triplets(tmp_path / str(jobs), 2, 7, 0, "train", (64, 48), 1, jobs))
+        assert ended == [1, 1]
     files = [sorted((tmp_path / str(jobs) / "train").iterdir()) for jobs in (1, 2)]
     assert [p.name for p in files[0]] == ["000000.npz", "000001.npz"]
     assert [p.read_bytes() for p in files[0]] == [p.read_bytes() for p in files[1]]

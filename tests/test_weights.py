@@ -29,8 +29,8 @@ def test_round_trip(gmm: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "new" / "gmm.safetensors"
     weights.save_weights(path, gmm, METADATA, half=False)
     assert weights.read_metadata(path) == METADATA
-    facts, state = weights.read_weights(path)
-    assert facts == METADATA
+    metadata, state = weights.read_weights(path)
+    assert metadata == METADATA
     assert all(torch.equal(v, state[k]) for k, v in gmm.state_dict().items())
     weights.save_weights(path, gmm, METADATA)  # half of the size, half of the digits
     _, halved = weights.read_weights(path)

@@ -154,5 +154,5 @@ def run_and_signal(
 
 def moments(seed: int, longest: float) -> Callable[[], float]:
     """Seeded random delays up to `longest` seconds."""
-    dice = random.Random(seed)
-    return lambda: dice.uniform(0.0, longest)
+    rng = random.Random(seed)
+    return lambda: rng.uniform(0.0, longest)

@@ -131,8 +131,8 @@ def _as_floats(batch: dict[str, Tensor]) -> object:
 
     pairs = Pairs.of(batch)
     size = (int(pairs.parse.shape[1]), int(pairs.parse.shape[2]))
-    made = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size)
-    return made, garment_input(pairs.cloth, pairs.cloth_mask, size)
+    person = represent(pairs.image, pairs.parse, pairs.keypoints, "head", size)
+    return person, garment_input(pairs.cloth, pairs.cloth_mask, size)
 
 
 def _baseline_tps(config: Config, size: int) -> Job:
@@ -254,8 +254,8 @@ def _inference(config: Config, preset: str, size: int) -> Job:
         grid = tps_grid(networks.gmm(person, garment).theta, full)
         warped, mask = sample(cloth[:, :3], grid, 1.0), sample(cloth[:, 3:], grid, 0.0)
         with runtime.autocast(networks.device, networks.amp):
-            made = tom(fine, warped, mask, parse=False)
-        return len(made.tryon(warped))
+            out = tom(fine, warped, mask, parse=False)
+        return len(out.tryon(warped))
 
     return job
 

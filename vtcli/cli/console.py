@@ -1,7 +1,7 @@
 """How vtcli talks: progress bars and tables on a terminal, plain lines elsewhere, nothing with --quiet.
 
 No work is lost to where the words go: symbols that a terminal's encoding lacks are written in its own (`↑` as `^`), a
-reader that has gone is no error, and news that cannot be written are left out.
+reader that has gone is no error, and messages that cannot be written are left out.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def is_quiet() -> bool:
 
 
 def say(message: str) -> None:
-    """One line of news on standard error; square brackets are text, not markup."""
+    """One message on standard error; square brackets are text, not markup."""
     if not _quiet:
         _tell(message)
 

@@ -91,15 +91,15 @@ def prepare(
         return annotate, sha256
 
     with distributed.joined():
-        done = _follow(run(data_dir, out, options, load))
-    console.show(_table(done))
-    for report in done:
+        reports = _follow(run(data_dir, out, options, load))
+    console.show(_table(reports))
+    for report in reports:
         _summarise(report)
-    empty = [report for report in done if not report.written]
+    empty = [report for report in reports if not report.written]
     if empty:
         folders = " and ".join(str(r.folder) for r in empty)
         raise VtcliError(f"{data_dir}: no {empty[0].split} pair could be used; see skipped.csv in {folders}")
-    skipped = sum(len(report.skipped) for report in done)
+    skipped = sum(len(report.skipped) for report in reports)
     if strict and skipped:
         raise VtcliError(f"{data_dir}: {skipped:,} skipped (--strict); skipped.csv says why")
 
@@ -118,7 +118,7 @@ def _follow(events: Iterator[Event]) -> list[SplitDone]:
     """Turn events into lines and progress bars; returns what each split came to."""
     from vtcli.core.data.prepare import Advanced, LayoutFound, SplitDone, SplitStarted
 
-    done: list[SplitDone] = []
+    reports: list[SplitDone] = []
     current: tuple[str, str] | None = None
     advance: console.Advance | None = None
     with ExitStack() as bar:
@@ -142,8 +142,8 @@ def _follow(events: Iterator[Event]) -> list[SplitDone]:
             elif isinstance(event, SplitDone):
                 bar.close()
                 current = None
-                done.append(event)
-    return done
+                reports.append(event)
+    return reports
 
 
 def _note(event: Advanced) -> str:
@@ -165,21 +165,21 @@ def _summarise(report: SplitDone) -> None:
         line += f", {report.seen:,} seen in training, {report.unseen:,} different pairs unseen"
     console.say(line)
     if report.derived:
-        made = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in report.derived.items())
-        console.say(f"{report.split}: made by vtcli: {made}")
+        derived = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in report.derived.items())
+        console.say(f"{report.split}: made by vtcli: {derived}")
     if report.skipped:
         console.warn(f"{report.split}: {len(report.skipped):,} skipped; see {report.folder / 'skipped.csv'}")
     if report.unchanged and report.written:
         console.say(f"{report.split}: {report.folder} is up to date; nothing to do (--force rewrites it)")
 
 
-def _table(done: list[SplitDone]) -> Table:
+def _table(reports: list[SplitDone]) -> Table:
     from rich.table import Table
 
     table = Table("split", *("pairs", "written", "duplicate", "seen", "skipped"), title=None)
     for column in table.columns[1:]:
         column.justify = "right"
-    for report in done:
+    for report in reports:
         counts = (report.listed, report.written, report.duplicates, report.seen, len(report.skipped))
         table.add_row(report.split, *("-" if n is None else f"{n:,}" for n in counts))
     return table

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from vtcli.core.scoring.evaluation import Evaluation, Score
     from vtcli.core.scoring.runs import Run
+    from vtcli.core.scoring.scores import Evaluation, Score
 
 
 def score(
@@ -105,7 +105,7 @@ def score(
     files.check(reference)
 
     from vtcli.core.scoring.evaluate import evaluate
-    from vtcli.core.scoring.evaluation import Options
+    from vtcli.core.scoring.scores import Options
     from vtcli.core.system import runtime
     from vtcli.core.system.workers import default_jobs
 

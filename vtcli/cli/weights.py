@@ -63,8 +63,8 @@ def import_files(
     from vtcli.core.models.importing import import_weights
 
     for file in files:
-        done = import_weights(file, out, None if stage is None else stage.value, force)
-        console.say(f"{file}: {done.stage}, {done.parameters:,} parameters -> {done.path}")
+        imported = import_weights(file, out, None if stage is None else stage.value, force)
+        console.say(f"{file}: {imported.stage}, {imported.parameters:,} parameters -> {imported.path}")
 
 
 @app.command("list")

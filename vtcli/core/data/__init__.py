@@ -4,6 +4,10 @@ labels            LIP's 20 labels, COCO-18's joints, and how other sets map onto
 images            pictures as people have them → RGB at a size, and back
 annotations       parse maps, joints and masks on disk → arrays
 pixels            uint8 pictures ↔ the networks' floats in [-1, 1]
+body_regions      parts of a body on label maps: hands, neck, torso, and what a change of top touches
+hole_filling      holes in the parse of a garment get the garment's label
+label_metrics     how well labels, masks and joints agree: intersection over union, PCK
+triplets          chunks of triplets: a person in two garments, with truth
 layouts           which files of a data folder belong together: VITON, VITON-HD, raw; pairs lists
 labelled_photos   photos with label maps from beyond VITON, for the parser
 prepare           a data folder → the prepared store, step by step

@@ -19,7 +19,7 @@ _DIFFERS = 4.0  # levels of 255 by which a pixel differs from the background
 # Side in pixels of what is taken off the mask's edge and put on it: JPEG's halo reaches further out than in.
 _NEAR, _FAR = np.ones((5, 5), np.uint8), np.ones((9, 9), np.uint8)
 # Shares of the mask's area above which photo and mask do not agree: garment that the mask misses, background that it
-# fills, and what closing gaps and notches of up to 9 pixels adds.
+# fills, and what filling gaps and notches of up to 9 pixels adds.
 _MISSED, _FILLED, _RAGGED = 0.02, 0.01, 0.03
 _HOLED = 0.95  # share of the garment below which a mask has holes
 _SAME = 0.7  # share of the mask below which mask and cut-out are of different things

@@ -4,7 +4,8 @@ Read in this order; nothing imports upward:
 
 body → I_p      representation.py  the person representation: shape, kept pixels, pose
 θ → grid        tps.py             the thin-plate spline, and sampling on its grid
-networks        common.py          what both presets share: GMMOutput, TOMOutput with equation (1), L2 norm, correlation
+I_try-on        composition.py     equation (1), and where `keep` lets the photo stay
+networks        common.py          what both presets share: GMMOutput, TOMOutput, L2 norm, correlation
                 cpvton.py          the paper's figure 1: GMM, U-Net, both auxiliary decoders
                 flow.py            offsets of a dense warp, at any resolution; no folds
                 lite_gmm.py        lite's GMM: the spline, a dense flow after it, M_exp

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vtcli.core.models.composition import try_on
 from vtcli.core.models.relighting import relighting_offset
 
 
@@ -52,7 +53,7 @@ class TOMOutput:
         """I_try-on by equation (1): the warped garment where M_cm is 1, the rendering elsewhere."""
         if self.relighting is not None:
             warped_cloth = warped_cloth + self.relighting
-        return self.composition_mask * warped_cloth + (1.0 - self.composition_mask) * self.rendered_person
+        return try_on(self.composition_mask, warped_cloth, self.rendered_person)
 
     def holding(self, shown: Tensor, warped_cloth: Tensor, warped_mask: Tensor) -> TOMOutput:
         """The same with an M_cm of at least `shown` (B, 1, H, W) in [0, 1], and the relighting that belongs to it."""

@@ -1,8 +1,8 @@
 """What a pixel becomes, once for training, try-on over a split and single photos.
 
 - `try_on`: equation (1) of Ayush et al. (section 2; CP-VTON, section 3.2);
-- `within`: inside of the region that `keep` lets be drawn stands the try-on, outside of it the photo. The region is part
-  of the person representation (`vtcli.core.models.representation`): with `keep=head` all of the picture;
+- `within`: the try-on inside of the region that `keep` lets change, the photo outside of it. The region is part of
+  the person representation (`vtcli.core.models.representation`): with `keep=head` all of the picture;
 - `held_garment`: how much of the warped garment is to be seen at least with `keep=outside`.
 
 Training's losses look at `within`, at the networks' size. Pictures are composed from the same parts at any resolution,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vtcli.core.models.cpvton import PaperTOMSettings
 from vtcli.core.models.presets import build_gmm, build_tom
-from vtcli.core.models.weights import save_weights, sha256
+from vtcli.core.models.weights import check_finite, save_weights, sha256
 from vtcli.core.system.errors import UsageProblem, VtcliError
 
 GMM_PREFIXES = {
@@ -154,8 +154,7 @@ def _mapped(
         if value.shape != target.shape:
             raise VtcliError(f"{source}: {theirs} is {list(value.shape)}, not {list(target.shape)}")
         value = value.to(target.dtype)
-        if not bool(torch.isfinite(value).all()):
-            raise VtcliError(f"{source}: {theirs} holds values that are not finite")
+        check_finite(source, {theirs: value})
         mapped[ours] = value
     for extra in sorted(state.keys() - set(names.values())):
         raise VtcliError(f"{source}: {extra} is not part of CP-VTON's network")

@@ -95,7 +95,12 @@ def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, 
                 values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as problem:
         raise VtcliError(f"{path}: not a readable safetensors file ({problem})") from problem
-    for key, value in values.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise VtcliError(f"{path}: {key} holds values that are not finite")
+    check_finite(path, values)
     return metadata, values
+
+
+def check_finite(path: Path, tensors: dict[str, Tensor], outcome: str = "") -> None:
+    """VtcliError that names `path`, the `outcome` and the tensor where one of them holds infinity or NaN."""
+    for key, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise VtcliError(f"{path}: {outcome}{key} holds values that are not finite")

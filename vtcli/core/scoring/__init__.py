@@ -11,7 +11,7 @@ distances.py      feature vectors → Fréchet and kernel distances
 spaces.py         which feature spaces are at hand, and each run's distances in them
 bootstrap.py      intervals of differences; differences.py applies them to runs
 metrics.py        the metrics by name, with their exact definitions
-evaluation.py     options, scores and what else an evaluation holds
+scores.py         options, the metrics of pictures, and the scores of runs and subsets
 evaluate.py       all of it, for every run and subset, with the reasons where a metric cannot be had
 notes.py          warnings: runs that do not compare, distances of too few pictures
 outputs.py        JSON and CSV

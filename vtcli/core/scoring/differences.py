@@ -14,7 +14,7 @@ from vtcli.core.scoring.distances import Statistics, frechet_difference
 from vtcli.core.scoring.runs import Run, pair_key
 
 if TYPE_CHECKING:
-    from vtcli.core.scoring.evaluation import Columns, Evaluation, Options, Score
+    from vtcli.core.scoring.scores import Columns, Evaluation, Options, Score
 
 FRECHET_ROUNDS = 200
 """Rounds of the bootstrap for a Fréchet distance, at most: each takes the eigenvalues of a large matrix."""

@@ -15,7 +15,6 @@ from vtcli.core.data.label_metrics import CLASSES, mean_iou
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.differences import fill_differences
 from vtcli.core.scoring.distances import Statistics
-from vtcli.core.scoring.evaluation import Columns, Evaluation, Options, Score
 from vtcli.core.scoring.features import INCEPTION_DIMS, Extractor, extract
 from vtcli.core.scoring.image_metrics import MS_SSIM_SIDE, SSIM_SIDE
 from vtcli.core.scoring.notes import warnings
@@ -23,6 +22,7 @@ from vtcli.core.scoring.pairwise import PairMetrics, PairTask, measure_all
 from vtcli.core.scoring.perceptual import Lpips, PairDistance, StLpips, distances_of
 from vtcli.core.scoring.pictures import Picture
 from vtcli.core.scoring.runs import Run, load_runs
+from vtcli.core.scoring.scores import Columns, Evaluation, Options, Score
 from vtcli.core.scoring.spaces import Distances, Spaces
 
 Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int], object]]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vtcli.core.scoring import metrics
-from vtcli.core.scoring.evaluation import Score
 from vtcli.core.scoring.runs import Run
+from vtcli.core.scoring.scores import Score
 
 
 def warnings(runs: Sequence[Run], scores: Sequence[Score]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vtcli.core.scoring import metrics
-from vtcli.core.scoring.evaluation import Evaluation
+from vtcli.core.scoring.scores import Evaluation
 from vtcli.core.system.errors import UsageProblem
 from vtcli.core.system.files import write_atomically, write_json
 

@@ -13,9 +13,9 @@ import numpy as np
 from vtcli import __version__
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.album import Album, LabelPicture, Shown
-from vtcli.core.scoring.evaluation import Columns, Evaluation, Score
 from vtcli.core.scoring.pictures import FilePicture
 from vtcli.core.scoring.runs import Run
+from vtcli.core.scoring.scores import Columns, Evaluation, Score
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.system.files import write_atomically
 

@@ -10,10 +10,10 @@ import torch
 
 from vtcli.core.scoring import metrics
 from vtcli.core.scoring.distances import Statistics, frechet_distance, kernel_distance
-from vtcli.core.scoring.evaluation import Options, Score
 from vtcli.core.scoring.features import Extractor, InceptionFeatures, Lite0Vectors, find_inception
 from vtcli.core.scoring.pictures import Picture
 from vtcli.core.scoring.runs import Run
+from vtcli.core.scoring.scores import Options, Score
 from vtcli.core.system.errors import UsageProblem, VtcliError
 
 

@@ -9,7 +9,7 @@ The same person can be rendered in any garment, so unpaired try-on has a truth t
 >>> triplet = draw_triplet(rng)                 # person in A, shop photo of B, the same person in B
 
 `python -m vtcli.core.synthetic OUT_DIR --train N --test M --seed S` writes a VITON folder, `python -m
-vtcli.core.synthetic triplets OUT_DIR ...` chunks of triplets. Needs NumPy, SciPy, OpenCV and Pillow.
+vtcli.core.synthetic triplets OUT_DIR ...` chunks of triplets (`__main__`). Needs NumPy, SciPy, OpenCV and Pillow.
 
 people     who: body, face, hair, pose, trousers, backdrop
 garments   what: cut, fabric, pattern; where its edges run and the colour of each spot

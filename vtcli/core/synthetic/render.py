@@ -14,7 +14,18 @@ from vtcli.core.synthetic.dressing import Outfit, Stance, outfit_parts, pose_per
 from vtcli.core.synthetic.garments import SyntheticGarment
 from vtcli.core.synthetic.people import SyntheticPerson
 from vtcli.core.synthetic.raster import Visible
-from vtcli.core.synthetic.scene import SIZE, Part, View, bent, occluded, picture, screen_bump, see, unit, vote
+from vtcli.core.synthetic.scene import (
+    SIZE,
+    Part,
+    View,
+    bent,
+    occluded,
+    picture,
+    screen_bump,
+    unit,
+    visible_parts,
+    vote,
+)
 from vtcli.core.synthetic.worn import ClothView, cloth_view, shade_cloth
 
 
@@ -44,12 +55,12 @@ def draw_dressed(stance: Stance, outfit: Outfit) -> tuple[RenderedPerson, ClothV
     person, view, samples = stance.person, stance.view, stance.samples
     height, width = stance.shape
     parts = outfit_parts(stance, outfit)
-    seen = see(parts, view, height, width)
+    surfaces = visible_parts(parts, view, height, width)
     light = np.zeros((height * width, 3), np.float32)
     label = np.zeros(height * width, np.uint8)
     neck = np.zeros(height * width, np.uint8)
     for i, part in enumerate(parts):
-        v, faces = seen.of(i)
+        v, faces = surfaces.of(i)
         if not len(v.pixels) and part.kind != "cloth":
             continue
         n = unit(v.interpolate(part.normals, faces))
@@ -64,7 +75,7 @@ def draw_dressed(stance: Stance, outfit: Outfit) -> tuple[RenderedPerson, ClothV
             light[v.pixels] = _cloth_light(stance, garment, v, faces, n, inside)
             label[v.pixels] = outfit.top_label if part.kind == "cloth" else outfit.skirt_label
             if part.kind == "cloth":
-                v.triangles = v.triangles - int(np.searchsorted(seen.part, i))
+                v.triangles = v.triangles - int(np.searchsorted(surfaces.part, i))
                 worn = cloth_view(part, view, v, ~inside, height, width)
         elif part.kind == "hair":
             strand = v.interpolate(part.extra["strand"], faces)
@@ -75,15 +86,15 @@ def draw_dressed(stance: Stance, outfit: Outfit) -> tuple[RenderedPerson, ClothV
             label[v.pixels] = L.PANTS
         else:
             light[v.pixels] = _thing_light(part, n)
-    light, covered = occluded(light, seen.visible, height, width, view.scale)
+    light, covered = occluded(light, surfaces.visible, height, width, view.scale)
     colour = np.where(covered[..., None], shade.encode(light), _ground(stance, covered))
     if person.light != (1.0, 1.0, 1.0):
         colour = colour * np.array(person.light, np.float32)
     image = picture(colour, samples)
     parse = vote(label.reshape(height, width), samples)
-    bare = vote(neck.reshape(height, width), samples) > 0
+    neck = vote(neck.reshape(height, width), samples) > 0
     joints = _joints(view, stance.points, stance.size, samples)
-    return RenderedPerson(image, parse, joints, bare & (parse == L.BACKGROUND)), worn
+    return RenderedPerson(image, parse, joints, neck & (parse == L.BACKGROUND)), worn
 
 
 def _skin_light(person: SyntheticPerson, v: Visible, faces: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -130,10 +141,10 @@ def _elbow(arm: ArmPose) -> float:
 
 def _joints(view: View, points: np.ndarray, size: tuple[int, int], samples: int) -> np.ndarray:
     out = np.zeros((18, 3), np.float32)
-    seen = np.isfinite(points[:, 0])
-    xy = view(points[seen]) / samples
+    found = np.isfinite(points[:, 0])
+    xy = view(points[found]) / samples
     inside = L.joints_inside(xy, size)
-    where = np.flatnonzero(seen)[inside]
+    where = np.flatnonzero(found)[inside]
     out[where, :2] = xy[inside]
     out[where, 2] = 0.9
     return out

@@ -52,7 +52,7 @@ class Part:
 
 
 @dataclass
-class Seen:
+class VisibleParts:
     """What is seen of the parts of a scene, in rising order of pixels."""
 
     visible: Visible
@@ -66,7 +66,7 @@ class Seen:
         return visible, self.faces - self.starts[number]
 
 
-def see(parts: list[Part], view: View, height: int, width: int) -> Seen:
+def visible_parts(parts: list[Part], view: View, height: int, width: int) -> VisibleParts:
     """The parts through a z-buffer."""
     vertices = np.concatenate([p.vertices for p in parts])
     starts = np.cumsum([0] + [len(p.vertices) for p in parts])
@@ -87,7 +87,7 @@ def see(parts: list[Part], view: View, height: int, width: int) -> Seen:
                 drop[which] = p.cut(partial(_at, corners=corners, weights=weights))
         return drop
 
-    return Seen(rasterise(view(vertices), depth, faces, height, width, discard), faces, part, starts)
+    return VisibleParts(rasterise(view(vertices), depth, faces, height, width, discard), faces, part, starts)
 
 
 def _checked(part: Part) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from vtcli.core.synthetic import bodies, shade
 from vtcli.core.synthetic.bodies import ArmPose, Pose, mesh
 from vtcli.core.synthetic.garments import SyntheticGarment
-from vtcli.core.synthetic.scene import SIZE, View, down, occluded, picture, see, unit
+from vtcli.core.synthetic.scene import SIZE, View, down, occluded, picture, unit, visible_parts
 from vtcli.core.synthetic.worn import ClothView, cloth_part, cloth_view, shade_cloth
 
 
@@ -64,8 +64,8 @@ def shop_photo(garment: SyntheticGarment, size: tuple[int, int],
     centre = (low + high) / 2
     view = View(per_metre, width / 2, height * 0.49, centre)
 
-    seen = see([part], view, height, width)
-    visible, faces = seen.visible, seen.faces
+    surfaces = visible_parts([part], view, height, width)
+    visible, faces = surfaces.visible, surfaces.faces
     n = unit(visible.interpolate(part.normals, faces))
     inside = n[:, 1] > 0.0
     n[:, 1] = np.where(inside, -n[:, 1], n[:, 1])

@@ -66,10 +66,10 @@ def draw_triplet(rng: np.random.Generator, size: tuple[int, int] = SIZE, samples
     In 18 % of them garment A is a dress, whose lower part shows below garment B in person_b.
     """
     person = random_person_varied(rng)
-    dressed = bool(rng.uniform() < 0.18)
-    garment_a = random_dress(rng) if dressed else random_garment_varied(rng)
+    wears_dress = bool(rng.uniform() < 0.18)
+    garment_a = random_dress(rng) if wears_dress else random_garment_varied(rng)
     garment_b = random_garment_varied(rng)
-    if dressed:
+    if wears_dress:
         person = replace(person, skirt=None, leg_end=9.0)
         outfits = (dress_outfit(person, garment_a), outfit_over_dress(garment_b, garment_a))
     else:

@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from vtcli.core.models.weights import check_finite
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.system.files import write_atomically
 
@@ -69,9 +70,7 @@ def save_checkpoint(
                 tensors[f"optimizer.{name}.{index}.{key}"] = (
                     torch.as_tensor(value).detach().cpu().contiguous()
                 )
-    for key, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise VtcliError(f"{path}: not written, {key} holds values that are not finite")
+    check_finite(path, tensors, "not written, ")
     data = save(tensors, metadata={"state": json.dumps(asdict(state)), "options": json.dumps(options)})
     write_atomically(path, lambda stream: stream.write(data))
 
@@ -88,9 +87,7 @@ def load_checkpoint(
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as problem:
         raise VtcliError(f"{path}: not a readable checkpoint ({problem})") from problem
-    for key, value in tensors.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise VtcliError(f"{path}: {key} holds values that are not finite")
+    check_finite(path, tensors)
     for name, module in modules.items():
         try:
             module.load_state_dict(_below(f"module.{name}.", tensors))

@@ -10,7 +10,7 @@ In the order of that way:
 - `shop_photo`: shop photo → the garment cut out and placed, and what is refused
 - `networks`: person and garment → warp (GMM), rendering, composition mask and M_exp (TOM), at 256×192
 - `composer`: all of them → the picture, at the photo's resolution, by equation (1) and the rule of what stays the
-  photo's (`full_warp`: the garment at that resolution; `filling`: what comes to light where the old garment goes;
+  photo's (`full_warp`: the garment at that resolution; `filling`: what appears where the old garment goes;
   `planes`: maps enlarged, with edges where the photo has them)
 - `results`: what is handed back, with the contact sheet (`panel`) of everything in between
 - `many`: several people and garments, each looked at once

@@ -103,8 +103,8 @@ def load_annotator(
         pictures = signed(torch.from_numpy(photos).to(chosen))
         if size != INPUT_SIZE:
             pictures = F.interpolate(pictures, INPUT_SIZE, mode="bilinear", antialias=True)
-        seen = annotator(pictures)
-        probabilities, keypoints = seen.probabilities, seen.keypoints.cpu().numpy().copy()
+        prediction = annotator(pictures)
+        probabilities, keypoints = prediction.probabilities, prediction.keypoints.cpu().numpy().copy()
         if size != INPUT_SIZE:
             probabilities = F.interpolate(probabilities, size, mode="bilinear")
             keypoints[..., :2] *= np.array([size[1] / INPUT_SIZE[1], size[0] / INPUT_SIZE[0]], np.float32)

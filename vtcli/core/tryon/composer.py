@@ -84,7 +84,7 @@ class Layers:
     """Colours under the garment: the rendering, and what is filled in where the old garment goes."""
     garment: np.ndarray
     """The warped garment's colours, carried a little beyond its edge."""
-    light: np.ndarray
+    shading: np.ndarray
     """What folds and light add to the garment's colours."""
     shown: np.ndarray
     """Where the garment shows."""
@@ -95,10 +95,10 @@ class Layers:
 
     def compose(self, photo: np.ndarray, full: FullWarp, band: slice) -> np.ndarray:
         """The rows `band` of the picture at the size of `full`: (n, w, 3) uint8. `photo`: the same rows of the photo."""
-        names = ("beneath", "garment", "light", "shown", "changed")
-        beneath, garment, light, shown, changed = (rows(getattr(self, n), full.size, band) for n in names)
+        names = ("beneath", "garment", "shading", "shown", "changed")
+        beneath, garment, shading, shown, changed = (rows(getattr(self, n), full.size, band) for n in names)
         rgb, alpha = full.rows(band.start, band.stop)
-        worn = np.where((alpha > OPAQUE)[..., None], own_colours(rgb, alpha), garment) + light
+        worn = np.where((alpha > OPAQUE)[..., None], own_colours(rgb, alpha), garment) + shading
         tryon = beneath + shown[..., None] * (worn - beneath)
         photo = photo.astype(np.float32)
         mixed = photo + changed[..., None] * (tryon - photo)
@@ -211,7 +211,7 @@ def _layers(
     return Layers(
         beneath=_beneath(window, people, maps, composition, uncovered * soft),
         garment=beyond_edge(maps.colours, maps.alpha, maps.scale),
-        light=enlarge(_light(warp, composition, clothes), maps.size, cv2.INTER_CUBIC),
+        shading=enlarge(_shading(warp, composition, clothes), maps.size, cv2.INTER_CUBIC),
         shown=np.minimum(maps.near, covered),
         # Not their maximum: where the two meet, the old garment would shine through.
         changed=soft * (covered + uncovered),
@@ -294,7 +294,7 @@ def _beneath(
     return out
 
 
-def _light(warp: Warp, composition: Composition, clothes: np.ndarray) -> np.ndarray:
+def _shading(warp: Warp, composition: Composition, clothes: np.ndarray) -> np.ndarray:
     """Equation (1) as what is added to the garment, I_try-on - I_warp, (256, 192, 3) float32 in grey levels.
 
     I_rp has folds and light, but at 256×192; so added, they leave the garment the seams and threads of its own photo.

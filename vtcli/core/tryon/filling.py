@@ -1,4 +1,4 @@
-"""What comes to light where the old garment goes: the scene, the lower body, or skin, each guessed from what the photo
+"""What appears where the old garment goes: the scene, the lower body, or skin, each guessed from what the photo
 shows of it."""
 
 from __future__ import annotations

@@ -102,15 +102,15 @@ def viton_frame(keypoints: np.ndarray, rough: Window) -> Window:
 
     `keypoints` (18, 3) in pixels of the 256×192 window.
     """
-    seen = keypoints[:, 2] >= 0.3
-    if not (seen[L.NECK] and seen[L.R_SHOULDER] and seen[L.L_SHOULDER]):
+    found = keypoints[:, 2] >= 0.3
+    if not (found[L.NECK] and found[L.R_SHOULDER] and found[L.L_SHOULDER]):
         return rough
     neck = keypoints[L.NECK, :2]
     shoulders = float(np.hypot(*(keypoints[L.R_SHOULDER, :2] - keypoints[L.L_SHOULDER, :2])))
     by_shoulders = TORSO_OF_SHOULDERS * shoulders
     length = by_shoulders
     center = float(neck[0])
-    if seen[L.R_HIP] and seen[L.L_HIP]:
+    if found[L.R_HIP] and found[L.L_HIP]:
         hips = (keypoints[L.R_HIP, :2] + keypoints[L.L_HIP, :2]) / 2
         by_hips = float(np.hypot(*(hips - neck)))
         # Turned people have narrow shoulders, hips off the picture are guesses: trust them within reason.

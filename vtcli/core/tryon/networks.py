@@ -50,7 +50,7 @@ class People:
 class Composition:
     """`rendered_person` I_rp (B, 3, H, W) in [-1, 1], `composition_mask` M_cm (B, 1, H, W) in [0, 1],
     `expected_parse` M_exp's probabilities (B, 20, H, W) or None, `tryon` I_try-on by equation (1) (B, 3, H, W),
-    `region` (B, 1, H, W) in [0, 1] what `keep` lets be drawn."""
+    `region` (B, 1, H, W) in [0, 1] what `keep` lets change."""
 
     rendered_person: Tensor
     composition_mask: Tensor

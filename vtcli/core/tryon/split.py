@@ -1,7 +1,7 @@
 """Try-on (or warps) over a whole split: store in, results folder out; interrupted, it continues.
 
 While a run is under way its settings stand in `run.json`, and each process keeps a journal of the pictures that it
-has made, with their figures. A picture is there whole or not at all, and one that is there is not made again.
+has made, with their IoUs. A picture is there whole or not at all, and one that is there is not made again.
 `results.json` comes last, and the journals go.
 
 Pairs are made in batches that are the same in every run of the same list, since a network's last bit depends on
@@ -110,11 +110,9 @@ def _run(
         earlier = _begin(out, settings)
         for folder in (out, out / "images", out / "parse"):
             sweep(folder)
-        figures = {**earlier.get("figures", {}).get("warp_iou", {}), **_journalled(out)}
+        known = {**earlier.get("figures", {}).get("warp_iou", {}), **_journalled(out)}
         left = [
-            n
-            for n, batch in enumerate(batches)
-            if not all(_complete(out, j, options, figures) for j in batch)
+            n for n, batch in enumerate(batches) if not all(_complete(out, j, options, known) for j in batch)
         ]
     left = distributed.gather(left)[0]  # as rank 0 sees the folder: the others may look later
     mine = left[distributed.rank() :: distributed.world()]
@@ -126,7 +124,7 @@ def _run(
     journal = _Journal(out, distributed.rank())
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(2) as writers:
         pending: list[Future[None]] = []
-        made: dict[str, float | None] = {}
+        written: dict[str, float | None] = {}
 
         def read(place: int) -> Future[list[np.ndarray]]:
             rows = [job.cloth for job in batches[mine[place]]] if place < len(mine) else []
@@ -140,29 +138,29 @@ def _run(
             pictures, parses, ious = _make(networks, store, batch, cloths, options)
             for other in pending:
                 other.result()
-            journal.add(made)
+            journal.add(written)
             pending = [
                 writers.submit(_write, out, job, pictures[i], parses[i] if parses is not None else None)
                 for i, job in enumerate(batch)
             ]
             # Garments that are not the person's own have no worn one to be compared with.
-            made = {job.name: round(ious[i], 6) if ious else None for i, job in enumerate(batch)}
+            written = {job.name: round(ious[i], 6) if ious else None for i, job in enumerate(batch)}
             done += len(batch)
             yield done, total
         for other in pending:
             other.result()
-        journal.add(made)
+        journal.add(written)
     distributed.barrier()
     if not distributed.is_first():
         return
-    figures = {**earlier.get("figures", {}).get("warp_iou", {}), **_journalled(out)}
+    known = {**earlier.get("figures", {}).get("warp_iou", {}), **_journalled(out)}
     ResultsInfo(
         kind=options.kind, keep=options.keep, pairing=_pairing(options), split=store.manifest.split,
         store=str(store.root.resolve()), size=store.size,
         pairs=[_pair(store, job) for job in jobs], weights=networks.hashes,
         options=asdict(options), versions=_versions(), device=str(networks.device),
         seconds=round(time.monotonic() - started + earlier.get("seconds", 0.0), 2),
-        figures={"warp_iou": dict(sorted(figures.items()))} if figures else {},
+        figures={"warp_iou": dict(sorted(known.items()))} if known else {},
     ).save(out)  # fmt: skip
     for path in (*_journals(out), out / "run.json"):
         path.unlink(missing_ok=True)
@@ -189,7 +187,7 @@ def _settings(networks: Networks, store: PreparedStore, options: SplitOptions) -
 
 
 def _begin(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Claim `out` for these settings; what an earlier, equal run left (figures, seconds)."""
+    """Claim `out` for these settings; what an earlier, equal run left (metrics, seconds)."""
     if (out / "results.json").is_file():
         info = ResultsInfo.load(out)
         held: Any = {
@@ -212,24 +210,24 @@ def _begin(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return left
 
 
-def _complete(out: Path, job: _Job, options: SplitOptions, figures: dict[str, float]) -> bool:
+def _complete(out: Path, job: _Job, options: SplitOptions, ious: dict[str, float]) -> bool:
     there = image_file(out, job.name).is_file() and (
         not options.save_parse or parse_file(out, job.name).is_file()
     )
-    return there and (job.person != job.cloth or job.name in figures)
+    return there and (job.person != job.cloth or job.name in ious)
 
 
 class _Journal:
-    """What one rank has made, a line each: the picture's name and its figure. Lines follow their pictures."""
+    """What one rank has made, a line each: the picture's name and its IoU. Lines follow their pictures."""
 
     def __init__(self, out: Path, rank: int) -> None:
         self.path = out / f"journal-{rank:05d}.jsonl"
 
-    def add(self, made: dict[str, float | None]) -> None:
-        if not made:
+    def add(self, written: dict[str, float | None]) -> None:
+        if not written:
             return
         # A line that an interruption cut short must not swallow the next.
-        lines = "\n" + "".join(json.dumps([name, iou]) + "\n" for name, iou in made.items())
+        lines = "\n" + "".join(json.dumps([name, iou]) + "\n" for name, iou in written.items())
         try:
             with self.path.open("ab") as stream:
                 stream.write(lines.encode())
@@ -244,8 +242,8 @@ def _journals(out: Path) -> list[Path]:
 
 
 def _journalled(out: Path) -> dict[str, float]:
-    """The figures in all ranks' journals, those of earlier runs included."""
-    figures: dict[str, float] = {}
+    """The IoUs in all ranks' journals, those of earlier runs included."""
+    ious: dict[str, float] = {}
     for path in _journals(out):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
@@ -253,8 +251,8 @@ def _journalled(out: Path) -> dict[str, float]:
             except (ValueError, TypeError):
                 continue  # blank, or cut short: that picture is made again
             if isinstance(name, str) and isinstance(iou, int | float):
-                figures[name] = float(iou)
-    return figures
+                ious[name] = float(iou)
+    return ious
 
 
 def _make(

@@ -71,9 +71,9 @@ def _prepare_splits(
             train = SplitPlan(layout, layout.splits["train"], out, options)
             train_photos = yield from _photo_hashes(train, records.get("train", []))
         if distributed.is_first():
-            done = finish(plan, journal.records, train_photos, unchanged)
+            report = finish(plan, journal.records, train_photos, unchanged)
             Parts(plan.folder, plan.header, plan.chain, 0, plan.shard_size).remove()
-            yield done
+            yield report
 
 
 def _kept(plan: SplitPlan, annotator: Annotator) -> list[ShardRecord]:

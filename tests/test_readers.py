@@ -152,13 +152,13 @@ def test_written_manifests_are_read_again(entries: list[Entry], size: tuple[int,
     value=values | st.sampled_from(["../x", "/x", "..", "", "a\0b", [1e999, 4], 10**30]),
 )
 def test_any_change_to_a_manifest_is_sound_or_an_error(key: str, inside: str | None, value: Any) -> None:
-    told = Manifest("test", (128, 96), [Entry("a", "b"), Entry("c", "d")]).to_json()
+    written = Manifest("test", (128, 96), [Entry("a", "b"), Entry("c", "d")]).to_json()
     if inside is None:
-        told[key] = value
+        written[key] = value
     else:
-        told["entries"][0][inside] = value
+        written["entries"][0][inside] = value
     try:
-        manifest = Manifest.from_json(told, SOURCE)
+        manifest = Manifest.from_json(written, SOURCE)
     except VtcliError as problem:
         assert str(SOURCE) in str(problem)
         return
@@ -190,12 +190,12 @@ def test_any_journal_is_read_as_far_as_it_is_whole(lines: list[str], data: bytes
 )
 def test_any_change_to_results_is_sound_or_an_error(key: str, value: Any) -> None:
     folder = _file(b"").parent
-    told = {
+    written = {
         "format": "vtcli-results", "version": 1, "kind": "tryon", "keep": "head", "pairing": "paired",
         "split": "test", "store": "s", "size": [128, 96],
         "pairs": [{"name": "a", "person": "a", "cloth": "b", "seen": False}],
     }  # fmt: skip
-    (folder / "results.json").write_text(json.dumps({**told, key: value}))
+    (folder / "results.json").write_text(json.dumps({**written, key: value}))
     try:
         info = ResultsInfo.load(folder)
     except VtcliError as problem:

@@ -37,9 +37,9 @@ def test_imported_gmm_computes_the_same(vtcli: Callable, tmp_path: Path) -> None
     torch.save(
         {"state_dict": state, "epoch": 7}, tmp_path / "gmm_final.pth", _use_new_zipfile_serialization=False
     )
-    done = vtcli("weights", "import", tmp_path / "gmm_final.pth", "--out", tmp_path / "out")
-    assert done.code == 0, done.err
-    assert "19,057,650 parameters" in done.err
+    ended = vtcli("weights", "import", tmp_path / "gmm_final.pth", "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert "19,057,650 parameters" in ended.err
 
     gmm = load_gmm(tmp_path / "out" / "gmm.safetensors")
     assert sum(p.numel() for p in gmm.parameters()) == 19_057_650
@@ -55,18 +55,18 @@ def test_imported_gmm_computes_the_same(vtcli: Callable, tmp_path: Path) -> None
     torch.testing.assert_close(grid[0, ::5, ::5], slow, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(sample(cloth, grid), cpvton.warp(cloth, grid))
 
-    facts = read_metadata(tmp_path / "out" / "gmm.safetensors")
-    assert facts["preset"] == "paper" and facts["aux"] is False and facts["keep"] == "head"
-    assert facts["source"] == {"file": "gmm_final.pth", "sha256": sha256(tmp_path / "gmm_final.pth")}
+    metadata = read_metadata(tmp_path / "out" / "gmm.safetensors")
+    assert metadata["preset"] == "paper" and metadata["aux"] is False and metadata["keep"] == "head"
+    assert metadata["source"] == {"file": "gmm_final.pth", "sha256": sha256(tmp_path / "gmm_final.pth")}
 
 
 @torch.inference_mode()
 def test_imported_tom_computes_the_same(vtcli: Callable, tmp_path: Path) -> None:
     reference = cpvton.randomise(cpvton.UnetGenerator(), 4)
     torch.save(reference.state_dict(), tmp_path / "tom_final.pth")
-    done = vtcli("weights", "import", tmp_path / "tom_final.pth", "--out", tmp_path, "--stage", "tom")
-    assert done.code == 0, done.err
-    assert "21,349,252 parameters" in done.err
+    ended = vtcli("weights", "import", tmp_path / "tom_final.pth", "--out", tmp_path, "--stage", "tom")
+    assert ended.code == 0, ended.err
+    assert "21,349,252 parameters" in ended.err
 
     tom = load_tom(tmp_path / "tom.safetensors")
     assert sum(p.numel() for p in tom.parameters()) == 21_349_252
@@ -105,9 +105,9 @@ def test_code_in_a_pickle_does_not_run(vtcli: Callable, tmp_path: Path, new_form
     trace = tmp_path / "ran"
     state = {"regression.linear.weight": torch.zeros(1), "more": _Payload(trace)}
     torch.save(state, tmp_path / "gmm_final.pth", _use_new_zipfile_serialization=new_format)
-    done = vtcli("weights", "import", tmp_path / "gmm_final.pth", "--out", tmp_path / "out")
-    assert done.code == 1
-    assert "gmm_final.pth" in done.err and done.err.count("\n") == 1
+    ended = vtcli("weights", "import", tmp_path / "gmm_final.pth", "--out", tmp_path / "out")
+    assert ended.code == 1
+    assert "gmm_final.pth" in ended.err and ended.err.count("\n") == 1
     assert not trace.exists() and not (tmp_path / "out").exists()
     torch.load(tmp_path / "gmm_final.pth", weights_only=False)
     assert trace.exists()  # the trap was armed
@@ -116,9 +116,9 @@ def test_code_in_a_pickle_does_not_run(vtcli: Callable, tmp_path: Path, new_form
 def test_other_files_are_refused(vtcli: Callable, tmp_path: Path) -> None:
     def refused(name: str, value: object, word: str, *more: object) -> None:
         torch.save(value, tmp_path / name)
-        done = vtcli("weights", "import", tmp_path / name, "--out", tmp_path / "out", *more)
-        assert done.code == (2 if more else 1), done
-        assert name in done.err and word in done.err and done.err.count("\n") == 1, done.err
+        ended = vtcli("weights", "import", tmp_path / name, "--out", tmp_path / "out", *more)
+        assert ended.code == (2 if more else 1), ended
+        assert name in ended.err and word in ended.err and ended.err.count("\n") == 1, ended.err
         assert not (tmp_path / "out").exists()
 
     # Expanded zeros share one element: shapes as large as they must be, files small.
@@ -136,8 +136,8 @@ def test_other_files_are_refused(vtcli: Callable, tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("not weights")
     (tmp_path / "pickle.pth").write_bytes(pickle.dumps({"a": 1}))
     for name in ("torn.pth", "text.pth", "pickle.pth", "absent.pth"):
-        done = vtcli("weights", "import", tmp_path / name, "--out", tmp_path / "out")
-        assert done.code == 1 and name in done.err and done.err.count("\n") == 1, done.err
+        ended = vtcli("weights", "import", tmp_path / name, "--out", tmp_path / "out")
+        assert ended.code == 1 and name in ended.err and ended.err.count("\n") == 1, ended.err
 
 
 def test_listing_survives_what_it_finds(
@@ -149,8 +149,14 @@ def test_listing_survives_what_it_finds(
     monkeypatch.setattr("vtcli.core.models.weights.DEFAULT_FOLDER", tmp_path)
     assert describe_installed() == ["no weights installed; train some with `vtcli train`"]
     (tmp_path / "gmm.safetensors").write_bytes(b"nonsense")
-    facts = {"stage": "tom", "preset": "lite", "aux": True, "steps": 1234, "figures": {"ssim_head": 0.8125}}
-    header = {"format": "vtcli-weights", "facts": json.dumps(facts)}
+    metadata = {
+        "stage": "tom",
+        "preset": "lite",
+        "aux": True,
+        "steps": 1234,
+        "figures": {"ssim_head": 0.8125},
+    }
+    header = {"format": "vtcli-weights", "facts": json.dumps(metadata)}
     save_file({"x": torch.zeros(1)}, tmp_path / "tom.safetensors", metadata=header)
     odd = {"stage": ["tom"], "aux": {}, "steps": "many", "figures": {"ssim_head": "high"}}
     header = {"format": "vtcli-weights", "facts": json.dumps(odd)}
