@@ -27,15 +27,19 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.label_metrics import LabelCounts, pck
 from vtcli.core.data.labelled_photos import GROUPS, LabelledPhotos
 from vtcli.core.data.pixels import grey_levels, signed
-from vtcli.core.data.results import image_file
+from vtcli.core.data.results import ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.data.triplets import TripletChunks
+from vtcli.core.garments.masks import find_masks
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE
 from vtcli.core.models.tps import jacobian
 from vtcli.core.models.weights import stage_file
+from vtcli.core.scoring.cut import hem, level_angles, warp_distance
 from vtcli.core.scoring.distances import Statistics, frechet_distance
 from vtcli.core.scoring.features import Lite0Vectors, extract
 from vtcli.core.scoring.pictures import StorePicture
+from vtcli.core.scoring.sleeves import SleeveEnd, sleeve_ends, sleeve_report
 from vtcli.core.system import runtime
 from vtcli.core.training import augment, backgrounds
 from vtcli.core.training.pairs import Pairs, read_pairs
@@ -61,6 +65,10 @@ ROWS: list[tuple[str, str, float, float]] = [
     ("parser PCK@0.1", ">=", 0.88, 0.94),
     ("halo (grey levels)", "<=", 6.0, 3.0),
     ("SSIM lost from raw photos, head", "<=", 0.02, 0.01),
+    ("sleeve end, result: mean error", "<=", 0.07, 0.045),
+    ("sleeve end, result: slope on the worn one", "<=", 0.05, 0.02),
+    ("sleeve end, result: slope on the garment's own", ">=", 0.82, 0.92),
+    ("triplets: level line, 90th percentile (degrees)", "<=", 12.0, 6.0),
 ]
 """Figure, how it is compared, what it must reach, what is aimed at."""
 
@@ -229,6 +237,76 @@ def street_figure(photos: LabelledPhotos, annotator: Annotator, share: float) ->
     return float(iou[: len(CLASSES)].mean())
 
 
+def sleeve_metrics(store: PreparedStore, results: Path, annotator: Annotator) -> dict[str, float]:
+    """Sleeve ends of unpaired try-ons, by the own parser and by M_exp as saved (`scoring/sleeves.py`)."""
+    entries = store.manifest.entries
+    rows = {e.name: i for i, e in enumerate(entries)}
+    garments = {e.cloth: i for i, e in enumerate(entries)}
+    parses, joints = (store.read(name, range(len(store))) for name in ("parse", "keypoints"))
+    own = [sleeve_ends(p, k) for p, k in zip(parses, joints, strict=True)]
+    triples: dict[str, list[tuple[SleeveEnd, SleeveEnd, SleeveEnd]]] = {"result": [], "M_exp": []}
+    for pair in ResultsInfo.load(results).pairs:
+        person, garment = rows[pair.person], garments[pair.cloth]
+        picture = np.asarray(Image.open(image_file(results, pair.name)).convert("RGB"))
+        seen = annotator(signed(torch.from_numpy(picture.copy())[None].to(annotator.device)), mirror=False)
+        expected = np.asarray(Image.open(parse_file(results, pair.name)))
+        for kind, parse in (("result", seen.parse[0].cpu().numpy()), ("M_exp", expected)):
+            for ends in zip(sleeve_ends(parse, joints[person]), own[garment], own[person], strict=True):
+                made, wanted, worn = ends
+                if made is not None and wanted is not None and worn is not None:
+                    triples[kind].append((made, wanted, worn))
+    out = {}
+    for kind, found in triples.items():
+        report = sleeve_report(found)
+        out |= {
+            f"sleeve end, {kind}: mean error": report.error,
+            f"sleeve end, {kind}: share within 0.1": report.near,
+            f"sleeve end, {kind}: slope on the garment's own": report.on_garment,
+            f"sleeve end, {kind}: slope on the worn one": report.on_worn,
+        }
+    return out
+
+
+def triplet_metrics(folder: Path, networks: Networks) -> dict[str, float]:
+    """Unpaired try-on of synthetic people, against the truth: `folder` holds triplets of a test split."""
+    chunks = TripletChunks(folder)
+    distances, angles, hems = [], [], []
+    counts = LabelCounts()
+    for number in range(len(chunks)):
+        triplet = chunks.read(number)
+        masks = find_masks(np.ascontiguousarray(triplet["cloth"]), triplet["cloth_mask"] > 127)
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array))[None].to(networks.device)
+
+        people = People(
+            *(signed(tensor(triplet["person_a"])), tensor(triplet["parse_a"]), tensor(triplet["keypoints"]))
+        )
+        mask, front = (tensor(m.astype(np.float32))[:, None] for m in (masks.whole, masks.front))
+        warp = networks.warp(people, signed(tensor(triplet["cloth"])), mask, front, "outside")
+        made = networks.compose(people, warp, "outside")
+        height, width = chunks.size
+        grid = (warp.grid_at(chunks.size)[0].cpu().numpy() + 1) / 2 * (width - 1, height - 1)
+        places = triplet["correspondence"]
+        step = height // places.shape[0]
+        distances.append(warp_distance(grid[::step, ::step], places))
+        angles.append(level_angles(grid[::step, ::step], places))
+        if made.expected_parse is not None:
+            # What stays of a dress below a new top is a skirt, for M_exp as for the truth.
+            truth = np.where(triplet["parse_b"] == L.DRESS, L.SKIRT, triplet["parse_b"])
+            expected = made.expected_parse.argmax(1)
+            counts.add(expected, torch.from_numpy(truth)[None])
+            ours, true = (hem(p, triplet["keypoints"]) for p in (expected[0].cpu().numpy(), truth))
+            if ours is not None and true is not None:
+                hems.append(abs(ours - true))
+    return {
+        "triplets: M_exp mean IoU": counts.metrics()["mean_iou"],
+        "triplets: warp, median distance (pixels)": float(np.median(np.concatenate(distances))),
+        "triplets: level line, 90th percentile (degrees)": float(np.percentile(np.concatenate(angles), 90)),
+        "triplets: hem, mean error (torso lengths)": float(np.mean(hems)),
+    }
+
+
 def raw_ssim(store: PreparedStore, out: Path, weights: Path, device: str) -> float:
     """SSIM, `head`, of the same pairs with parse and pose from the own parser: a raw folder, prepared by the CLI."""
     for name in ("image", "cloth"):
@@ -272,6 +350,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="default: those that come with vtcli")
     parser.add_argument("--split", default="test")
     parser.add_argument("--ccp", type=Path)
+    parser.add_argument("--triplets", type=Path, help="a test split of synthetic triplets, OUT/test")
     parser.add_argument("--plain", type=Path)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
@@ -301,6 +380,9 @@ def main() -> None:
         plain = plain_distance(options.data, options.out, options.plain, options.device)
         figures["FD (Lite0), outside, unpaired, L1 alone"] = plain
         figures["FD (Lite0) against that of L1 alone"] = figures["FD (Lite0), outside, unpaired"] / plain
+    figures |= sleeve_metrics(store, options.out / "unpaired", annotator)
+    if options.triplets is not None:
+        figures |= triplet_metrics(options.triplets, networks)
     text = table(figures)
     print(text)
     (options.out / "quality.md").write_text(text)

@@ -5,6 +5,8 @@ reference.py      --reference: photos found by name, for vtcli's results and for
 pictures.py       pictures in files and stores, read where they are needed
 image_metrics.py  SSIM, MS-SSIM, PSNR, the redrawn region: pure functions
 pairwise.py       those metrics, and M_exp's IoU, for every pair, in several processes
+sleeves.py        where a sleeve ends, on the garment's own model and on others
+cut.py            hem and warp against the truth of synthetic people
 perceptual.py     learned distances per picture: LPIPS, ST-LPIPS
 features.py       pictures → feature vectors (Inception, EfficientNet-Lite0)
 distances.py      feature vectors → Fréchet and kernel distances

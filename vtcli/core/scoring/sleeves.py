@@ -1,0 +1,119 @@
+"""Where a sleeve ends: the cut of a garment, measured on the person who wears it.
+
+A garment ends at the same place of the arm on anybody, so the sleeve end of a try-on can be compared with that on the
+garment's own model, and with that of what the person wore before, which should have no influence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import torso
+
+POINTS = 40
+"""Points along an arm, shoulder to wrist."""
+CONTRADICTIONS = 0.2
+"""Share of an arm's points that may lie on the wrong side of the sleeve end; more, and the arm does not count."""
+LEAST_POINTS = 10
+"""Points that must show cloth or skin; fewer, and the arm does not count."""
+ARMS = ((L.R_SHOULDER, L.R_ELBOW, L.R_WRIST), (L.L_SHOULDER, L.L_ELBOW, L.L_WRIST))
+
+
+@dataclass(frozen=True)
+class SleeveEnd:
+    """Somewhere between `cloth`, the last place that shows cloth, and `skin`, the first that shows skin: 0 is the
+    shoulder, 0.5 the elbow, 1 the wrist."""
+
+    cloth: float
+    skin: float
+
+    @property
+    def middle(self) -> float:
+        """The middle of the interval."""
+        return (self.cloth + self.skin) / 2
+
+    def distance(self, other: SleeveEnd) -> float:
+        """Between the two intervals; 0 where they overlap."""
+        return max(0.0, self.cloth - other.skin, other.cloth - self.skin)
+
+
+def sleeve_ends(parse: np.ndarray, keypoints: np.ndarray) -> tuple[SleeveEnd | None, SleeveEnd | None]:
+    """Of the right and the left arm of one person: `parse` (H, W) LIP labels, `keypoints` (18, 3) in its pixels. None
+    for an arm that is not seen well enough.
+
+    Each of `POINTS` points along the arm is cloth or skin by the majority of its 3×3 neighbourhood; points over the
+    torso are left out. The sleeve ends where the fewest points contradict.
+    """
+    body = torso(parse.shape, torch.from_numpy(np.asarray(keypoints, np.float32))[None])[0].numpy()  # type: ignore[arg-type]
+    kinds = np.zeros(parse.shape, np.int8)
+    kinds[np.isin(parse, (*L.TOP_LABELS, L.JUMPSUITS))] = 1
+    kinds[np.isin(parse, (*L.ARM_LABELS, L.GLOVE))] = 2
+    return _arm_end(kinds, body, keypoints, ARMS[0]), _arm_end(kinds, body, keypoints, ARMS[1])
+
+
+def _arm_end(
+    kinds: np.ndarray, body: np.ndarray, keypoints: np.ndarray, arm: tuple[int, int, int]
+) -> SleeveEnd | None:
+    if not all(keypoints[j, 0] > 1 and keypoints[j, 1] > 1 for j in arm):
+        return None
+    shoulder, elbow, wrist = (keypoints[j, :2] for j in arm)
+    along = (np.arange(POINTS) + 0.5) / POINTS
+    share = np.where(along < 0.5, along, along - 0.5)[:, None] * 2
+    points = np.where(
+        along[:, None] < 0.5, shoulder + share * (elbow - shoulder), elbow + share * (wrist - elbow)
+    )
+    columns, rows = np.round(points).astype(int).T
+    height, width = kinds.shape
+    places, cloth = [], []
+    for t, x, y in zip(along, columns, rows, strict=True):
+        if not (1 <= x < width - 1 and 1 <= y < height - 1) or body[y, x]:
+            continue
+        near = kinds[y - 1 : y + 2, x - 1 : x + 2]
+        if (near == 1).sum() >= 5 or (near == 2).sum() >= 5:
+            places.append(float(t))
+            cloth.append(bool((near == 1).sum() >= 5))
+    if len(places) < LEAST_POINTS:
+        return None
+    is_cloth = np.array(cloth)
+    # split i: the first i points are cloth, the others skin
+    wrong = (
+        np.concatenate([[0], np.cumsum(~is_cloth)])
+        + is_cloth.sum()
+        - np.concatenate([[0], np.cumsum(is_cloth)])
+    )
+    split = int(wrong.argmin())
+    if wrong[split] > CONTRADICTIONS * len(places):
+        return None
+    return SleeveEnd(places[split - 1] if split else 0.0, places[split] if split < len(places) else 1.0)
+
+
+@dataclass(frozen=True)
+class SleeveReport:
+    """`count` arms; `error`: mean distance of the results' sleeve ends from those of the garments on their own models;
+    `near`: the share within 0.1; `on_garment` and `on_worn`: least-squares slopes of the result's sleeve end on the
+    garment's own (1 is right) and on the one that the person wore (0 is right)."""
+
+    count: int
+    error: float
+    near: float
+    on_garment: float
+    on_worn: float
+
+
+def sleeve_report(triples: list[tuple[SleeveEnd, SleeveEnd, SleeveEnd]]) -> SleeveReport:
+    """From (result, garment on its own model, worn before) of each arm."""
+    distances = np.array([result.distance(own) for result, own, _ in triples])
+    made, own, worn = (np.array([t[i].middle for t in triples]) for i in range(3))
+    design = np.stack([own, worn, np.ones(len(own))], 1)
+    slopes = np.linalg.lstsq(design, made, rcond=None)[0]
+    return SleeveReport(
+        len(triples),
+        float(distances.mean()),
+        float((distances <= 0.1).mean()),
+        float(slopes[0]),
+        float(slopes[1]),
+    )
