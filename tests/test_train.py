@@ -34,11 +34,12 @@ from vtcli.core.training.checkpoint import TrainState
 from vtcli.core.training.gmm import GMMStage
 from vtcli.core.training.logs import LossMeter, contact_sheet
 from vtcli.core.training.losses import VGG19Distance, label_weights
-from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.options import OptimizerSettings, TrainOptions
 from vtcli.core.training.run import build_stage, split_pairs
 from vtcli.core.training.stage import Order, Stage
 
 Vtcli = Callable[..., Any]
+AT_ONCE = OptimizerSettings(warmup=1)
 FEW = ("--batch-size", 2, "--val", 2, "--device", "cpu")
 
 
@@ -93,7 +94,9 @@ def _stage_class(name: str) -> type[Stage]:
 
 @pytest.mark.parametrize("name", ["parser", "gmm", "tom"])
 def test_loss_falls_on_one_batch(name: str, store: Path, gmm: Path, tmp_path: Path) -> None:
-    options = TrainOptions(name, store, tmp_path, steps=10, batch_size=2, val=2, warmup=1, gmm=gmm, seed=3)
+    options = TrainOptions(
+        name, store, tmp_path, steps=10, batch_size=2, val=2, optimizer=AT_ONCE, gmm=gmm, seed=3
+    )
     stage = build_stage(options)
     fixed, losses, original = stage.batch(0), [], stage.loss
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.models import alignment, tps
-from vtcli.core.models.common import GMM, garment_input
+from vtcli.core.models.common import GMM
 from vtcli.core.models.lite_gmm import LiteGMM
 from vtcli.core.models.representation import mirror_representation, represent
 from vtcli.core.models.tps import sample, tps_grid
@@ -52,22 +52,24 @@ def warp_garments(
     `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels;
     `mask` and `front` (B, 1, H, W) in [0, 1]: the whole garment, and without the inside of its back collar. The person is represented with `keep=head`, whatever the TOM keeps. `neckline`:
     whether the body shape shows the worn neckline, for all or (B,) bool for each. `align=False` leaves out alignment
-    and refinement of lite's θ. A GMM with CP-VTON's inputs sees the neckline always, and the garment with the inside of
-    its back collar; all others warp the garment's `front`.
+    and refinement of lite's θ. A GMM with CP-VTON's inputs sees the neckline always, and the garment as photographed,
+    with the inside of its back collar; all others cut it out onto white, and warp its `front`.
     """
     size, full = gmm.input_size, (int(parse.shape[1]), int(parse.shape[2]))
     neckline = gmm.cpvton_inputs or neckline
     person = represent(image, parse, keypoints, "head", size, neckline=neckline).channels
     if not gmm.cpvton_inputs:
         mask = front
-    garment = garment_input(cloth, mask, size)
+    garment = gmm.garment_input(cloth, mask, size)
     if isinstance(gmm, LiteGMM):
         theta, expected = lite_theta(gmm, person, garment, mask, align)
     else:
         theta, expected = predictions(gmm, channels_last(person), channels_last(garment))
     grid = tps_grid(theta, full)
-    garment = garment_input(cloth, mask, full)
-    return Warp(theta, grid, sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0), expected)
+    garment = gmm.garment_input(cloth, mask, full)
+    return Warp(
+        theta, grid, sample(garment[:, :3], grid, gmm.outside), sample(garment[:, 3:], grid, 0.0), expected
+    )
 
 
 def lite_theta(

@@ -13,7 +13,7 @@ from vtcli.core.models.presets import GMM_PRESETS
 from vtcli.core.models.weights import fill, read_weights, stage_file
 from vtcli.core.system import distributed, runtime
 from vtcli.core.system.errors import UsageProblem, VtcliError
-from vtcli.core.training.options import STAGE_DEFAULTS, STAGES, TrainOptions
+from vtcli.core.training.options import TrainOptions, stage_defaults
 from vtcli.core.training.stage import Stage
 from vtcli.core.training.trainer import ProgressEvent, train
 
@@ -42,10 +42,7 @@ def split_pairs(
 
 def build_stage(options: TrainOptions) -> Stage:
     """The stage that `options` names, with its network initialised (from `options.init` where given)."""
-    if options.stage not in STAGES:
-        raise UsageProblem(f"unknown stage {options.stage!r}; one of {', '.join(STAGES)}")
-    if (options.stage, options.preset) not in STAGE_DEFAULTS:
-        raise UsageProblem(f"the {options.stage} has no preset {options.preset!r}")
+    stage_defaults(options.stage, options.preset, options.recipe)
     torch.manual_seed(options.seed)
     store, rows, val_store, val_rows = split_pairs(options)
     for pictures in (store, val_store):
@@ -58,6 +55,11 @@ def build_stage(options: TrainOptions) -> Stage:
         from vtcli.core.training.parser import ParserStage
 
         stage = ParserStage(options, store, (val_store, val_rows), rows)
+    elif options.recipe == "cpvton":
+        from vtcli.core.training.cpvton_recipe import CPVTONGMMStage, CPVTONTOMStage
+
+        kind = CPVTONGMMStage if options.stage == "gmm" else CPVTONTOMStage
+        stage = kind(options, store, (val_store, val_rows), rows)
     elif options.stage == "gmm":
         from vtcli.core.training.gmm import GMMStage
 
