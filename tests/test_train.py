@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import cpvton
 import cv2
 import numpy as np
 import pytest
@@ -324,19 +325,8 @@ def test_some_of_the_parsers_samples_show_nobody(store: Path, tmp_path: Path) ->
     assert bool((joints[~empty][..., :2] > 1).any(2).any(1).all())
 
 
-class _Vgg:
-    """A file like torchvision's: random convolutions that share their numbers, so that it stays small."""
-
-    @staticmethod
-    def write(path: Path) -> None:
-        numbers = torch.randn(512 * 512 * 9, generator=torch.Generator().manual_seed(0)) * 0.02
-        with torch.device("meta"):
-            shapes = {k: v.shape for k, v in vgg19(weights=None).features.state_dict().items()}
-        torch.save({f"features.{k}": numbers[: s.numel()].view(s) for k, s in shapes.items()}, path)
-
-
 def test_vgg19_distance(tmp_path: Path) -> None:
-    _Vgg.write(tmp_path / "vgg19.pth")
+    cpvton.write_vgg19(tmp_path / "vgg19.pth")
     distance = VGG19Distance(tmp_path / "vgg19.pth")
     generator = torch.Generator().manual_seed(1)
     a, b = torch.rand((2, 1, 3, 32, 32), generator=generator) * 2 - 1
@@ -365,7 +355,7 @@ def test_vgg19_distance(tmp_path: Path) -> None:
 def test_perceptual_choices(
     vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _Vgg.write(tmp_path / "vgg19.pth")
+    cpvton.write_vgg19(tmp_path / "vgg19.pth")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     command = ("train", "tom", "--data", store, "--gmm", gmm, "--steps", 1, "--out", tmp_path, *FEW)
     missing = vtcli(*command, "--perceptual", "vgg19")

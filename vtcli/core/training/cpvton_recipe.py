@@ -31,7 +31,6 @@ from vtcli.core.models.load import load_gmm
 from vtcli.core.models.presets import build_gmm, build_tom
 from vtcli.core.models.representation import represent
 from vtcli.core.models.tps import jacobian, tps_grid
-from vtcli.core.models.warping import channels_last
 from vtcli.core.models.weights import sha256, stage_file
 from vtcli.core.system.errors import UsageProblem
 from vtcli.core.training.logs import contact_sheet
@@ -66,10 +65,11 @@ class Inputs:
     @classmethod
     def of(cls, batch: Batch) -> Inputs:
         """From the store's uint8 fields."""
-        image, parse = signed(batch["image"]), batch["parse"]
+        image, cloth = (signed(batch[name]).contiguous() for name in ("image", "cloth"))
+        parse = batch["parse"]
         garment = has_label(parse, L.TOP_LABELS)[:, None]
         return cls(
-            image, signed(batch["cloth"]), shares(batch["cloth_mask"]), parse,
+            image, cloth, shares(batch["cloth_mask"]), parse,
             represent(image, parse, batch["keypoints"], "head", SIZE).channels, torch.where(garment, image, 1.0),
         )  # fmt: skip
 
@@ -125,7 +125,7 @@ class CPVTONGMMStage(CPVTONStage):
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         given = Inputs.of(batch)
-        out: GMMOutput = network(channels_last(given.person), given.cloth)
+        out: GMMOutput = network(given.person, given.cloth)
         warped, _ = warp_as_cpvton(given.cloth, given.mask, tps_grid(out.theta, SIZE))
         parts = {"l1": F.l1_loss(warped, given.worn)}
         return parts["l1"] + self.auxiliary_loss(out.expected_parse, given.parse, parts), parts
@@ -133,7 +133,7 @@ class CPVTONGMMStage(CPVTONStage):
     def validate(self, network: nn.Module) -> Validation:
         ious, l1s, folds, counts = [], [], [], LabelCounts()
         for given in self.validation_inputs(next(network.parameters()).device):
-            out: GMMOutput = network(channels_last(given.person), given.cloth)
+            out: GMMOutput = network(given.person, given.cloth)
             grid = tps_grid(out.theta, SIZE)
             warped, mask = warp_as_cpvton(given.cloth, given.mask, grid)
             inside = mask[:, 0] >= 0.5
@@ -174,7 +174,7 @@ class CPVTONTOMStage(CPVTONStage):
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         given = Inputs.of(batch)
         warped, mask = self._warp(given)
-        out: TOMOutput = network(channels_last(given.person), warped, mask)
+        out: TOMOutput = network(given.person, warped, mask)
         tryon = out.tryon(warped)
         parts = {
             "l1": F.l1_loss(tryon, given.image),
@@ -193,7 +193,7 @@ class CPVTONTOMStage(CPVTONStage):
         ssims, l1s, counts = [], [], LabelCounts()
         for given in self.validation_inputs(next(network.parameters()).device):
             warped, mask = self._warp(given)
-            out: TOMOutput = network(channels_last(given.person), warped, mask)
+            out: TOMOutput = network(given.person, warped, mask)
             tryon = out.tryon(warped)
             pictures = (tryon.float() + 1) / 2, (given.image + 1) / 2
             ssims.append(ssim(*pictures, data_range=1.0, size_average=False))
@@ -207,7 +207,7 @@ class CPVTONTOMStage(CPVTONStage):
     @torch.no_grad()
     def _warp(self, given: Inputs) -> tuple[Tensor, Tensor]:
         """I_warp and its mask (B, 1, 256, 192) in [0, 1], by the trained GMM."""
-        out: GMMOutput = self.gmm.to(given.image.device)(channels_last(given.person), given.cloth)
+        out: GMMOutput = self.gmm.to(given.image.device)(given.person, given.cloth)
         return warp_as_cpvton(given.cloth, given.mask, tps_grid(out.theta, SIZE))
 
 

@@ -120,7 +120,8 @@ class Trainer:
         self.meter = LossMeter()
 
         stage.network = distributed.synchronised_norms(stage.network.to(device), device)
-        self.network = stage.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self.network = stage.network.to(memory_format=layout)  # type: ignore[call-overload]
         self.ema = EMA(self.network, settings.ema)
         self.modules: dict[str, nn.Module] = {"network": self.network, "ema": self.ema.network}
         self.optimizers: dict[str, Optimizer] = {
