@@ -87,7 +87,7 @@ Val = Annotated[
     typer.Option(
         "--val",
         min=1,
-        help="Pairs to validate on: the first of the test split that are not training photos as well.",
+        help="Pairs to validate on, at most: of the test split's half that is for choosing, without training photos.",
     ),
 ]
 ValidateEvery = Annotated[

@@ -116,7 +116,7 @@ class TrainOptions:
     amp: bool | None = None  # bfloat16 arithmetic; None: the recipe's
     compile: bool = False  # torch.compile the network
 
-    val: int = 500  # validation pairs, at most
+    val: int = 500  # validation pairs, at most; there are as many as the half for choosing has
     validate_every: int | None = None  # steps between validations; None: the stage's
     checkpoint_minutes: float = 5.0  # minutes between checkpoints
 

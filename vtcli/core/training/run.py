@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.data.validation import half
 from vtcli.core.models.presets import GMM_PRESETS
 from vtcli.core.models.weights import fill, read_weights, stage_file
 from vtcli.core.system import distributed, runtime
@@ -23,17 +24,17 @@ def split_pairs(
 ) -> tuple[PreparedStore, np.ndarray, PreparedStore, np.ndarray]:
     """Training store and rows, validation store and rows.
 
-    Validation takes the first `options.val` pairs of the test split that are not also training photos. Where
-    there is no test split, the last pairs of the training split are held out (a tenth at most) and never
+    Validation takes the first `options.val` pairs of the test split's half for choosing (`vtcli.core.data.validation`).
+    Where there is no test split, the last pairs of the training split are held out (a tenth at most) and never
     trained on.
     """
     store = PreparedStore.open(options.data, "train")
     rows = np.arange(len(store))
     if (options.data / "test" / "manifest.json").is_file():
         test = PreparedStore.open(options.data / "test")
-        unseen = np.array([i for i, e in enumerate(test.manifest.entries) if not e.seen], dtype=np.int64)
-        if len(unseen):
-            return store, rows, test, unseen[: options.val]
+        choosing = half(test, "choosing")
+        if len(choosing):
+            return store, rows, test, choosing[: options.val]
     held = min(options.val, max(1, len(store) // 10))
     if held >= len(store):
         raise VtcliError(f"{options.data}: too few pairs to hold one out for validation")
