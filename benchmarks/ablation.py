@@ -6,7 +6,8 @@ Trains, at equal samples, the GMM without and with the auxiliary decoder for eve
 CP-VTON's losses) for the first seed: baseline (no decoder anywhere), in the TOM only, in both; for others that
 `--tom-seeds` names, the first two of these. With `--equal-time` the first seed's auxiliary networks are trained again
 for the minutes that their plain counterparts took; with `--aux-weights` its TOM with other weights of the auxiliary
-loss. Runs that are there already are kept, so an interrupted ablation goes on. Writes `ablation/table.md`: figures
+loss. Figures are those of the test pairs that are for choosing (`vtcli.core.data.validation`), which it
+writes to `ablation/choosing`. Runs that are there already are kept, so an interrupted ablation goes on. Writes `ablation/table.md`: figures
 with 95 % paired-bootstrap intervals of the differences to the baseline of the same seed, warp IoU per seed, and every
 command line.
 """
@@ -22,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vtcli.core.data.store import PreparedStore
+from vtcli.core.data.validation import write_half
 from vtcli.core.models.weights import read_metadata
 
 METRICS = (
@@ -179,7 +182,17 @@ def _try_on(a: Ablation, tom: Path, gmm: Path) -> Path:
         (weights / f"{stage}.safetensors").write_bytes((folder / stage / "final.safetensors").read_bytes())
     results = a.out / "results" / tom.name
     a.run(
-        "tryon", "--data", a.data, "--pairs", "paired", "--keep", "head", "--weights", weights, "-o", results
+        "tryon",
+        "--data",
+        a.out / "choosing",
+        "--pairs",
+        "paired",
+        "--keep",
+        "head",
+        "--weights",
+        weights,
+        "-o",
+        results,
     )
     return results
 
@@ -204,6 +217,7 @@ def main() -> None:
         parser.error("--tom-seeds: each needs GMMs of the same seed: name it in --seeds, too")
     a = Ablation(o.data, o.out, o.seeds, o.gmm_steps, o.tom_steps, shlex.split(o.train_options))
     a.out.mkdir(parents=True, exist_ok=True)
+    write_half(PreparedStore.open(o.data, "test"), "choosing", a.out / "choosing" / "test")
     warps = gmms(a, o.equal_time)
     tryons = []
     for seed in tom_seeds:

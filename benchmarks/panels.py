@@ -19,6 +19,7 @@ from torch import Tensor
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import grey_levels, signed
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.data.validation import write_half
 from vtcli.core.system import runtime
 from vtcli.core.training.pairs import Pairs, read_pairs
 from vtcli.core.tryon.composer import compose_batch
@@ -81,6 +82,8 @@ def main() -> None:
     parser.add_argument("--warps", action="store_true", help="the GMM alone")
     arguments = parser.parse_args()
     store = PreparedStore.open(arguments.data, arguments.split)
+    if arguments.split == "test":  # the other half is not looked at
+        store = write_half(store, "choosing", arguments.out / "choosing")
     networks = Networks.load(
         arguments.weights, runtime.choose_device(arguments.device), tom=not arguments.warps
     )

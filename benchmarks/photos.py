@@ -33,6 +33,7 @@ from vtcli.core.data.images import open_rgb
 from vtcli.core.data.label_metrics import LabelCounts
 from vtcli.core.data.labelled_photos import GROUPS, LabelledPhotos
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.data.validation import write_half
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.composition import CLOTHES
@@ -485,9 +486,12 @@ def main() -> None:
     options = parser.parse_args()
     engine = TryOn.load(options.weights, options.device)
     options.out.mkdir(parents=True, exist_ok=True)
+    store = PreparedStore.open(options.data, options.split)
+    if options.split == "test":  # the other half is not looked at
+        store = write_half(store, "choosing", options.out / "choosing")
     bench = Bench(
         engine,
-        PreparedStore.open(options.data, options.split),
+        store,
         LabelledPhotos.read(options.ccp),
         options.out,
         options.limit,

@@ -1,9 +1,11 @@
 """The figures of a set of weights on a prepared test split, one table: what came out against what is asked for.
 
     python benchmarks/quality.py prepared quality --weights runs --ccp CCP/val
+    python benchmarks/quality.py prepared quality --weights runs --ccp CCP/val --final
 
-`prepared` is a store made by `vtcli prepare`; `quality` takes the results folders (those of an earlier call are
-continued), `quality.md` and `quality.json`. Image metrics are `vtcli score`'s; everything else is defined in its
+`prepared` is a store made by `vtcli prepare`. The half of its test pairs that is for choosing between trainings is
+measured; with `--final`, once a choice is made, the other half stands beside it (`vtcli.core.data.validation`). `quality`
+takes a folder for each half (results of an earlier call are continued), `quality.md` and `quality.json`. Image metrics are `vtcli score`'s; everything else is defined in its
 function's docstring. `--ccp` is a folder of labelled street photos (photos/, labels/, labels.json), none of them
 trained on; `--plain` a weights folder whose TOM was trained with L1 alone, for the Fréchet distance to be compared.
 """
@@ -30,6 +32,7 @@ from vtcli.core.data.pixels import grey_levels, signed
 from vtcli.core.data.results import ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.data.triplets import TripletChunks
+from vtcli.core.data.validation import HALVES, write_half
 from vtcli.core.garments.masks import find_masks
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE
@@ -324,20 +327,57 @@ def raw_ssim(store: PreparedStore, out: Path, weights: Path, device: str) -> flo
     return float(json.loads(file.read_text())[0]["ssim"])
 
 
-def table(figures: dict[str, float]) -> str:
-    """The figures as Markdown: those asked for, then the others."""
-    lines = ["| figure | measured | must | aim | |", "|---|---|---|---|---|"]
+def table(halves: dict[str, dict[str, float]]) -> str:
+    """The figures of each half side by side, as Markdown: those asked for, then the others."""
+    lines = [
+        f"| figure | {' | '.join(halves)} | must | aim | {' | '.join('' for _ in halves)} |",
+        "|---" * (3 + 2 * len(halves)) + "|",
+    ]
     for name, sign, must, aim in ROWS:
-        value = figures.get(name)
-        if value is None:
-            lines.append(f"| {name} | not measured | | | |")
-            continue
-        met = not sign or (value >= must if sign == ">=" else value <= must)
+        values = [figures.get(name) for figures in halves.values()]
+        cells = ["not measured" if value is None else f"{value:.4g}" for value in values]
+        met = ["" if value is None or not sign else _met(value, sign, must) for value in values]
         asked = f"{sign} {must:.3g} | {sign} {aim:.3g}" if sign else " | "
-        lines.append(f"| {name} | {value:.4g} | {asked} | {'' if not sign else 'yes' if met else 'no'} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {asked} | {' | '.join(met)} |")
     listed = {name for name, *_ in ROWS}
-    lines += [f"| {name} | {value:.4g} | | | |" for name, value in figures.items() if name not in listed]
+    others = dict.fromkeys(name for figures in halves.values() for name in figures if name not in listed)
+    for name in others:
+        cells = [f"{figures[name]:.4g}" if name in figures else "" for figures in halves.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} | | | {' | '.join('' for _ in halves)} |")
     return "\n".join(lines) + "\n"
+
+
+def _met(value: float, sign: str, must: float) -> str:
+    return "yes" if (value >= must if sign == ">=" else value <= must) else "no"
+
+
+def measure(
+    data: Path, out: Path, weights: Path, device: str, photos: LabelledPhotos | None, train: PreparedStore | None,
+    plain: Path | None,
+) -> dict[str, float]:  # fmt: skip
+    """The figures over the split `data/test`; its results folders go to `out`. `train`: photos for the distance of photos
+    from photos; `plain` as `--plain`."""
+    chosen = runtime.choose_device(device)
+    store, networks = PreparedStore.open(data, "test"), Networks.load(weights, chosen)
+    annotator = Annotator(load_parser(stage_file(weights, "parser")), chosen)
+    figures = scores(data, out, weights, device)
+    figures["head Laplacian energy, arms and face"] = laplacian_energy(store, out / "head")
+    figures["warps that fold"] = folded_share(store, networks)
+    figures["halo (grey levels)"] = halo(store, networks, photos)
+    figures |= parser_figures(store, annotator)
+    figures |= sleeve_metrics(store, out / "unpaired", annotator)
+    if photos is not None:
+        for share in (1.05, 0.55):
+            figures[f"parser mean IoU, street, crop {share}"] = street_figure(photos, annotator, share)
+    raw = raw_ssim(store, out, weights, device)
+    figures["SSIM lost from raw photos, head"] = figures["head SSIM"] - raw
+    if train is not None:
+        figures["FD (Lite0), as many training photos"] = photos_distance(store, train, chosen)
+    if plain is not None:
+        distance = plain_distance(data, out, plain, device)
+        figures["FD (Lite0), outside, unpaired, L1 alone"] = distance
+        figures["FD (Lite0) against that of L1 alone"] = figures["FD (Lite0), outside, unpaired"] / distance
+    return figures
 
 
 def main() -> None:
@@ -348,45 +388,30 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--weights", type=Path, help="default: those that come with vtcli")
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--final", action="store_true", help="the other half as well, for published figures")
     parser.add_argument("--ccp", type=Path)
     parser.add_argument("--triplets", type=Path, help="a test split of synthetic triplets, OUT/test")
     parser.add_argument("--plain", type=Path)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     runtime.keep_memory()
-    device = runtime.choose_device(options.device)
     weights = options.weights or stage_file(None, "gmm").parent
-    store = PreparedStore.open(options.data, options.split)
-    networks = Networks.load(weights, device)
-    annotator = Annotator(load_parser(stage_file(weights, "parser")), device)
+    whole = PreparedStore.open(options.data, "test")
     photos = LabelledPhotos.read(options.ccp) if options.ccp else None
-    options.out.mkdir(parents=True, exist_ok=True)
-
-    figures = scores(options.data, options.out, weights, options.device)
-    figures["head Laplacian energy, arms and face"] = laplacian_energy(store, options.out / "head")
-    figures["warps that fold"] = folded_share(store, networks)
-    figures["halo (grey levels)"] = halo(store, networks, photos)
-    figures |= parser_figures(store, annotator)
-    if photos is not None:
-        for share in (1.05, 0.55):
-            figures[f"parser mean IoU, street, crop {share}"] = street_figure(photos, annotator, share)
-    raw = raw_ssim(store, options.out, weights, options.device)
-    figures["SSIM lost from raw photos, head"] = figures["head SSIM"] - raw
-    if (options.data / "train").is_dir():
-        others = PreparedStore.open(options.data, "train")
-        figures["FD (Lite0), as many training photos"] = photos_distance(store, others, device)
-    if options.plain is not None:
-        plain = plain_distance(options.data, options.out, options.plain, options.device)
-        figures["FD (Lite0), outside, unpaired, L1 alone"] = plain
-        figures["FD (Lite0) against that of L1 alone"] = figures["FD (Lite0), outside, unpaired"] / plain
-    figures |= sleeve_metrics(store, options.out / "unpaired", annotator)
+    train = PreparedStore.open(options.data, "train") if (options.data / "train").is_dir() else None
+    halves: dict[str, dict[str, float]] = {}
+    for name in HALVES if options.final else HALVES[:1]:
+        out = options.out / name
+        write_half(whole, name, out / "prepared" / "test")
+        given = (out / "prepared", out, weights, options.device, photos, train, options.plain)
+        halves[name] = measure(*given)
     if options.triplets is not None:
-        figures |= triplet_metrics(options.triplets, networks)
-    text = table(figures)
+        networks = Networks.load(weights, runtime.choose_device(options.device))
+        halves[HALVES[0]] |= triplet_metrics(options.triplets, networks)
+    text = table(halves)
     print(text)
     (options.out / "quality.md").write_text(text)
-    (options.out / "quality.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (options.out / "quality.json").write_text(json.dumps(halves, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from vtcli.core.models.load import load_parser
 from vtcli.core.models.tps import tps_grid
 from vtcli.core.models.weights import DEFAULT_FOLDER, read_weights, stage_file
 from vtcli.core.system import distributed, runtime
-from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.options import OptimizerSettings, TrainOptions
 from vtcli.core.training.run import run
 from vtcli.core.training.trainer import ProgressEvent
 from vtcli.core.tryon.annotate import WEAK, Annotator, load_annotator
@@ -143,7 +143,7 @@ STAGES = [("parser", "lite"), ("gmm", "lite"), ("gmm", "paper"), ("tom", "lite")
 def _options(store: Path, out: Path, stage: str, preset: str, **more: Any) -> TrainOptions:
     init = DEFAULT_FOLDER if stage == "parser" else None  # a parser from nothing needs Lite0's weights
     return TrainOptions(
-        stage, store, out, preset=preset, batch_size=4, val=2, init=init, warmup=1,
+        stage, store, out, preset=preset, batch_size=4, val=2, init=init, optimizer=OptimizerSettings(warmup=1),
         **{"perceptual": "none", **more},
     )  # fmt: skip
 

@@ -26,7 +26,7 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.system import distributed
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.training import trainer
-from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.options import OptimizerSettings, TrainOptions
 from vtcli.core.training.run import build_stage
 from vtcli.core.training.stage import Stage
 from vtcli.core.tryon import split
@@ -110,7 +110,9 @@ def test_gradients_of_two_ranks_are_those_of_the_global_batch(
 
 def _train(store: Path, out: Path, resume: bool, stop_at: int, by: int) -> None:
     """Five steps; at step `stop_at` rank `by` alone gets a SIGTERM."""
-    options = TrainOptions("gmm", store, out, steps=5, batch_size=4, val=2, warmup=1, lr=1e-4)
+    options = TrainOptions(
+        "gmm", store, out, steps=5, batch_size=4, val=2, optimizer=OptimizerSettings(warmup=1), lr=1e-4
+    )
     with distributed.joined():
         stage = _stage(options)
         original, batch_of = stage.loss, stage.batch

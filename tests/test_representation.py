@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import cpvton
 import numpy as np
 import pytest
 import torch
 from conftest import drawn_pairs
-from PIL import Image, ImageDraw
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region, has_label, neck_region
@@ -19,23 +19,6 @@ def _tensors(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.T
     fields = drawn_pairs(count, seed, SIZE)
     image = torch.from_numpy(fields["image"]).permute(0, 3, 1, 2).float() / 127.5 - 1
     return image, torch.from_numpy(fields["parse"]), torch.from_numpy(fields["keypoints"])
-
-
-def _cp_vton(image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
-    """One person's 22 channels as CP-VTON's data loader makes them, with Pillow. `image` (H, W, 3) uint8."""
-    height, width = parse.shape
-    shape = Image.fromarray(((parse > 0) * 255).astype(np.uint8))
-    shape = shape.resize((width // 16, height // 16), Image.Resampling.BILINEAR)
-    shape = shape.resize((width, height), Image.Resampling.BILINEAR)
-    head = np.isin(parse, (1, 2, 4, 13)).astype(np.float32)[..., None]
-    kept = (image / 127.5 - 1) * head - (1 - head)
-    channels = [np.asarray(shape)[..., None] / 127.5 - 1, kept]
-    for x, y, _ in keypoints:
-        square = Image.new("L", (width, height))
-        if x > 1 and y > 1:
-            ImageDraw.Draw(square).rectangle((x - 5, y - 5, x + 5, y + 5), "white", "white")
-        channels.append(np.asarray(square)[..., None] / 127.5 - 1)
-    return np.concatenate(channels, axis=2).transpose(2, 0, 1).astype(np.float32)
 
 
 def test_head_is_cp_vtons_definition() -> None:
@@ -51,7 +34,7 @@ def test_head_is_cp_vtons_definition() -> None:
     assert made.channels.shape == (3, 22, *SIZE)
     assert (made.region == 1).all()
     for i in range(3):
-        expected = _cp_vton(fields["image"][i], fields["parse"][i], keypoints[i])
+        expected = cpvton.agnostic(fields["image"][i], fields["parse"][i], keypoints[i])
         ours = made.channels[i].numpy()
         # Pillow rounds to whole grey values, once per pass and direction; ours does not round.
         assert np.abs(ours[:1] - expected[:1]).max() <= 2.5 / 127.5

@@ -195,7 +195,8 @@ def training_step(config: Config, stage: str, aux: bool, preset: str = "paper") 
     )  # fmt: skip
     made = build_stage(options)
     network = made.network.to(config.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    ema = EMA(network, options.ema)
+    settings = options.defaults.optimizer
+    ema = EMA(network, settings.ema)
     optimizer = AdamW(network.parameters(), lr=1e-4, fused=True)
     batch = to_device(made.batch(0), config.device)
     amp = runtime.has_bfloat16(config.device)
@@ -207,7 +208,7 @@ def training_step(config: Config, stage: str, aux: bool, preset: str = "paper") 
             loss, _ = made.loss(network, batch, 0.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), options.clip)
+        nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
         optimizer.step()
         ema.update(network, count)
         count += 1

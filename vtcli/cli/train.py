@@ -15,7 +15,7 @@ from vtcli.cli import train_options as O
 from vtcli.cli.options import Device, Quiet
 from vtcli.cli.train_report import Report, metrics_table, next_steps
 from vtcli.core.system.errors import UsageProblem
-from vtcli.core.training.options import TrainOptions
+from vtcli.core.training.options import TrainOptions, stage_defaults, usual_recipe
 
 DATA, RUNS = Path("prepared"), Path("runs")
 
@@ -87,7 +87,8 @@ def gmm(
     data: O.Data = DATA,
     out: O.Out = RUNS,
     preset: O.PresetOption = O.Preset.LITE,
-    aux: O.Aux = TrainOptions.aux,
+    recipe: O.RecipeOption = None,
+    aux: O.Aux = None,
     steps: O.Steps = None,
     epochs: O.Epochs = None,
     minutes: O.Minutes = None,
@@ -125,8 +126,9 @@ def tom(
     data: O.Data = DATA,
     out: O.Out = RUNS,
     preset: O.PresetOption = O.Preset.LITE,
-    aux: O.Aux = TrainOptions.aux,
-    keep: O.KeepOption = O.Keep.BOTH,
+    recipe: O.RecipeOption = None,
+    aux: O.Aux = None,
+    keep: O.KeepOption = None,
     steps: O.Steps = None,
     epochs: O.Epochs = None,
     minutes: O.Minutes = None,
@@ -148,7 +150,7 @@ def tom(
     triplet_share: O.TripletShare = TrainOptions.triplet_share,
     backgrounds: O.Backgrounds = TrainOptions.backgrounds,
     losses: O.LossesOption = None,
-    perceptual: O.PerceptualOption = O.Perceptual.LITE0,
+    perceptual: O.PerceptualOption = None,
     vgg_weights: O.VggWeights = None,
     perceptual_weight: O.PerceptualWeight = TrainOptions.perceptual_weight,
     mask_weight: O.MaskWeight = TrainOptions.mask_weight,
@@ -166,8 +168,6 @@ def tom(
     Example: vtcli train tom --data prepared --minutes 60
     """
     options = locals()
-    if vgg_weights is not None and perceptual is not O.Perceptual.VGG19:
-        raise UsageProblem("--vgg-weights: needs --perceptual vgg19")
     own = out / "gmm" / "best.safetensors"
     _train("tom", **{**options, "gmm": own if gmm is None and own.is_file() else gmm})
 
@@ -178,9 +178,18 @@ def _train(stage: str, device: str, resume: bool, quiet: bool, **values: Any) ->
     _check_numbers(**{name: values[name] for name in ("steps", "epochs", "minutes", "lr")})
     fields: dict[str, Any] = {k: v.value if isinstance(v, StrEnum) else v for k, v in values.items()}
     fields |= {name: fields.get(name) or [] for name in ("photos", "others")}
+    preset = fields.get("preset", TrainOptions.preset)
+    if not fields.get("recipe"):
+        fields["recipe"] = usual_recipe(preset) if stage != "parser" else TrainOptions.recipe
+    defaults = stage_defaults(stage, preset, fields["recipe"])
+    for name in ("aux", "keep", "perceptual"):
+        if name in fields and fields[name] is None:
+            fields[name] = getattr(defaults, name)
     options = TrainOptions(stage=stage, **fields)
+    if options.vgg_weights is not None and options.perceptual != "vgg19":
+        raise UsageProblem("--vgg-weights: needs --perceptual vgg19")
     if options.steps is None and options.epochs is None and options.minutes is None:
-        options.epochs = options.defaults.epochs
+        options.steps, options.epochs = defaults.steps, defaults.epochs
 
     from vtcli.core.training.run import run
 

@@ -16,6 +16,13 @@ class Preset(StrEnum):
     PAPER = "paper"
 
 
+class Recipe(StrEnum):
+    """How the networks are trained."""
+
+    VTCLI = "vtcli"
+    CPVTON = "cpvton"
+
+
 class Losses(StrEnum):
     """What the TOM is trained with, beside M_exp's loss."""
 
@@ -50,7 +57,7 @@ Epochs = Annotated[
     typer.Option(
         "--epochs",
         help="Stop after this many passes over the pairs. Default, without --steps and --minutes: 30 for parser, "
-        "40 for gmm and tom.",
+        "40 for gmm and tom; recipe cpvton 200,000 steps.",
     ),
 ]
 Minutes = Annotated[float | None, typer.Option("--minutes", help="Stop after this many minutes.")]
@@ -80,7 +87,7 @@ Val = Annotated[
     typer.Option(
         "--val",
         min=1,
-        help="Pairs to validate on: the first of the test split that are not training photos as well.",
+        help="Pairs to validate on, at most: of the test split's half that is for choosing, without training photos.",
     ),
 ]
 ValidateEvery = Annotated[
@@ -143,8 +150,21 @@ TomPhotos = Annotated[
 PresetOption = Annotated[
     Preset, typer.Option("--preset", help="lite: small, fast networks; paper: CP-VTON's networks.")
 ]
+RecipeOption = Annotated[
+    Recipe | None,
+    typer.Option(
+        "--recipe",
+        help="vtcli: its own losses, augmentation and optimiser; cpvton: CP-VTON's training to the letter of its public "
+        "code, with the preset paper alone. Default: cpvton for the preset paper, else vtcli.",
+    ),
+]
 Aux = Annotated[
-    bool, typer.Option("--aux/--no-aux", help="Train the auxiliary decoder to M_exp as well (the paper).")
+    bool | None,
+    typer.Option(
+        "--aux/--no-aux",
+        help="Train the auxiliary decoder to M_exp as well (the paper). Default: on; recipe cpvton: off.",
+        show_default=False,
+    ),
 ]
 Others = Annotated[
     list[Path] | None,
@@ -194,11 +214,11 @@ AuxWeight = Annotated[float, typer.Option("--aux-weight", min=0.0, help="Multipl
 # -- tom -----------------------------------------------------------------------------------------------------
 
 KeepOption = Annotated[
-    Keep,
+    Keep | None,
     typer.Option(
         "--keep",
         help="What the network sees of the photo: head, all outside of the changed region, or each in half of "
-        "every batch.",
+        "every batch. Default: both; recipe cpvton: head.",
     ),
 ]
 Gmm = Annotated[
@@ -214,13 +234,16 @@ LossesOption = Annotated[
     typer.Option(
         "--losses",
         help="l1: L1 and the composition-mask loss; cpvton: the perceptual loss as well; full: multi-scale SSIM and "
-        "others as well, and a free composition mask on plain cloth. Default: full; preset paper: cpvton.",
+        "others as well, and a free composition mask on plain cloth. Default: full; preset paper: cpvton. All of them "
+        "are vtcli's recipe; CP-VTON's own training is --recipe cpvton.",
     ),
 ]
 PerceptualOption = Annotated[
-    Perceptual,
+    Perceptual | None,
     typer.Option(
-        "--perceptual", help="Features of the perceptual loss; vgg19 is the paper's and needs its weights."
+        "--perceptual",
+        help="Features of the perceptual loss; vgg19 is the paper's and needs its weights. Default: lite0; recipe "
+        "cpvton: vgg19 (with another one the weights say that theirs is the recipe cpvton-lite0 or cpvton-none).",
     ),
 ]
 VggWeights = Annotated[

@@ -12,6 +12,7 @@ layouts           which files of a data folder belong together: VITON, VITON-HD,
 labelled_photos   photos with label maps from beyond VITON, for the parser
 prepare           a data folder → the prepared store, step by step
 store             the prepared store: its format, its manifest, reading it
+validation        which pairs of a test split choose between trainings, which only judge
 found_masks       garment masks that stores of an older format lack
 results           the results folder, which `tryon --data` writes and `score` reads
 """

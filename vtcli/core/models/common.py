@@ -31,8 +31,22 @@ class GMM(nn.Module):
     input_size: tuple[int, int]
     """(h, w) that the network takes; the pictures' own size is a multiple of it."""
     cpvton_inputs: bool
-    """Whether it sees what CP-VTON's sees: a body shape that always shows the worn neckline, and the garment with the
-    inside of its back collar."""
+    """Whether it sees what CP-VTON's sees: a body shape that always shows the worn neckline, the parse and the garment's
+    mask as given, and the garment as photographed, with the inside of its back collar, not cut onto white."""
+
+    @property
+    def outside(self) -> float | None:
+        """What lies beyond the shop photo when it is warped, as `tps.sample` takes it: its border goes on (None), or
+        white."""
+        return None if self.cpvton_inputs else 1.0
+
+    def garment_input(self, cloth: Tensor, mask: Tensor, size: tuple[int, int]) -> Tensor:
+        """What it sees of I_c (B, 3, H, W) in [-1, 1] with its mask (B, 1, H, W) in [0, 1]: (B, 4, *size)."""
+        if not self.cpvton_inputs:
+            return garment_input(cloth, mask, size)
+        joined = torch.cat([cloth, mask], dim=1)
+        factor = cloth.shape[2] // size[0]
+        return F.avg_pool2d(joined, factor) if factor > 1 else joined
 
     def forward(self, representation: Tensor, garment: Tensor) -> GMMOutput:
         raise NotImplementedError
@@ -77,6 +91,8 @@ class TOM(nn.Module):
 
     relights: bool
     """Whether I_warp takes the rendering's brightness. M_cm may then be raised where the garment lies."""
+    cpvton_inputs: bool = False
+    """Whether it sees the parse as given, as CP-VTON's does, without holes in garments filled."""
 
     def forward(
         self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True

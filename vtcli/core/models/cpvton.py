@@ -23,7 +23,7 @@ from vtcli.core.data.labels import LABELS
 from vtcli.core.models.blocks import InstanceNorm, UpDecoder, conv_block
 from vtcli.core.models.common import GMM, TOM, GMMOutput, TOMOutput, correlation, l2_normalise
 from vtcli.core.models.representation import CHANNELS
-from vtcli.core.models.tps import POINTS
+from vtcli.core.models.tps import POINTS, sample
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,12 @@ class PaperGMM(GMM):
         return GMMOutput(theta, expected)
 
 
+def warp_as_cpvton(cloth: Tensor, mask: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """The shop photo `cloth` (B, 3, H, W) and its mask (B, 1, H, W) sampled at `grid` (B, h, w, 2): beyond the photo its
+    border goes on, beyond the mask there is none."""
+    return sample(cloth, grid), sample(mask, grid, 0.0)
+
+
 class UNetLevel(nn.Module):
     """One level of the U-Net: `down`, the levels below, up by bilinear enlargement and a 3×3 convolution. What the
     levels below give is joined to what they were given."""
@@ -174,6 +180,7 @@ class PaperTOM(TOM):
     mask."""
 
     relights = False
+    cpvton_inputs = True
 
     def __init__(self, settings: PaperTOMSettings, aux: bool) -> None:
         super().__init__()

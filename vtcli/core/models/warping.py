@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
-from vtcli.core.models.common import GMM, garment_input
+from vtcli.core.models.common import GMM
 from vtcli.core.models.flow import mirror_offsets, offset_grid, resize_offsets, spline_offsets, unfold
 from vtcli.core.models.representation import mirror_representation, represent
 from vtcli.core.models.tps import sample, tps_grid
@@ -51,13 +51,14 @@ def warp_garments(
     `front` (B, 1, H, W) in [0, 1]: the whole garment, and without the inside of its back collar. The person is
     represented with `keep=head`, whatever the TOM keeps. `neckline`: whether the body shape shows the worn neckline, for
     all or (B,) bool for each. `mirrored`: flip test-time augmentation of a dense flow. A GMM with CP-VTON's inputs sees
-    the neckline always, and the garment with the inside of its back collar; all others warp the garment's `front`.
+    the neckline always, and the garment as photographed, with the inside of its back collar; all others cut it out onto
+    white, and warp its `front`.
     """
     size, full = gmm.input_size, (int(parse.shape[1]), int(parse.shape[2]))
     person = represent(image, parse, keypoints, "head", size, neckline=gmm.cpvton_inputs or neckline).channels
     if not gmm.cpvton_inputs:
         mask = front
-    garment = garment_input(cloth, mask, size)
+    garment = gmm.garment_input(cloth, mask, size)
     theta, offsets, expected = _predicted(gmm, person, garment)
     if offsets is not None:
         if mirrored:
@@ -68,8 +69,8 @@ def warp_garments(
                 expected = (expected + parsed.flip(3)[:, L.FLIP_LABELS.tolist()]) / 2
         offsets = unfold(offsets, mask, spline_offsets(theta, (offsets.shape[2], offsets.shape[3])))
     grid = _grid(theta, offsets, full)
-    garment = garment_input(cloth, mask, full)
-    colours, covered = sample(garment[:, :3], grid, 1.0), sample(garment[:, 3:], grid, 0.0)
+    garment = gmm.garment_input(cloth, mask, full)
+    colours, covered = sample(garment[:, :3], grid, gmm.outside), sample(garment[:, 3:], grid, 0.0)
     return Warp(theta, offsets, grid, colours, covered, expected)
 
 

@@ -7,6 +7,7 @@ stage.py          what the loop asks of a stage; which samples make up which bat
 gmm.py            stage `gmm`: the warp, with the paper's auxiliary decoder to M_exp
 tom.py            stage `tom`: the composition, likewise, and an optional discriminator
 parser.py         stage `parser`: photo → parse and joints, for photos that come without annotations
+cpvton_recipe.py  the stages `gmm` and `tom` as CP-VTON's public code trains them (recipe `cpvton`)
 losses.py         losses that stages share: weighted cross-entropy of M_exp, perceptual distances, multi-scale SSIM
 discriminator.py  the discriminator of stage `tom` and its losses
 pairs.py          pairs of a store as augmented batches

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.data.validation import half
 from vtcli.core.models.presets import GMM_PRESETS
 from vtcli.core.models.weights import fill, read_weights, stage_file
 from vtcli.core.system import distributed, runtime
 from vtcli.core.system.errors import UsageProblem, VtcliError
-from vtcli.core.training.options import STAGE_DEFAULTS, STAGES, TrainOptions
+from vtcli.core.training.options import TrainOptions, stage_defaults
 from vtcli.core.training.stage import Stage
 from vtcli.core.training.trainer import ProgressEvent, train
 
@@ -23,17 +24,17 @@ def split_pairs(
 ) -> tuple[PreparedStore, np.ndarray, PreparedStore, np.ndarray]:
     """Training store and rows, validation store and rows.
 
-    Validation takes the first `options.val` pairs of the test split that are not also training photos. Where
-    there is no test split, the last pairs of the training split are held out (a tenth at most) and never
+    Validation takes the first `options.val` pairs of the test split's half for choosing (`vtcli.core.data.validation`).
+    Where there is no test split, the last pairs of the training split are held out (a tenth at most) and never
     trained on.
     """
     store = PreparedStore.open(options.data, "train")
     rows = np.arange(len(store))
     if (options.data / "test" / "manifest.json").is_file():
         test = PreparedStore.open(options.data / "test")
-        unseen = np.array([i for i, e in enumerate(test.manifest.entries) if not e.seen], dtype=np.int64)
-        if len(unseen):
-            return store, rows, test, unseen[: options.val]
+        choosing = half(test, "choosing")
+        if len(choosing):
+            return store, rows, test, choosing[: options.val]
     held = min(options.val, max(1, len(store) // 10))
     if held >= len(store):
         raise VtcliError(f"{options.data}: too few pairs to hold one out for validation")
@@ -42,10 +43,7 @@ def split_pairs(
 
 def build_stage(options: TrainOptions) -> Stage:
     """The stage that `options` names, with its network initialised (from `options.init` where given)."""
-    if options.stage not in STAGES:
-        raise UsageProblem(f"unknown stage {options.stage!r}; one of {', '.join(STAGES)}")
-    if (options.stage, options.preset) not in STAGE_DEFAULTS:
-        raise UsageProblem(f"the {options.stage} has no preset {options.preset!r}")
+    stage_defaults(options.stage, options.preset, options.recipe)
     torch.manual_seed(options.seed)
     store, rows, val_store, val_rows = split_pairs(options)
     for pictures in (store, val_store):
@@ -58,6 +56,11 @@ def build_stage(options: TrainOptions) -> Stage:
         from vtcli.core.training.parser import ParserStage
 
         stage = ParserStage(options, store, (val_store, val_rows), rows)
+    elif options.recipe == "cpvton":
+        from vtcli.core.training.cpvton_recipe import CPVTONGMMStage, CPVTONTOMStage
+
+        kind = CPVTONGMMStage if options.stage == "gmm" else CPVTONTOMStage
+        stage = kind(options, store, (val_store, val_rows), rows)
     elif options.stage == "gmm":
         from vtcli.core.training.gmm import GMMStage
 

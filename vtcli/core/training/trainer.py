@@ -1,4 +1,5 @@
-"""The one training loop of all stages: AdamW, warm-up and cosine, clipping, EMA, validation, checkpoints.
+"""The one training loop of all stages: AdamW, warm-up and cosine, clipping, EMA, validation, checkpoints. How much there
+is of each says the recipe (`options.py`).
 
 A run lives in `out/<stage>/`: `last.safetensors` (everything that resuming needs), `best.safetensors` and
 `final.safetensors` (weights to use), `log.jsonl`, and TensorBoard's events where tensorboard is installed.
@@ -82,13 +83,13 @@ def train(
     return folder
 
 
-def learning_rate(base: float, step: int, progress: float, warmup: int) -> float:
-    """Linear warm-up over `warmup` steps, then half a cosine from `base` to a hundredth of it.
+def learning_rate(base: float, step: int, progress: float, warmup: int, final: float = 0.01) -> float:
+    """Linear warm-up over `warmup` steps, then half a cosine from `base` to `final` times `base`.
 
     A function, not torch's LambdaLR: the cosine follows the run's progress, which may be one of time, and after
     a resumption the rate must be the same to the last bit.
     """
-    cosine = 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+    cosine = final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
     return base * min(1.0, (step + 1) / max(warmup, 1)) * cosine
 
 
@@ -111,19 +112,23 @@ class Trainer:
         self.state = TrainState()
         self.steps = _step_limit(options, stage)
         self.seconds = None if options.minutes is None else options.minutes * 60.0
-        self.amp = runtime.has_bfloat16(device) if options.amp is None else options.amp
+        self.settings = settings = options.optimizer or options.defaults.optimizer
+        amp = settings.amp if options.amp is None else options.amp
+        self.amp = runtime.has_bfloat16(device) if amp is None else amp
         self.lr = options.lr or stage.lr
         self.validate_every = options.validate_every or stage.validate_every
         self.meter = LossMeter()
 
         stage.network = distributed.synchronised_norms(stage.network.to(device), device)
-        self.network = stage.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = EMA(self.network, options.ema)
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        self.network = stage.network.to(memory_format=layout)  # type: ignore[call-overload]
+        self.ema = EMA(self.network, settings.ema)
         self.modules: dict[str, nn.Module] = {"network": self.network, "ema": self.ema.network}
         self.optimizers: dict[str, Optimizer] = {
             "network": AdamW(
-                _parameter_groups(self.network, options.weight_decay),
+                _parameter_groups(self.network, settings.weight_decay),
                 lr=self.lr,
+                betas=settings.betas,
                 fused=device.type in ("cpu", "cuda"),
             )
         }
@@ -199,12 +204,12 @@ class Trainer:
         torch.manual_seed(self.options.seed * 1_000_003 + step)
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(self.lr, step, self.progress, self.options.warmup)
+                group["lr"] = self._learning_rate(step)
         with runtime.autocast(self.device, self.amp):
             loss, parts = self.stage.loss(self.forward, batch, self.progress)
         self.optimizers["network"].zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(network.parameters(), self.options.clip)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), self.settings.clip)
         if not bool(torch.isfinite(norm)):
             self.ema.restore_buffers(network)
             self._count_skip()
@@ -213,6 +218,9 @@ class Trainer:
         distributed.average_buffers(network, self.device)
         self.ema.update(network, step)
         return {"loss": loss, **parts, **self._discriminator_step(batch)}
+
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate(self.lr, step, self.progress, self.settings.warmup, self.settings.final_lr)
 
     def _discriminator_step(self, batch: Batch) -> dict[str, Tensor]:
         discriminator = self.stage.discriminator
@@ -254,7 +262,7 @@ class Trainer:
         if self.meter.steps == LOG_EVERY or (self.meter.steps and self.progress >= 1.0):
             values = distributed.mean(self.meter.take())
             if self.log is not None:
-                rate = learning_rate(self.lr, self.state.step - 1, self.progress, self.options.warmup)
+                rate = self._learning_rate(self.state.step - 1)
                 self.log.scalars("training", {**values, "lr": rate}, self.state.step)
             self._tell("step", values)
 

@@ -32,8 +32,12 @@ class People:
 
     @cached_property
     def closed(self) -> Tensor:
-        """`parse` as the networks see it, without holes in garments."""
+        """`parse` without holes in garments."""
         return fill_holes(self.parse, self.keypoints)
+
+    def parse_for(self, network: GMM | TOM) -> Tensor:
+        """`parse` as `network` sees it: closed, or for CP-VTON's as it is."""
+        return self.parse if network.cpvton_inputs else self.closed
 
     @property
     def size(self) -> tuple[int, int]:
@@ -68,8 +72,8 @@ class Composition:
 class Networks:
     """GMM and TOM, loaded. With `tom` None only warps can be made.
 
-    `amp`: the TOM in bfloat16; None: where the processor has it. A picture then differs by a tenth of a grey level on
-    average and by a few at most. The GMM stays in float32.
+    `amp`: the TOM in bfloat16; None: where the processor has it, and never CP-VTON's. A picture then differs by a tenth of a
+    grey level on average and by a few at most. The GMM stays in float32.
     """
 
     def __init__(
@@ -79,7 +83,8 @@ class Networks:
         self.tom = tom.to(device) if tom is not None else None
         self.device = device
         self.hashes = hashes
-        self.amp = runtime.has_bfloat16(device) if amp is None else amp
+        wanted = tom is None or not tom.cpvton_inputs
+        self.amp = (wanted and runtime.has_bfloat16(device)) if amp is None else amp
         if self.tom is not None and self.amp:
             # Autocast would do this at every call.
             for module in self.tom.modules():
@@ -105,7 +110,7 @@ class Networks:
         """`cloth` (B, 3, 256, 192) in [-1, 1] as the shop shows it, its `mask` and `front` (B, 1, 256, 192) in [0, 1]. With
         `keep` "head" the GMM sees the neckline that is worn, as CP-VTON's does; with "outside" it does not."""
         neckline = keep == "head"
-        given = (people.image, people.closed, people.keypoints, cloth, mask, front)
+        given = (people.image, people.parse_for(self.gmm), people.keypoints, cloth, mask, front)
         return warp_garments(self.gmm, *given, neckline)
 
     @torch.inference_mode()
@@ -113,7 +118,8 @@ class Networks:
         """What the TOM makes of them; `parse=False` leaves the second decoder out where `keep` does not need it."""
         if self.tom is None:
             raise RuntimeError("loaded for warps only")
-        person = represent(people.image, people.closed, people.keypoints, keep, people.size)
+        given = (people.image, people.parse_for(self.tom), people.keypoints)
+        person = represent(*given, keep, people.size)
         with runtime.autocast(self.device, self.amp):
             given = (channels_last(person.channels), warp.cloth, warp.mask)
             out = self.tom(*given, parse=parse or keep == "outside")

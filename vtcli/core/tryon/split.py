@@ -128,7 +128,7 @@ def _run(
 
         def read(place: int) -> Future[list[np.ndarray]]:
             rows = [job.cloth for job in batches[mine[place]]] if place < len(mine) else []
-            fields = ("cloth", "garment_mask", "front_mask")
+            fields = ("cloth", mask_field(networks), "front_mask")
             return reader.submit(lambda: [store.read(name, rows) for name in fields])
 
         # An older store's masks are repaired while the batch before is made.
@@ -164,6 +164,11 @@ def _run(
     ).save(out)  # fmt: skip
     for path in (*_journals(out), out / "run.json"):
         path.unlink(missing_ok=True)
+
+
+def mask_field(networks: Networks) -> str:
+    """The store's field with the garment's mask: repaired, or for CP-VTON's GMM as given."""
+    return "cloth_mask" if networks.gmm.cpvton_inputs else "garment_mask"
 
 
 def _name_jobs(store: PreparedStore, pairs: list[tuple[int, int]]) -> list[_Job]:
