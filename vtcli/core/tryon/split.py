@@ -68,11 +68,11 @@ def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
         return [(i, i) for i in range(len(store))]
     if pairs == "unpaired":
         if not store.manifest.unpaired:
-            raise VtcliError(f"{store.root}: this split has no unpaired list; give a file with --pairs FILE")
+            raise VtcliError(f"{store.root}: this split has no unpaired list; name a file of pairs")
         return [(store.index(p), store.cloth_index(c)) for p, c in store.manifest.unpaired]
     path = Path(pairs)
     if not path.is_file():
-        raise UsageProblem(f"--pairs {pairs}: neither 'paired' nor 'unpaired' nor a file")
+        raise UsageProblem(f"pairs {pairs}: neither 'paired' nor 'unpaired' nor a file")
     entries = store.manifest.entries
     listed = read_pairs_list(path, (e.name for e in entries), (e.cloth for e in entries))
     if not listed:
@@ -277,9 +277,7 @@ def _make(
     parses = None
     if options.save_parse:
         if composition.expected_parse is None:
-            raise VtcliError(
-                "--save-parse: these TOM weights have no auxiliary decoder, so there is no M_exp to save"
-            )
+            raise VtcliError("these TOM weights have no auxiliary decoder, so there is no M_exp to save")
         parses = composition.expected_parse.argmax(1).to(torch.uint8).cpu().numpy()
     pictures = compose_batch(image, people, cloths, masks > 127, warp, composition, options.keep)
     return pictures, parses, ious
