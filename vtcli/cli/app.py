@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vtcli import __version__
-from vtcli.cli import console, hints, prepare, score, train, tryon, warp, weights
+from vtcli.cli import console, hints, prepare, score, train, tryon, warp, web, weights
 from vtcli.core.system.cores import share_the_machine
 from vtcli.core.system.errors import VtcliError
 
@@ -27,6 +27,7 @@ app.command("prepare")(prepare.prepare)
 app.add_typer(train.app, name="train")
 app.command("warp")(warp.warp)
 app.command("tryon")(tryon.tryon)
+app.command("web")(web.web)
 app.command("score")(score.score)
 app.add_typer(weights.app, name="weights")
 

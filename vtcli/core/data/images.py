@@ -219,7 +219,7 @@ def _read(source: Source, finish: Any) -> Image.Image:
             image.load()
             result: Image.Image = finish(image)
             return result.copy() if result is image else result
-    except (Image.DecompressionBombError, MemoryError) as problem:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as problem:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise VtcliError(
             f"{name}: too many pixels (the limit is {limit} million); scale it down"
