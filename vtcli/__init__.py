@@ -1,9 +1,11 @@
 """vtcli: image-based virtual try-on, two photos in and one picture out.
 
->>> from vtcli import TryOn
->>> result = TryOn.load(device="cpu")("person.jpg", "cloth.jpg")  # a Pillow image
+    from vtcli import TryOn
 
-What is in `__all__` is public; nothing else is promised. `docs/api.md` is the reference.
+    tryon = TryOn.load(device="cpu")
+    tryon("person.jpg", "cloth.jpg").save("out.png")  # a Pillow image
+
+What is in `__all__` is public, with the methods and attributes that `docs/api.md` shows; nothing else is promised.
 """
 
 from __future__ import annotations

@@ -45,8 +45,11 @@ class TryOn:
     All errors are `VtcliError`: `NobodyFound` and `UnfitPhoto` for photos that cannot be used, which `force=True`
     goes on with; the plain class for files that cannot be read and arguments that do not fit.
 
-    >>> tryon = TryOn.load(device="cpu")
-    >>> tryon("person.jpg", "cloth.jpg").save("out.png")
+        tryon = TryOn.load(device="cpu")
+        who = tryon.look("person.jpg")
+        for cloth in ("shirt.jpg", "blouse.jpg"):
+            result = tryon.dress(who, tryon.cut_out(cloth))
+            print(cloth, result.confidence)
     """
 
     def __init__(self, networks: Networks, annotator: Annotator) -> None:

@@ -16,8 +16,15 @@ class RefusedPhoto(VtcliError):
 
 
 class NobodyFound(RefusedPhoto):
-    """The photo shows no person that the parser knows, or not the one that is meant."""
+    """The photo shows no person that the parser knows, or not the one that is meant.
+
+    `helps`: names of the arguments of `TryOn.run` with which it goes on all the same, "force" or none.
+    """
 
 
 class UnfitPhoto(RefusedPhoto):
-    """The photo, or the mask, shows something else than it should."""
+    """The photo, or the mask, shows something else than it should.
+
+    `picture`: which one is meant, "person", "cloth" or "mask"; `helps`: names of the arguments of `TryOn.run` with
+    which it goes on all the same, "force" and "cloth_mask".
+    """

@@ -229,11 +229,15 @@ $("paint-clear").addEventListener("click", () => {
   state.painted = false;
 });
 
-// What is painted, as two masks (white on black): null where nothing is.
+// Masks (white on black): those of files, and what is painted, which counts instead where there is something.
 async function masks() {
-  if (!state.painted) return {};
-  const pixels = pen.getImageData(0, 0, paint.width, paint.height).data;
   const out = {};
+  for (const name of ["protect", "redraw", "cloth_mask"]) {
+    const [file] = $(`mask-${name}`).files;
+    if (file) out[name] = file;
+  }
+  if (!state.painted) return out;
+  const pixels = pen.getImageData(0, 0, paint.width, paint.height).data;
   for (const name of ["protect", "redraw"]) {
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [paint.width, paint.height];
@@ -256,6 +260,7 @@ async function masks() {
 // ---- try on ------------------------------------------------------------------------------------------------------
 
 async function tryOn(cloths, force) {
+  state.stop = new AbortController();
   const form = new FormData();
   form.append("person", state.person.file);
   for (const cloth of cloths) form.append("cloth", cloth.file);
@@ -263,7 +268,6 @@ async function tryOn(cloths, force) {
   form.append("number", String(state.number));
   if (force) form.append("force", "1");
   for (const [name, blob] of Object.entries(await masks())) form.append(name, blob, `${name}.png`);
-  state.stop = new AbortController();
   $("work").hidden = false;
   $("progress").removeAttribute("value");
   say("Sending …");
@@ -278,10 +282,11 @@ async function tryOn(cloths, force) {
         $("progress").value = event.done / event.total;
         say(`${event.note[0].toUpperCase()}${event.note.slice(1)} …`);
       }
-      if (event.event === "result") { made += 1; showResult(event, cloths[event.cloth]); }
+      if (event.event === "result") { made += 1; showResult(event, cloths[event.cloth], made === 1); }
       if (event.event === "refused") { refused += 1; showRefusal(event, cloths); }
     }
-    say(`${made} ${made === 1 ? "picture" : "pictures"} made${refused ? `, ${refused} refused` : ""}.`);
+    if (refused && !made) say("Refused: the reason stands below.");
+    else say(`${made} ${made === 1 ? "picture" : "pictures"} made${refused ? `, ${refused} refused` : ""}.`);
   } catch (problem) {
     say(problem.name === "AbortError" ? "Stopped." : "The server does not answer.");
   } finally {
@@ -306,7 +311,7 @@ async function* events(body) {
 const sure = (confidence) => confidence >= 0.7 ? "high" : confidence >= 0.45 ? "fair" : "low";
 const stem = (name) => name.replace(/\.[^.]*$/, "");
 
-function showResult(event, cloth) {
+function showResult(event, cloth, first) {
   state.keys.push(event.id);
   const card = $("result").content.firstElementChild.cloneNode(true);
   const at = (name) => `/api/results/${event.id}/${name}`;
@@ -331,6 +336,7 @@ function showResult(event, cloth) {
   download.download = `${stem(state.person.file.name)}__${stem(cloth.file.name)}.png`;
   card.querySelector(".panel img").src = at("panel.jpg");
   $("results").prepend(card);
+  if (first) card.scrollIntoView({ block: "nearest" });
 }
 
 function showRefusal(event, cloths) {
@@ -347,6 +353,7 @@ function showRefusal(event, cloths) {
     tryOn(cloth ? [cloth] : cloths, true);
   });
   $("results").prepend(card);
+  card.scrollIntoView({ block: "nearest" });
 }
 
 $("form").addEventListener("submit", (event) => {
