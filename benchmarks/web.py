@@ -63,6 +63,7 @@ def _load(address: str, pid: int, requests: int, clients: int, height: int) -> N
         for event in events:
             if event["event"] == "result":
                 httpx.get(f"{address}/api/results/{event['id']}/image.png", timeout=60)
+                httpx.post(f"{address}/api/forget", content=event["id"])  # as a page does that is closed
         with lock:
             counts["result" if "result" in kinds else "refused" if "refused" in kinds else "lost"] += 1
             done = sum(counts.values())

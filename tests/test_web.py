@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,6 +25,7 @@ from conftest import Ended
 from PIL import Image
 
 from vtcli import TryOn
+from vtcli.web.server import create_app
 from vtcli.web.service import Results
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,9 +39,7 @@ Form = list[tuple[str, tuple[str, bytes, str]]]
 def address() -> Iterator[str]:
     """The page of a server of its own, at a free port."""
     command = [sys.executable, "-m", "vtcli", "web", "--port", "0", "--device", "cpu"]
-    server = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": "/nowhere"}
-    )
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     said = server.stderr.readline()
     found = re.search(r"http://\S+", said)
@@ -176,6 +177,26 @@ def test_nothing_is_loaded_from_elsewhere(address: str) -> None:
         *(httpx.get(f"{address}/static/{name}").text for name in ("app.js", "style.css")),
     ):
         assert not re.search(r"https?://|//\w+\.\w", re.sub(r"(?m)^\s*//.*$", "", text))
+
+
+def test_uploads_never_reach_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forms with large files go to temporary files by default."""
+
+    def to_disk(_file: object) -> None:
+        raise AssertionError("an upload was written to the disk")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", to_disk)
+    noise = np.random.default_rng(0).integers(0, 256, (1400, 1050, 3), dtype=np.uint8)
+    files = form(encoded(Image.fromarray(noise)), CLOTH.read_bytes())
+    assert len(files[0][1][1]) > 4 * 2**20
+    transport = httpx.ASGITransport(create_app(TryOn.load(device="cpu")))
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.post("/api/tryon", files=files, timeout=300)
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 200 and '"event": "done"' in answer.text
 
 
 def test_results_are_held_for_a_while() -> None:

@@ -91,7 +91,7 @@ def create_app(engine: TryOn, host: str = "127.0.0.1") -> Starlette:
 
     middleware = [Middleware(_Guard)]
     if is_local(host):
-        names = ["127.0.0.1", "localhost", "[::1]", "::1", "testserver", host]
+        names = ["127.0.0.1", "localhost", "[::1]", "::1", host]
         middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=names))
     app = Starlette(
         routes=[
