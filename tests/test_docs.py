@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,21 @@ def test_the_model_card_has_a_header_of_key_and_value() -> None:
     keys = [line.split(":")[0] for line in header.splitlines() if line and line[0] not in " -"]
     assert {"license", "library_name", "pipeline_tag", "datasets", "metrics"} <= set(keys)
     assert body.lstrip().startswith("# Model card")
+
+
+def test_the_reference_is_made_of_the_docstrings(tmp_path: Path) -> None:
+    """After a change of public docstrings or signatures: griffe2md vtcli -o docs/api.md"""
+    pytest.importorskip("griffe2md", reason="griffe2md is not installed")
+    command = [
+        sys.executable,
+        "-c",
+        "from griffe2md import main; main()",
+        "vtcli",
+        "-o",
+        str(tmp_path / "api.md"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    made = (tmp_path / "api.md").read_text(encoding="utf-8")
+    assert "vtcli.TryOn.batch" in made and "vtcli.core.tryon.split" not in made
+    assert (ROOT / "docs/api.md").read_text(encoding="utf-8") == made

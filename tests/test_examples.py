@@ -23,9 +23,9 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         assert cell["outputs"] == [], "the notebook is kept without outputs"
         exec(compile("".join(cell["source"]), f"cell {number}", "exec"), names)
     results, person = names["results"], names["person"]
-    assert len(results) == 3
-    assert all(result.size == person.size for result in results)
-    assert len({result.tobytes() for result in results}) == 3
+    assert len(results) == 10
+    assert all(result.image.size == person.size for result in results)
+    assert len({result.image.tobytes() for result in results}) == 10
     assert all(0.05 < share < 0.9 for share in names["shares"])
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
 
 from vtcli import __version__
-from vtcli.cli import console, prepare, score, train, tryon, warp, weights
+from vtcli.cli import console, hints, prepare, score, train, tryon, warp, web, weights
 from vtcli.core.system.cores import share_the_machine
 from vtcli.core.system.errors import VtcliError
 
@@ -26,6 +27,7 @@ app.command("prepare")(prepare.prepare)
 app.add_typer(train.app, name="train")
 app.command("warp")(warp.warp)
 app.command("tryon")(tryon.tryon)
+app.command("web")(web.web)
 app.command("score")(score.score)
 app.add_typer(weights.app, name="weights")
 
@@ -58,6 +60,7 @@ def _ranks() -> tuple[int, int]:
 def main() -> None:
     """Run the command line; VtcliError becomes one line on standard error and its exit code."""
     console.make_streams_safe()
+    warnings.filterwarnings("ignore", module=r"PIL\b")  # EXIF oddities: what matters is said in our own words
     share_the_machine()
     rank, ranks = _ranks()
     console.set_mute(rank > 0)
@@ -65,8 +68,8 @@ def main() -> None:
     try:
         app()
     except VtcliError as problem:
-        console.err.print(f"{name}: {problem}", markup=False, soft_wrap=True, style="red")
-        sys.exit(problem.exit_code)
+        console.err.print(f"{name}: {hints.spelled(problem)}", markup=False, soft_wrap=True, style="red")
+        sys.exit(hints.exit_code(problem))
     except OSError as problem:  # what no part of vtcli expected: the disk, the system
         where = f"{problem.filename}: " if problem.filename else ""
         console.err.print(

@@ -32,6 +32,10 @@ PersonBox = Annotated[
     typer.Option("--box", metavar="X,Y,W,H", help="Where the person is, in pixels of the photo."),
 ]
 ClothMask = Annotated[Path | None, typer.Option(help="Mask of the garment (white on black).")]
+Protect = Annotated[
+    Path | None, typer.Option(help="Mask of what stays the photo's, bit for bit (white on black).")
+]
+Redraw = Annotated[Path | None, typer.Option(help="Mask of what counts as old garment (white on black).")]
 Parse = Annotated[Path | None, typer.Option(help="Parse map of the person's photo (PNG of labels).")]
 Pose = Annotated[Path | None, typer.Option(help="OpenPose JSON of the person's photo.")]
 ParseLabels = Annotated[Labels, typer.Option("--labels", help="Labels of --parse.")]

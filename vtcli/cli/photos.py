@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from vtcli.cli import console
+from vtcli.cli import console, hints
 from vtcli.cli.options import Labels
 from vtcli.core.system.errors import UsageProblem, VtcliError
 
@@ -41,21 +39,29 @@ class Annotations:
     parse: Path | None
     pose: Path | None
     labels: Labels
+    protect: Path | None = None
+    redraw: Path | None = None
 
     def any(self) -> bool:
         """Whether there is one."""
-        return self.cloth_mask is not None or self.parse is not None or self.pose is not None
+        return any(x is not None for x in (self.cloth_mask, self.parse, self.pose, self.protect, self.redraw))
 
     def read(self, photo: Image.Image) -> dict[str, Any]:
         """Read and checked, as arguments of `TryOn.run` for the person's `photo`."""
         from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+        from vtcli.core.tryon.pictures import fitted
 
+        size = (photo.height, photo.width)
         mask = read_mask(self.cloth_mask) if self.cloth_mask else None
         parse = read_parse(self.parse, self.labels.value) if self.parse else None
         keypoints = read_pose(self.pose) if self.pose else None
         if parse is not None:
-            parse = _fit_parse(parse, photo, self.parse)
-        return {"cloth_mask": mask, "parse": parse, "keypoints": keypoints}
+            parse = fitted(parse, size, str(self.parse))
+        given = {"cloth_mask": mask, "parse": parse, "keypoints": keypoints}
+        for name, file in (("protect", self.protect), ("redraw", self.redraw)):
+            if file is not None:
+                given[name] = fitted(read_mask(file), size, str(file))
+        return given
 
 
 def read_pair(
@@ -66,20 +72,6 @@ def read_pair(
 
     photo, garment = open_rgb(person), open_rgba(cloth)
     return photo, garment, given.read(photo)
-
-
-def _fit_parse(parse: np.ndarray, photo: Image.Image, file: Path | None) -> np.ndarray:
-    """A parse map at the photo's size; UsageProblem where its proportions are others."""
-    if parse.shape == (photo.height, photo.width):
-        return parse
-    if abs(parse.shape[1] * photo.height / (parse.shape[0] * photo.width) - 1) > 0.02:
-        raise UsageProblem(
-            f"{file}: {parse.shape[1]}×{parse.shape[0]}, but the photo is {photo.width}×{photo.height}; "
-            "a parse map must have its photo's proportions"
-        )
-    from PIL import Image as Pillow
-
-    return np.asarray(Pillow.fromarray(parse).resize(photo.size, Pillow.Resampling.NEAREST))
 
 
 def check_choice(number: int, box: str | None, parse: Path | None, pose: Path | None) -> None:
@@ -128,9 +120,11 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
     """Several try-ons with the weights loaded once: a picture each, and a contact sheet. VtcliError at the end when
     some could not be made."""
     from vtcli.core.system.locks import hold
+    from vtcli.core.system.runtime import keep_memory
     from vtcli.core.tryon.many import Sheet, run_many
     from vtcli.core.tryon.pipeline import TryOn
 
+    keep_memory()
     engine = TryOn.load(weights, device)
     if out.exists() and not out.is_dir():
         raise UsageProblem(f"{out}: is a file; name a folder")
@@ -140,7 +134,8 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
             file = out / f"{outcome.job.name}.png"
             if outcome.result is None:
                 failed += 1
-                console.warn(outcome.problem)
+                assert outcome.problem is not None
+                console.warn(outcome.told(hints.spelled(outcome.problem)))
             else:
                 save_picture(outcome.result.image, file)
                 save_panel(outcome.result, file, None)

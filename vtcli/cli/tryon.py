@@ -21,7 +21,9 @@ from vtcli.cli.options import (
     PersonNumber,
     PersonPhoto,
     Pose,
+    Protect,
     Quiet,
+    Redraw,
     Split,
     Weights,
     refuse_unused,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from vtcli.core.tryon.many import Job
 
 CHOICE = {"number", "box"}
-ANNOTATIONS = {"parse", "pose", "labels"}
+ANNOTATIONS = {"parse", "pose", "labels", "protect", "redraw"}
 ONE = {"person", "cloths", "keep", "panel", "force", "cloth_mask", *ANNOTATIONS, *CHOICE}
 """What a single pair uses; one person with several garments the same, but no --panel."""
 FOLDERS = {"people", "cloth_folder", "pairs", "keep", "force", *CHOICE}
@@ -59,6 +61,8 @@ def tryon(
     parse: Parse = None,
     pose: Pose = None,
     labels: ParseLabels = Labels.LIP,
+    protect: Protect = None,
+    redraw: Redraw = None,
     keep: Annotated[
         str | None,
         typer.Option(
@@ -106,6 +110,8 @@ def tryon(
 
     vtcli tryon person.jpg shirt.jpg blouse.jpg -o pictures/
 
+    vtcli tryon person.jpg cloth.jpg -o out.png --protect bag.png
+
     vtcli tryon --people photos --cloths garments -o pictures/
 
     vtcli tryon --data prepared --split test --pairs unpaired --keep outside -o results/unpaired
@@ -130,7 +136,7 @@ def tryon(
     if not cloths:
         raise UsageProblem("CLOTH is missing: give two photos, PERSON and CLOTH")
     photos.check_choice(number, box, parse, pose)
-    given = photos.Annotations(cloth_mask, parse, pose, labels)
+    given = photos.Annotations(cloth_mask, parse, pose, labels, protect, redraw)
     if len(cloths) == 1 and not _is_folder(out):
         refuse_unused(context, "with PERSON and CLOTH", ONE)
         _one(person, cloths[0], out, panel, weights, device, chosen, given)
@@ -149,8 +155,10 @@ def _one(
     photos.check_name(out)
     photos.check_name(panel)
     photo, garment, annotations = photos.read_pair(person, cloth, given)
+    from vtcli.core.system.runtime import keep_memory
     from vtcli.core.tryon.pipeline import TryOn
 
+    keep_memory()
     result = TryOn.load(weights, device).run(photo, garment, **chosen, **annotations)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")

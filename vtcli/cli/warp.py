@@ -108,8 +108,10 @@ def _one(
     photos.check_name(out)
     photos.check_name(panel)
     photo, garment, annotations = photos.read_pair(person, cloth, given)
+    from vtcli.core.system.runtime import keep_memory
     from vtcli.core.tryon.pipeline import TryOn
 
+    keep_memory()
     result = TryOn.load(weights, device, tom=False).warp(photo, garment, **chosen, **annotations)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")

@@ -29,7 +29,7 @@ _FAR = 1e9
 """Coordinates beyond this are no pixels; numbers that float32 cannot hold are among them."""
 
 
-def read_parse(path: Path, labels: LabelSet = "lip") -> np.ndarray:
+def read_parse(path: Path | Image.Image, labels: LabelSet = "lip") -> np.ndarray:
     """Read a parse map as LIP labels 0-19, uint8 (H, W).
 
     `labels` names the set that the file is in. Palette and grey pictures are read as the labels themselves,
@@ -73,8 +73,8 @@ def read_pose(path: Path, size: tuple[int, int] | None = None, *, allow_empty: b
     return best if size is None else _within(path, best, size)
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """Read a mask as bool (H, W): 128 and above is in. In a file of zeros and ones, 1 is in."""
+def read_mask(path: Path | Image.Image) -> np.ndarray:
+    """Read a mask, a file or a Pillow image, as bool (H, W): 128 and above is in; in one of zeros and ones, 1 is in."""
     image = read_with_pillow(path)
     if image.mode == "RGBA":
         colour, alpha = np.asarray(image)[..., :3], np.asarray(image)[..., 3]
@@ -90,7 +90,7 @@ def read_mask(path: Path) -> np.ndarray:
     return grey > 0 if grey.max() == 1 else grey >= 128
 
 
-def _from_colours(path: Path, image: Image.Image, labels: LabelSet) -> np.ndarray:
+def _from_colours(path: Path | Image.Image, image: Image.Image, labels: LabelSet) -> np.ndarray:
     if labels == "atr":
         raise VtcliError(f"{path}: an ATR parse map must hold label numbers (palette or grey), not colours")
     rgb = np.asarray(image)[..., :3].astype(np.int32)

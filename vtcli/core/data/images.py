@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif", ".ppm")
 """File endings (lower case) that count as pictures in a data folder."""
 
-Source = Path | str | IO[bytes]
+Source = Path | str | IO[bytes] | Image.Image
 Colour = tuple[int, int, int]
 
 
@@ -33,8 +33,9 @@ def open_rgb(source: Source) -> Image.Image:
 
     EXIF orientation is applied, transparency composited on white, 16-bit and float values scaled to 8 bits,
     CMYK and profiles other than sRGB converted to sRGB; of an animation the first frame. An RGB file without
-    any of these keeps exactly the pixels that Pillow decodes. VtcliError names a file that is absent, broken,
-    cut short, of an unknown format, or above Pillow's limit of pixels (a decompression bomb).
+    any of these keeps exactly the pixels that Pillow decodes. A picture that Pillow has opened already is taken the
+    same way. VtcliError names a file that is absent, broken, cut short, of an unknown format, or above Pillow's limit
+    of pixels (a decompression bomb).
     """
     return flatten(_read(source, _normalise))
 
@@ -204,19 +205,20 @@ def _resize(image: Image.Image, size: tuple[int, int], how: Image.Resampling) ->
 
 
 def _name(source: Source) -> str:
+    if isinstance(source, Image.Image):
+        return str(getattr(source, "filename", "") or "picture")
     return str(source) if isinstance(source, str | os.PathLike) else str(getattr(source, "name", "picture"))
 
 
 def _read(source: Source, finish: Any) -> Image.Image:
     name = _name(source)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # EXIF oddities
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(source) as image:
-                image.load()
-                result: Image.Image = finish(image)
-                return result.copy() if result is image else result
+        with nullcontext(source) if isinstance(source, Image.Image) else Image.open(source) as image:
+            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or np.inf):
+                raise Image.DecompressionBombError
+            image.load()
+            result: Image.Image = finish(image)
+            return result.copy() if result is image else result
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as problem:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise VtcliError(
@@ -242,7 +244,7 @@ def _unknown(source: Source) -> str:
         if isinstance(source, str | os.PathLike):
             with Path(source).open("rb") as stream:
                 head = stream.read(16)
-        elif source.seekable():
+        elif not isinstance(source, Image.Image) and source.seekable():
             source.seek(0)
             head = source.read(16)
     except OSError:

@@ -71,10 +71,7 @@ def stage_file(folder: Path | None, stage: str) -> Path:
     shipped = DEFAULT_FOLDER / "parser.safetensors"
     if stage == "parser" and root.is_dir() and shipped.is_file():
         return shipped
-    raise VtcliError(
-        f"{root}: no {stage}.safetensors here; name a folder that has one with --weights, "
-        f"or train one with `vtcli train {stage}`"
-    )
+    raise VtcliError(f"{root}: no {stage}.safetensors here; name a weights folder that has one, or train one")
 
 
 def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:

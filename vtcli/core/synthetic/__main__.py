@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
             _pairs(arguments)
     except VtcliError as problem:
         print(f"\n{problem}", file=sys.stderr)
-        return problem.exit_code
+        return 1
     print(file=sys.stderr)
     return 0
 

@@ -1,15 +1,16 @@
-"""The two ways in which a command ends badly, each told in one line."""
+"""The ways in which work ends badly, each told in one line. What becomes of them (exit codes, options that help) is the
+command line's business."""
 
 from __future__ import annotations
 
 
 class VtcliError(Exception):
-    """Work failed: the message names the file and says what to do. Exit code 1."""
-
-    exit_code = 1
+    """Work failed. The message says in one line what was seen, and names the file where there is one."""
 
 
 class UsageProblem(VtcliError):
-    """The call itself is off (an absent device, options that exclude each other). Exit code 2."""
+    """The call itself is off: an absent device, an argument of a wrong kind, arguments that exclude each other."""
 
-    exit_code = 2
+
+class Interrupted(VtcliError):
+    """A run was asked to stop; it can be resumed from its checkpoint."""

@@ -49,7 +49,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda:0" if "cuda:0" in present else "cpu")
     full = "cuda:0" if name == "cuda" else name
     if full not in present:
-        raise UsageProblem(f"--device {name}: not here; present: {', '.join(present)} (or auto)")
+        raise UsageProblem(f"device {name}: not here; present: {', '.join(present)} (or auto)")
     return torch.device(full)
 
 

@@ -25,7 +25,7 @@ from torch.optim import AdamW, Optimizer
 
 from vtcli.core.models.weights import save_weights
 from vtcli.core.system import distributed, runtime
-from vtcli.core.system.errors import VtcliError
+from vtcli.core.system.errors import Interrupted, VtcliError
 from vtcli.core.system.files import sweep
 from vtcli.core.system.locks import hold
 from vtcli.core.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
@@ -53,12 +53,6 @@ class ProgressEvent:
     progress: float
     """The share of the run that is done, from 0 to 1."""
     values: dict[str, float]
-
-
-class Interrupted(VtcliError):
-    """The run was asked to stop; it can be resumed from its checkpoint."""
-
-    exit_code = 130
 
 
 class _ValidationStopped(Exception):

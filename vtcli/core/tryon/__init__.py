@@ -2,11 +2,11 @@
 
 In the order of that way:
 
-- `pipeline`: the front door, `TryOn`; calls each step below once
+- `pipeline`: the front door, `TryOn`; calls each step below once (`pictures`: Pillow images, arrays and paths → arrays)
 - `finding`: photo → the people it shows, and the one that is meant
 - `framing`: person → the window of the photo that shows the person as VITON's photos do (`window`: what a window is)
 - `annotate`: window → parse and joints, by the project's own parser (`refine`: corrected by what is known of people;
-  `person`: the annotated person, and who is refused)
+  `person`: the annotated person, and who is refused; `user_masks`: what a user says must stay or be redrawn)
 - `shop_photo`: shop photo → the garment cut out and placed, and what is refused
 - `networks`: person and garment → warp (GMM), rendering, composition mask and M_exp (TOM), at 256×192
 - `composer`: all of them → the picture, at the photo's resolution, by equation (1) and the rule of what stays the

@@ -55,6 +55,7 @@ from vtcli.core.tryon.planes import (
     soft_edge,
     steepened,
 )
+from vtcli.core.tryon.user_masks import UserMasks
 
 FEATHER = 2.0
 """Width of the region's soft edge, inside of it, in pixels at 256×192."""
@@ -62,6 +63,7 @@ FRINGE = 2.0
 """How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
 NOTICED = 0.05
 """Share of the largest pixel below which a filling is not worth its making."""
+NO_MASKS = UserMasks()
 WORK, BAND = 1400, 512
 """Rows at which masks are made at most; rows of the full-size picture that are made at a time."""
 
@@ -108,24 +110,29 @@ class Layers:
 
 def compose(
     window: np.ndarray, probabilities: Tensor, people: People, garment: Garment, warp: Warp, composition: Composition,
-    keep: str,
+    keep: str, masks: UserMasks = NO_MASKS,
 ) -> Picture:  # fmt: skip
     """The picture of one person in the window (h, w, 3) uint8, at its own resolution.
 
     `probabilities` (1, 20, 256, 192): the photo's parse; the others are of the same person at 256×192. With
     `keep=outside` masks and fillings are made at `WORK` rows at most; photo and garment meet at full size, band by
-    band.
+    band. What `masks` (of the window's size) protects is the photo's, with either `keep`.
     """
     size = (window.shape[0], window.shape[1])
     if keep == "head":
         enlarged = composition.tryon
         if enlarged.shape[2:] != size:
             enlarged = F.interpolate(enlarged, size=size, mode="bicubic", align_corners=False)
-        return Picture(grey_levels(enlarged)[0].cpu().numpy(), np.ones(size, bool))
+        pixels, region = grey_levels(enlarged)[0].cpu().numpy(), np.ones(size, bool)
+        if masks.protect is not None:
+            pixels[masks.protect], region[masks.protect] = window[masks.protect], False
+        return Picture(pixels, region)
     work = size if size[0] <= WORK else (WORK, round(WORK * size[1] / size[0]))
     small = window if work == size else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
-    layers = _layers(small, probabilities, people, garment, warp, composition)
+    layers = _layers(small, probabilities, people, garment, warp, composition, masks)
     region = enlarge(layers.region, size) > 0.5
+    if masks.protect is not None:
+        region &= ~masks.protect
     pixels = window.copy()
     full = FullWarp(garment, warp, size)
     for start in range(0, size[0], BAND):
@@ -201,12 +208,20 @@ def _layers(
     garment: Garment,
     warp: Warp,
     composition: Composition,
+    masks: UserMasks,
 ) -> Layers:
     """The layers at the size of `window` (h, w, 3) uint8."""
     maps = _maps(window, probabilities, people, garment, warp, composition)
+    protect, redraw = (
+        None if mask is None else enlarge(mask.astype(np.float32), maps.size)
+        for mask in (masks.protect, masks.redraw)
+    )
+    if redraw is not None:
+        # The parse has it already, at 256×192 and with the photo's edges; the user's own edges count.
+        maps.old, maps.scene = np.maximum(maps.old, redraw), np.minimum(maps.scene, 1.0 - redraw)
     covered = _covered(maps)
     uncovered = _uncovered(maps, covered)
-    region, soft = _region(maps, composition)
+    region, soft = _region(maps, composition, protect, redraw)
     clothes = maps.after[list(CLOTHES)].sum(0)
     return Layers(
         beneath=_beneath(window, people, maps, composition, uncovered * soft),
@@ -265,12 +280,20 @@ def _uncovered(maps: _Maps, covered: np.ndarray) -> np.ndarray:
     return dilated(maps.old * free, FRINGE * maps.scale) * free
 
 
-def _region(maps: _Maps, composition: Composition) -> tuple[np.ndarray, np.ndarray]:
-    """Where the picture may differ from the photo: (h, w) bool, and with a soft edge inside of it, in [0, 1]."""
+def _region(
+    maps: _Maps, composition: Composition, protect: np.ndarray | None, redraw: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the picture may differ from the photo: (h, w) bool, and with a soft edge inside of it, in [0, 1]. What the
+    user says is redrawn belongs to it, what is protected does not: (h, w) in [0, 1] each."""
     region = enlarge(plane(composition.region), maps.size) > 0.5
     # Maps are a pixel or two off: along hair and hands the photo tells what is still the old garment.
     region |= (dilated(region.astype(np.float32), FRINGE * maps.scale) > 0.5) & (maps.old > 0.5)
-    return region, np.maximum(soft_edge(region, FEATHER * maps.scale), maps.old * region)
+    if redraw is not None:
+        region |= redraw > 0.5
+    soft = np.maximum(soft_edge(region, FEATHER * maps.scale), maps.old * region)
+    if protect is not None:
+        soft = np.minimum(soft, soft_edge(protect < 0.5, FEATHER * maps.scale))
+    return region, soft
 
 
 def _beneath(

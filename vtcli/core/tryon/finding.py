@@ -80,19 +80,21 @@ def _chosen(annotator: Annotator, photo: np.ndarray, choice: Choice) -> FoundPer
         left, top, right, bottom = choice.box
         if left < 0 or top < 0 or right > width or bottom > height or right - left < 8 or bottom - top < 8:
             raise UsageProblem(
-                f"--box {left},{top},{right - left},{bottom - top}: not a box within the photo ({width}×{height})"
+                f"{left},{top},{right - left},{bottom - top} is not a box (x,y,w,h) within the photo of {width}×{height}"
             )
         there = _look(annotator, photo, frame_of_box(choice.box))
         there = [person for person in there if _share_inside(person.box, choice.box) > 0.4]
         if not there:
-            raise NobodyFound("no person found in --box; --force goes on with the box as it is")
+            raise NobodyFound("no person found in the box")
         return max(there, key=lambda person: person.area * _share_inside(person.box, choice.box))  # type: ignore[arg-type]
     found = find_people(annotator, photo)
     if not found:
-        raise NobodyFound("no person found in the photo; --force goes on with the whole picture")
+        raise NobodyFound("no person found in the photo")
     if choice.number > len(found):
         boxes = "; ".join(f"{i}: {_spelled(person.box)}" for i, person in enumerate(found, 1))
-        raise NobodyFound(f"--person {choice.number}: {len(found)} found (number: x,y,w,h): {boxes}")
+        raise NobodyFound(
+            f"there is no person {choice.number}; {len(found)} found (number: x,y,w,h): {boxes}", helps=()
+        )
     return found[choice.number - 1]
 
 

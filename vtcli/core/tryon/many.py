@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vtcli.core.data.images import IMAGE_SUFFIXES, open_rgb, open_rgba
+from vtcli.core.data.images import IMAGE_SUFFIXES, open_rgb
 from vtcli.core.garments.placement import Garment
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.tryon.finding import Choice
 from vtcli.core.tryon.person import AnnotatedPerson
-from vtcli.core.tryon.pipeline import LARGEST, TryOn
+from vtcli.core.tryon.pictures import Picture
+from vtcli.core.tryon.pipeline import LARGEST, Keep, TryOn
 from vtcli.core.tryon.results import TryOnResult
 
 CUT_OUT = 8
@@ -36,11 +37,16 @@ class Job:
 
 @dataclass
 class JobResult:
-    """What became of a job: a result, or the problem in one line."""
+    """What became of a job: a result, or the problem and the file that has it."""
 
     job: Job
     result: TryOnResult | None
-    problem: str = ""
+    problem: VtcliError | None = None
+    file: Path | None = None
+
+    def told(self, words: str) -> str:
+        """The problem's `words`, with the file's name where they lack it."""
+        return words if self.file is None or str(self.file) in words else f"{self.file}: {words}"
 
 
 def one_person(person: Path, cloths: list[Path]) -> list[Job]:
@@ -58,7 +64,7 @@ def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) 
     `people` and `cloths` (default: the list's own folder), with or without their endings. UsageProblem names a line
     that does not fit."""
     if not pairs.is_file():
-        raise UsageProblem(f"--pairs {pairs}: no such file")
+        raise UsageProblem(f"{pairs}: no such file")
     chosen = []
     try:
         rows = list(csv.reader(pairs.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
@@ -84,32 +90,42 @@ def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) 
 
 
 def run_many(
-    engine: TryOn, jobs: list[Job], keep: str = "outside", force: bool = False, choice: Choice = LARGEST,
-    parse: np.ndarray | None = None, keypoints: np.ndarray | None = None, cloth_mask: np.ndarray | None = None,
+    engine: TryOn, jobs: list[Job], keep: Keep = "outside", force: bool = False, choice: Choice = LARGEST,
+    parse: Picture | None = None, keypoints: np.ndarray | None = None, cloth_mask: Picture | None = None,
+    protect: Picture | None = None, redraw: Picture | None = None,
 ) -> Iterator[JobResult]:  # fmt: skip
     """Try-ons in the jobs' order; one that fails does not stop the others. Options: `TryOn.run`'s."""
 
     @lru_cache(maxsize=1)
-    def look(person: Path) -> AnnotatedPerson | str:
+    def look(person: Path) -> AnnotatedPerson | VtcliError:
         try:
-            return engine.look(np.asarray(open_rgb(person)), parse, keypoints, force, choice)
+            return engine.look(
+                person,
+                parse=parse,
+                keypoints=keypoints,
+                protect=protect,
+                redraw=redraw,
+                force=force,
+                choice=choice,
+            )
         except VtcliError as problem:
-            return _about(person, problem)
+            return problem
 
     @lru_cache(maxsize=CUT_OUT)
-    def cut_out(cloth: Path) -> Garment | str:
+    def cut_out(cloth: Path) -> Garment | VtcliError:
         try:
-            return engine.cut_out(open_rgba(cloth), cloth_mask, force)
+            return engine.cut_out(cloth, mask=cloth_mask, force=force)
         except VtcliError as problem:
-            return _about(cloth, problem)
+            return problem
 
     for job in jobs:
         who, garment = look(job.person), cut_out(job.cloth)
-        problem = next((x for x in (who, garment) if isinstance(x, str)), "")
-        if isinstance(who, str) or isinstance(garment, str):
-            yield JobResult(job, None, problem)
+        if isinstance(who, VtcliError):
+            yield JobResult(job, None, who, job.person)
+        elif isinstance(garment, VtcliError):
+            yield JobResult(job, None, garment, job.cloth)
         else:
-            yield JobResult(job, engine.dress(who, garment, keep))
+            yield JobResult(job, engine.dress(who, garment, keep=keep))
 
 
 class Sheet:
@@ -142,7 +158,7 @@ class Sheet:
             cell.paste(small, (i * (width + self.GAP), self.CAPTION))
         if done.result is None:
             draw.multiline_text(
-                (2 * (width + self.GAP), self.CAPTION + 20), _wrapped(done.problem, 34), fill=(170, 30, 30), font=self.font
+                (2 * (width + self.GAP), self.CAPTION + 20), _wrapped(done.told(str(done.problem)), 34), fill=(170, 30, 30), font=self.font
             )  # fmt: skip
         self.cells.append(cell)
 
@@ -159,11 +175,6 @@ class Sheet:
 
 def _wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width)[:14])
-
-
-def _about(file: Path, problem: VtcliError) -> str:
-    message = str(problem)
-    return message if str(file) in message else f"{file}: {message}"
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.planes import colours
 from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
 from vtcli.core.tryon.refine import carry_on_below, on_person, refine_hair, refine_neck, without_others
+from vtcli.core.tryon.user_masks import UserMasks
+from vtcli.core.tryon.user_masks import refuse_unfit as refuse_masks
 from vtcli.core.tryon.window import Box, Window
 
 LEAST_CLOTHES = 0.02
@@ -27,13 +29,15 @@ LEAST_HAIR, LEAST_FACE = 0.02, 0.004
 @dataclass
 class AnnotatedPerson:
     """`photo` (H, W, 3) uint8; `window`: the part of it that is worked on; `view` (h, w, 3) uint8: that part at its own
-    resolution; `people` (one person) and `probabilities` of the parse (1, 20, 256, 192): at the networks' size."""
+    resolution; `people` (one person) and `probabilities` of the parse (1, 20, 256, 192): at the networks' size;
+    `masks`: what the user says must stay or be redrawn, in the window at its own resolution."""
 
     photo: np.ndarray
     window: Window
     view: np.ndarray
     people: People
     probabilities: Tensor
+    masks: UserMasks = field(default_factory=UserMasks)
 
     def certainty(self) -> tuple[float, float]:
         """Of the parse on the person (mean probability of the likeliest label) and of neck and shoulders (mean
@@ -51,10 +55,12 @@ class AnnotatedPerson:
 
 def annotate_person(
     annotator: Annotator, photo: np.ndarray, window: Window, box: Box | None,
-    parse: np.ndarray | None = None, keypoints: np.ndarray | None = None,
+    parse: np.ndarray | None = None, keypoints: np.ndarray | None = None, masks: UserMasks | None = None,
+    force: bool = False,
 ) -> AnnotatedPerson:  # fmt: skip
     """Parse and joints of the person in `window` of `photo` (H, W, 3) uint8: `parse` (H, W) and `keypoints` (18, 3)
-    where they are given, in photo pixels; else the parser's, refined. `box`: where the person was found, if at all."""
+    where they are given, in photo pixels; else the parser's, refined. `box`: where the person was found, if at all.
+    What `masks` (of the photo's size) says is redrawn counts as garment; unfit ones are refused, but for `force`."""
     picture = window.photo(photo)
     annotation = annotator.look(picture)
     image, probabilities, joints = annotator.tensor(picture), annotation.probabilities, annotation.keypoints
@@ -67,6 +73,13 @@ def annotate_person(
         if box is not None:
             probabilities = without_others(probabilities, window.box_in(box))
         probabilities = carry_on_below(probabilities, window.lowest_row(len(photo)))
+    masks = UserMasks() if masks is None else masks
+    if not force:
+        refuse_masks(masks, window, probabilities.argmax(1)[0].cpu().numpy())
+    if masks.redraw is not None:
+        redrawn = torch.from_numpy(window.labels(masks.redraw.astype(np.uint8)) > 0).to(annotator.device)
+        garment = certain(torch.full_like(redrawn, L.UPPER_CLOTHES, dtype=torch.uint8)[None])
+        probabilities = torch.where(redrawn, garment, probabilities)
     likeliest = probabilities.argmax(1).to(torch.uint8)
     labels = fill_holes(likeliest, joints)
     if labels is not likeliest:
@@ -74,7 +87,7 @@ def annotate_person(
     if keypoints is None:
         joints = on_person(joints, labels)
     people = People(image, labels, joints)
-    return AnnotatedPerson(photo, window, window.cut(photo), people, probabilities)
+    return AnnotatedPerson(photo, window, window.cut(photo), people, probabilities, masks.seen_in(window))
 
 
 def refuse_unfit(person: AnnotatedPerson) -> None:
@@ -86,10 +99,8 @@ def refuse_unfit(person: AnnotatedPerson) -> None:
 
     clothes = share((*L.TOP_LABELS, L.JUMPSUITS))
     if clothes < LEAST_CLOTHES:
-        raise NobodyFound(
-            f"no upper garment seen on the person ({clothes:.1%} of the window); --force goes on"
-        )
+        raise NobodyFound(f"no upper garment seen on the person ({clothes:.1%} of the window)")
     joints = person.people.keypoints[0]
     nose, eyes = float(joints[L.NOSE, 2]), float(joints[[L.R_EYE, L.L_EYE], 2].max())
     if share((L.HAIR,)) > LEAST_HAIR and share((L.FACE,)) < LEAST_FACE and nose < SURE and eyes < SURE:
-        raise UnfitPhoto("the person seems to be seen from behind (hair, but no face); --force goes on")
+        raise UnfitPhoto("the person seems to be seen from behind (hair, but no face)")

@@ -41,8 +41,8 @@ def cut_out(
     if not force and not LEAST_CUT <= share <= MOST_CUT:
         raise UnfitPhoto(
             f"no garment stands out from the background ({share:.0%} of the picture was cut out); give a "
-            "photo on a plain background, or --cloth-mask, or --force"
-        )
+            "photo on a plain background, or a mask of the garment", "cloth", ("cloth_mask", "force"),
+        )  # fmt: skip
     if given and rgb.shape[:2] == (HEIGHT, WIDTH):
         return as_placed(rgb, mask)  # a data set's, which places its garments itself
     garment = place(rgb, mask)
@@ -67,8 +67,8 @@ def _refuse_unfit(annotator: Annotator, rgb: np.ndarray, garment: Garment, by_ha
     if face > PERSON_FACE and (arms > PERSON_ARMS or hair > PERSON_HAIR):
         raise UnfitPhoto(
             f"the garment's picture shows a person (face {face:.0%}, arms {arms:.0%} of it); give a photo of the "
-            "garment alone, or --cloth-mask, or --force"
-        )
+            "garment alone, or a mask of it", "cloth", ("cloth_mask", "force"),
+        )  # fmt: skip
     if by_hand:
         return
     top = torch.isin(alone, torch.tensor(L.TOP_LABELS, device=alone.device))
@@ -78,5 +78,5 @@ def _refuse_unfit(annotator: Annotator, rgb: np.ndarray, garment: Garment, by_ha
         raise UnfitPhoto(
             f"the garment's picture shows no top that vtcli knows (what was cut out agrees by {agreement:.0%} with "
             f"what looks like a top, at least {LEAST_GARMENT:.0%} is needed); give a photo of the garment alone, or "
-            "--cloth-mask, or --force"
-        )
+            "a mask of it", "cloth", ("cloth_mask", "force"),
+        )  # fmt: skip

@@ -70,7 +70,7 @@ def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
     if pairs == "unpaired":
         if not store.manifest.unpaired:
             raise VtcliError(
-                f"{store.root}: this split has no unpaired list; use --pairs shuffled, or a file with --pairs FILE"
+                f"{store.root}: this split has no unpaired list; take shuffled pairs, or name a file of pairs"
             )
         return [(store.index(p), store.cloth_index(c)) for p, c in store.manifest.unpaired]
     if pairs == "shuffled":
@@ -78,7 +78,7 @@ def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
         return sorted(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
     path = Path(pairs)
     if not path.is_file():
-        raise UsageProblem(f"--pairs {pairs}: neither 'paired', 'unpaired' nor 'shuffled' nor a file")
+        raise UsageProblem(f"pairs {pairs}: neither 'paired', 'unpaired' nor 'shuffled' nor a file")
     entries = store.manifest.entries
     listed = read_pairs_list(path, (e.name for e in entries), (e.cloth for e in entries))
     if not listed:
@@ -286,9 +286,7 @@ def _make(
     parses = None
     if options.save_parse:
         if composition.expected_parse is None:
-            raise VtcliError(
-                "--save-parse: these TOM weights have no auxiliary decoder, so there is no M_exp to save"
-            )
+            raise VtcliError("these TOM weights have no auxiliary decoder, so there is no M_exp to save")
         parses = composition.expected_parse.argmax(1).to(torch.uint8).cpu().numpy()
     pictures = compose_batch(image, people, cloths, masks > 127, warp, composition, options.keep)
     return pictures, parses, ious
