@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+from vtcli.core.data.annotations import read_mask, read_parse
+from vtcli.core.data.poses import read_pose
 from vtcli.core.system.errors import VtcliError
 
 EVERY = np.arange(20, dtype=np.uint8).reshape(4, 5).repeat(3, 0).repeat(2, 1)

@@ -46,15 +46,18 @@ class Annotations:
         """Whether there is one."""
         return self.cloth_mask is not None or self.parse is not None or self.pose is not None
 
-    def read(self, photo: Image.Image) -> dict[str, Any]:
-        """Read and checked, as arguments of `TryOn.run` for the person's `photo`."""
-        from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+    def read(self, photo: Image.Image, garment: Image.Image | None) -> dict[str, Any]:
+        """Read and checked, as arguments of `TryOn.run` for the person's `photo` and the one `garment`'s."""
+        from vtcli.core.data.annotations import read_mask, read_parse
+        from vtcli.core.data.poses import read_pose
 
         mask = read_mask(self.cloth_mask) if self.cloth_mask else None
         parse = read_parse(self.parse, self.labels.value) if self.parse else None
-        keypoints = read_pose(self.pose) if self.pose else None
+        keypoints = read_pose(self.pose, (photo.height, photo.width)) if self.pose else None
         if parse is not None:
-            parse = _fit_parse(parse, photo, self.parse)
+            parse = _fitted(parse, photo, self.parse, "parse map")
+        if mask is not None and garment is not None:
+            mask = _fitted(mask, garment, self.cloth_mask, "mask")
         return {"cloth_mask": mask, "parse": parse, "keypoints": keypoints}
 
 
@@ -65,21 +68,21 @@ def read_pair(
     from vtcli.core.data.images import open_rgb, open_rgba
 
     photo, garment = open_rgb(person), open_rgba(cloth)
-    return photo, garment, given.read(photo)
+    return photo, garment, given.read(photo, garment)
 
 
-def _fit_parse(parse: np.ndarray, photo: Image.Image, file: Path | None) -> np.ndarray:
-    """A parse map at the photo's size; UsageProblem where its proportions are others."""
-    if parse.shape == (photo.height, photo.width):
-        return parse
-    if abs(parse.shape[1] * photo.height / (parse.shape[0] * photo.width) - 1) > 0.02:
+def _fitted(array: np.ndarray, photo: Image.Image, file: Path | None, what: str) -> np.ndarray:
+    """A parse map or a mask at its photo's size; UsageProblem where its proportions are others."""
+    if array.shape == (photo.height, photo.width):
+        return array
+    if abs(array.shape[1] * photo.height / (array.shape[0] * photo.width) - 1) > 0.02:
         raise UsageProblem(
-            f"{file}: {parse.shape[1]}×{parse.shape[0]}, but the photo is {photo.width}×{photo.height}; "
-            "a parse map must have its photo's proportions"
+            f"{file}: {array.shape[1]}×{array.shape[0]}, but the photo is {photo.width}×{photo.height}; "
+            f"a {what} must have its photo's proportions"
         )
     from PIL import Image as Pillow
 
-    return np.asarray(Pillow.fromarray(parse).resize(photo.size, Pillow.Resampling.NEAREST))
+    return np.asarray(Pillow.fromarray(array).resize(photo.size, Pillow.Resampling.NEAREST))
 
 
 def check_choice(number: int, box: str | None, parse: Path | None, pose: Path | None) -> None:

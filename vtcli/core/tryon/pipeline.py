@@ -18,7 +18,7 @@ from vtcli.core.models.warping import Warp
 from vtcli.core.models.weights import stage_file
 from vtcli.core.system import runtime
 from vtcli.core.system.errors import VtcliError
-from vtcli.core.tryon import composer, finding, framing, full_warp, person, shop_photo
+from vtcli.core.tryon import composer, finding, framing, full_warp, given, person, shop_photo
 from vtcli.core.tryon.annotate import WEAK, Annotator
 from vtcli.core.tryon.finding import Choice, FoundPerson
 from vtcli.core.tryon.networks import Networks
@@ -97,6 +97,8 @@ class TryOn:
         if parse is None or keypoints is None:
             found = finding.choose_person(self.annotator, photo, choice, force)
             box = choice.box if found is None else found.box
+        if not force:
+            given.refuse_unlike(self.annotator, photo, parse, keypoints)
         window = framing.frame_person(photo, found, box, keypoints, self.annotator.joints)
         who = person.annotate_person(self.annotator, photo, window, box, parse, keypoints)
         if not force:

@@ -9,6 +9,7 @@ from PIL import Image
 from vtcli.core.data import labels as L
 from vtcli.core.data.images import alpha_mask
 from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.garments.given_mask import mask_problem
 from vtcli.core.garments.placement import Garment, as_placed, place, without_hook
 from vtcli.core.tryon.annotate import Annotator
 from vtcli.core.tryon.problems import UnfitPhoto
@@ -37,6 +38,8 @@ def cut_out(
     if mask.shape != rgb.shape[:2]:
         resized = Image.fromarray(mask).resize((rgb.shape[1], rgb.shape[0]), Image.Resampling.NEAREST)
         mask = np.asarray(resized)
+    if given and not force and (problem := mask_problem(rgb, mask)) is not None:
+        raise UnfitPhoto(f"--cloth-mask: {problem}; --force goes on")
     share = float(mask.mean())
     if not force and not LEAST_CUT <= share <= MOST_CUT:
         raise UnfitPhoto(

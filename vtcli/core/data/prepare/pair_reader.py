@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from vtcli.core.data.annotations import LabelSet, read_mask, read_parse, read_pose
+from vtcli.core.data.annotations import LabelSet, read_mask, read_parse
+from vtcli.core.data.poses import read_pose
 from vtcli.core.data.images import (
     Letterbox,
     alpha_mask,
