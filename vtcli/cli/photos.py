@@ -109,6 +109,12 @@ def choose(number: int, box: str | None) -> Choice:
     return Choice(box=(x, y, x + width, y + height))
 
 
+def tell_notes(result: TryOnResult) -> None:
+    """What was seen in the garment's picture that whoever gave it should know."""
+    for note in result.garment.notes:
+        console.warn(note)
+
+
 def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:
     """Write the panel where it was asked for, and beside the picture where the networks were unsure."""
     from vtcli.core.tryon.results import LOW_CONFIDENCE
@@ -145,6 +151,7 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
                 failed += 1
                 console.warn(outcome.problem)
             else:
+                tell_notes(outcome.result)
                 save_picture(outcome.result.image, file)
                 save_panel(outcome.result, file, None)
             sheet.add(outcome)

@@ -152,6 +152,7 @@ def _one(
     from vtcli.core.tryon.pipeline import TryOn
 
     result = TryOn.load(weights, device).run(photo, garment, **chosen, **annotations)
+    photos.tell_notes(result)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")
     photos.save_panel(result, out, panel)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vtcli.core.data.images import flatten
 from vtcli.core.garments.placement import Garment
-from vtcli.core.models.load import load_parser
+from vtcli.core.models.load import load_kind, load_parser
 from vtcli.core.models.warping import Warp
 from vtcli.core.models.weights import stage_file
 from vtcli.core.system import runtime
@@ -50,8 +50,9 @@ class TryOn:
         runtime.keep_memory()
         chosen = runtime.choose_device(device)
         folder = Path(weights) if weights is not None else None
-        parser = load_parser(stage_file(folder, "parser"))
-        return cls(Networks.load(folder, chosen, tom), Annotator(parser, chosen, WEAK))
+        parser = stage_file(folder, "parser")
+        annotator = Annotator(load_parser(parser), chosen, WEAK, load_kind(folder, parser))
+        return cls(Networks.load(folder, chosen, tom), annotator)
 
     def __call__(self, person: Image.Image, cloth: Image.Image, **options: Any) -> Image.Image:
         """The person wearing the garment; see `run` for the options."""
