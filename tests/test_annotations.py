@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+from vtcli.core.data.annotations import read_mask, read_parse
+from vtcli.core.data.poses import read_pose
 from vtcli.core.system.errors import VtcliError
 
 EVERY = np.arange(20, dtype=np.uint8).reshape(4, 5).repeat(3, 0).repeat(2, 1)
@@ -167,3 +168,89 @@ def test_masks_of_ones_alpha_and_bits(tmp_path: Path) -> None:
     for image in (Image.fromarray(wanted.astype(np.uint8)), Image.fromarray(wanted), palette, cut_out, wide):
         image.save(path)
         assert np.array_equal(read_mask(path), wanted), image.mode
+
+
+COCO_17 = [
+    ("nose", 99, 46), ("left-eye", 107, 38), ("right-eye", 93, 36), ("left-ear", 115, 45), ("right-ear", 82, 42),
+    ("left-shoulder", 130, 90), ("right-shoulder", 62, 86), ("left-elbow", 142, 145), ("right-elbow", 20, 123),
+    ("left-wrist", 149, 198), ("right-wrist", 56, 158), ("left-hip", 119, 207), ("right-hip", 76, 208),
+    ("left-knee", 0, 0), ("right-knee", 0, 0), ("left-ankle", 0, 0), ("right-ankle", 0, 0),
+]  # fmt: skip
+
+
+def _coco_17(make: str) -> Any:
+    """The same person as five tools write them."""
+    flat = [v for _, x, y in COCO_17 for v in (x, y, 2 if make == "coco" else 0.9)]
+    points, scores = [[x, y] for _, x, y in COCO_17], [0.9 if x else 0.0 for _, x, _ in COCO_17]
+    if make == "openpose":
+        return {"people": [{"pose_keypoints_2d": flat}]}
+    if make == "coco":
+        return {"images": [{"id": 3}], "annotations": [{"image_id": 3, "keypoints": flat}]}
+    if make == "mmpose":
+        person = {"keypoints": points, "keypoint_scores": scores}
+        return {"instance_info": [{"frame_id": 1, "instances": [person]}]}
+    if make == "ultralytics":
+        xs, ys = [p[0] for p in points], [p[1] for p in points]
+        return [{"name": "person", "keypoints": {"x": xs, "y": ys, "visible": scores}}]
+    return [[[x, y, score] for (x, y), score in zip(points, scores, strict=True)]]
+
+
+@pytest.mark.parametrize("make", ["openpose", "coco", "mmpose", "ultralytics", "list"])
+def test_coco_17_of_any_tool(tmp_path: Path, make: str) -> None:
+    path = tmp_path / "pose.json"
+    path.write_text(json.dumps(_coco_17(make)))
+    out = read_pose(path, (256, 192))
+    for name, x, y in COCO_17:
+        assert out[L.JOINT_NAMES.index(name), :2].tolist() == [x, y], name
+    assert out[L.NECK, :2].tolist() == [96.0, 88.0] and out[L.NECK, 2] > 0  # the mean of the shoulders
+    assert (out[[L.L_KNEE, L.R_ANKLE]] == 0).all()
+
+
+def test_joints_are_scaled_from_the_picture_that_the_file_names(tmp_path: Path) -> None:
+    path = tmp_path / "pose.json"
+    person = {"pose_keypoints_2d": _joints()}
+    path.write_text(json.dumps([{"people": [person], "canvas_height": 512, "canvas_width": 384}]))
+    assert np.allclose(read_pose(path, (256, 192))[:, :2], np.reshape(_joints(), (18, 3))[:, :2] / 2)
+    path.write_text(json.dumps({"people": [person], "canvas_height": 512, "canvas_width": 512}))
+    with pytest.raises(VtcliError, match="512x512"):
+        read_pose(path, (256, 192))
+
+
+def test_annotations_of_several_pictures_are_refused(tmp_path: Path) -> None:
+    value = _coco_17("coco")
+    value["annotations"].append(dict(value["annotations"][0], image_id=4))
+    (tmp_path / "all.json").write_text(json.dumps(value))
+    with pytest.raises(VtcliError, match="2 pictures"):
+        read_pose(tmp_path / "all.json")
+    value["images"] = [{"id": 3, "file_name": "a.jpg"}, {"id": 4, "file_name": "b.jpg"}]
+    (tmp_path / "b.json").write_text(json.dumps(value))
+    assert read_pose(tmp_path / "b.json")[L.NOSE, 0] == 99
+
+
+def test_masks_in_other_values_and_photos_instead_of_masks(tmp_path: Path) -> None:
+    wanted = np.zeros((80, 60), bool)
+    wanted[20:60, 15:45] = True
+    for low, high in ((0, 100), (0, 20), (150, 255)):
+        Image.fromarray(np.where(wanted, high, low).astype(np.uint8)).save(tmp_path / "mask.png")
+        assert np.array_equal(read_mask(tmp_path / "mask.png"), wanted), (low, high)
+    ramp = np.tile(np.linspace(0, 255, 60).astype(np.uint8), (80, 1))
+    Image.fromarray(ramp).save(tmp_path / "photo.png")
+    with pytest.raises(VtcliError, match=r"photo\.png: .*not a mask"):
+        read_mask(tmp_path / "photo.png")
+    soft = Image.fromarray(np.where(wanted, 255, 0).astype(np.uint8)).resize(
+        (240, 320), Image.Resampling.BICUBIC
+    )
+    soft.save(tmp_path / "soft.png")
+    assert read_mask(tmp_path / "soft.png").mean() == pytest.approx(wanted.mean(), abs=0.01)
+
+
+def test_label_maps_that_were_resized_like_photos_are_refused(tmp_path: Path) -> None:
+    file = Path(__file__).resolve().parent.parent / "sample_data/test/image-parse/000040_0.png"
+    labels = Image.fromarray(read_parse(file))
+    larger = labels.resize((300, 400), Image.Resampling.NEAREST)
+    assert np.array_equal(
+        read_parse(_parse_file(tmp_path / "larger.png", np.asarray(larger))), np.asarray(larger)
+    )
+    blurred = np.asarray(labels.resize((300, 400), Image.Resampling.BILINEAR))
+    with pytest.raises(VtcliError, match=r"blurred\.png: .*nearest"):
+        read_parse(_parse_file(tmp_path / "blurred.png", blurred))

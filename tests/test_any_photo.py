@@ -14,7 +14,8 @@ from PIL import Image
 
 from vtcli import TryOn
 from vtcli.core.data import labels as L
-from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+from vtcli.core.data.annotations import read_mask, read_parse
+from vtcli.core.data.poses import read_pose
 from vtcli.core.garments.collar import inner_collar, without_collar
 from vtcli.core.garments.placement import place
 from vtcli.core.models.tps import sample

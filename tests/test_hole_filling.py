@@ -10,8 +10,9 @@ from PIL import Image
 
 from vtcli import TryOn
 from vtcli.core.data import labels as L
-from vtcli.core.data.annotations import read_parse, read_pose
+from vtcli.core.data.annotations import read_parse
 from vtcli.core.data.hole_filling import fill_holes
+from vtcli.core.data.poses import read_pose
 from vtcli.core.tryon.networks import People
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data" / "test"

@@ -112,8 +112,9 @@ def test_prepare_starts_without_torch() -> None:
 def test_the_benchmarks_baseline_does_the_same_work() -> None:
     from benchmarks.speed.baseline.dataset import PairDataset
     from benchmarks.speed.baseline.networks import GMM, TpsGrid, UNet
-    from vtcli.core.data.annotations import read_parse, read_pose
+    from vtcli.core.data.annotations import read_parse
     from vtcli.core.data.images import open_rgb
+    from vtcli.core.data.poses import read_pose
 
     with torch.device("meta"):
         assert sum(p.numel() for p in UNet().parameters()) == 21_349_252

@@ -16,7 +16,8 @@ from PIL import Image
 
 from vtcli import TryOn
 from vtcli.core.data import labels as L
-from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+from vtcli.core.data.annotations import read_mask, read_parse
+from vtcli.core.data.poses import read_pose
 from vtcli.core.data.results import ResultsInfo
 from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.tps import tps_grid

@@ -46,17 +46,20 @@ class Annotations:
         """Whether there is one."""
         return any(x is not None for x in (self.cloth_mask, self.parse, self.pose, self.protect, self.redraw))
 
-    def read(self, photo: Image.Image) -> dict[str, Any]:
-        """Read and checked, as arguments of `TryOn.run` for the person's `photo`."""
-        from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+    def read(self, photo: Image.Image, garment: Image.Image | None) -> dict[str, Any]:
+        """Read and checked, as arguments of `TryOn.run` for the person's `photo` and the one `garment`'s."""
+        from vtcli.core.data.annotations import read_mask, read_parse
+        from vtcli.core.data.poses import read_pose
         from vtcli.core.tryon.pictures import fitted
 
         size = (photo.height, photo.width)
         mask = read_mask(self.cloth_mask) if self.cloth_mask else None
         parse = read_parse(self.parse, self.labels.value) if self.parse else None
-        keypoints = read_pose(self.pose) if self.pose else None
+        keypoints = read_pose(self.pose, (photo.height, photo.width)) if self.pose else None
         if parse is not None:
             parse = fitted(parse, size, str(self.parse))
+        if mask is not None and garment is not None:
+            mask = fitted(mask, (garment.height, garment.width), str(self.cloth_mask))
         given = {"cloth_mask": mask, "parse": parse, "keypoints": keypoints}
         for name, file in (("protect", self.protect), ("redraw", self.redraw)):
             if file is not None:
@@ -71,7 +74,7 @@ def read_pair(
     from vtcli.core.data.images import open_rgb, open_rgba
 
     photo, garment = open_rgb(person), open_rgba(cloth)
-    return photo, garment, given.read(photo)
+    return photo, garment, given.read(photo, garment)
 
 
 def check_choice(number: int, box: str | None, parse: Path | None, pose: Path | None) -> None:
@@ -96,6 +99,12 @@ def choose(number: int, box: str | None) -> Choice:
         raise UsageProblem(f"--box {box}: four whole numbers, x,y,width,height")
     x, y, width, height = (int(x) for x in numbers)
     return Choice(box=(x, y, x + width, y + height))
+
+
+def tell_notes(result: TryOnResult) -> None:
+    """What was seen in the garment's picture that whoever gave it should know."""
+    for note in result.garment.notes:
+        console.warn(note)
 
 
 def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:
@@ -137,6 +146,7 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
                 assert outcome.problem is not None
                 console.warn(outcome.told(hints.spelled(outcome.problem)))
             else:
+                tell_notes(outcome.result)
                 save_picture(outcome.result.image, file)
                 save_panel(outcome.result, file, None)
             sheet.add(outcome)

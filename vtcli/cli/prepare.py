@@ -42,7 +42,12 @@ def prepare(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=0, help="Processes that read pictures; 0: one for each core.")
     ] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when anything had to be skipped.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Exit 1 when anything had to be skipped, or given annotations do not fit."
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Rewrite everything, whatever the folder holds.")
     ] = False,
@@ -86,12 +91,12 @@ def prepare(
     def load() -> tuple[Annotate, str]:
         from vtcli.core.tryon.annotate import load_annotator
 
-        console.say("parse maps or joints are missing; the parser makes them")
+        console.say("loading the parser, which checks parse maps and joints and makes those that are missing")
         annotate, sha256 = load_annotator(weights, distributed.local_device(device))
         return annotate, sha256
 
     with distributed.joined():
-        reports = _follow(run(data_dir, out, options, load))
+        reports = _follow(run(data_dir, out, options, load), strict)
     console.show(_table(reports))
     for report in reports:
         _summarise(report)
@@ -114,9 +119,10 @@ def _size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _follow(events: Iterator[Event]) -> list[SplitDone]:
-    """Turn events into lines and progress bars; returns what each split came to."""
-    from vtcli.core.data.prepare import Advanced, LayoutFound, SplitDone, SplitStarted
+def _follow(events: Iterator[Event], strict: bool) -> list[SplitDone]:
+    """Turn events into lines and progress bars; returns what each split came to. VtcliError where given annotations do not
+    fit and nothing may be `strict`ly wrong."""
+    from vtcli.core.data.prepare import Advanced, Doubt, LayoutFound, SplitDone, SplitStarted
 
     reports: list[SplitDone] = []
     current: tuple[str, str] | None = None
@@ -131,6 +137,11 @@ def _follow(events: Iterator[Event]) -> list[SplitDone]:
                     console.say(
                         f"{event.split}: {event.kept:,} pairs are there already; continuing from there"
                     )
+            elif isinstance(event, Doubt):
+                doubt = f"{event.split}: {event.wrong} of {event.looked_at} {event.what} looked at do not fit: {event.reason}"
+                if strict:
+                    raise VtcliError(f"{doubt} (--strict)")
+                console.warn(doubt)
             elif isinstance(event, Advanced):
                 if current != (event.split, event.task):
                     bar.close()

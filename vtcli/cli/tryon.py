@@ -160,6 +160,7 @@ def _one(
 
     keep_memory()
     result = TryOn.load(weights, device).run(photo, garment, **chosen, **annotations)
+    photos.tell_notes(result)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")
     photos.save_panel(result, out, panel)
@@ -170,11 +171,12 @@ def _one_person(
     given: photos.Annotations,
 ) -> None:  # fmt: skip
     """One person in several garments."""
-    from vtcli.core.data.images import open_rgb
+    from vtcli.core.data.images import open_rgb, open_rgba
     from vtcli.core.tryon import many
 
     _check_folder(out)
-    annotations = given.read(open_rgb(person)) if given.any() else {}
+    garment = open_rgba(cloths[0]) if given.cloth_mask is not None else None
+    annotations = given.read(open_rgb(person), garment) if given.any() else {}
     photos.over_jobs(many.one_person(person, cloths), out, weights, device, chosen | annotations)
 
 

@@ -2,7 +2,9 @@
 
 labels            LIP's 20 labels, COCO-18's joints, and how other sets map onto them
 images            pictures as people have them → RGB at a size, and back
-annotations       parse maps, joints and masks on disk → arrays
+annotations       parse maps and masks on disk → arrays
+poses             joints as pose estimators write them → COCO-18
+plausibility      given parse maps and joints compared with what the parser sees
 pixels            uint8 pictures ↔ the networks' floats in [-1, 1]
 body_regions      parts of a body on label maps: hands, neck, torso, and what a change of top touches
 hole_filling      holes in the parse of a garment get the garment's label

@@ -1,32 +1,33 @@
-"""A person's and a garment's annotations on disk → arrays: parse maps, joints, masks."""
+"""A person's parse maps and a garment's masks on disk → arrays (joints: `poses`)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from vtcli.core.data.images import read_with_pillow
 from vtcli.core.data.labels import (
     ATR_TO_LIP,
-    BODY25_TO_COCO18,
     CIHP_TO_LIP,
-    JOINTS,
     LABELS,
     LIP_PALETTE,
 )
 from vtcli.core.system.errors import VtcliError
-from vtcli.core.system.files import read_json
 
 LabelSet = Literal["lip", "atr", "cihp"]
 LABEL_SETS: tuple[LabelSet, ...] = ("lip", "atr", "cihp")
 
 _TO_LIP = {"lip": np.arange(LABELS, dtype=np.uint8), "atr": ATR_TO_LIP, "cihp": CIHP_TO_LIP}
-_BODY_25 = 25
-_FAR = 1e9
-"""Coordinates beyond this are no pixels; numbers that float32 cannot hold are among them."""
+_GREYS, _END = 0.02, 0.1
+"""Share of a mask that may lie between its ends but for soft edges, and the share of its range that is an end."""
+_APART, _SMALL = 48, 1024
+"""Levels of 255 by which a mask's two values differ at least, and pixels below which a picture may be all edge."""
+_BLURRED = 0.12
+"""Share of a parse map's edges that are ramps of labels; 0.03 at most in VITON's maps, 0.6 in one that was resized."""
 
 
 def read_parse(path: Path | Image.Image, labels: LabelSet = "lip") -> np.ndarray:
@@ -50,31 +51,28 @@ def read_parse(path: Path | Image.Image, labels: LabelSet = "lip") -> np.ndarray
         raise VtcliError(
             f"{path}: label {high if low >= 0 else low}, but {labels.upper()} goes to {len(table) - 1}{hint}"
         )
+    if (share := _ramps(values)) > _BLURRED:
+        raise VtcliError(
+            f"{path}: {share:.0%} of its edges run through labels in between: it was resized like a photo; resize "
+            "label maps by nearest neighbour"
+        )
     return table[values]
 
 
-def read_pose(path: Path, size: tuple[int, int] | None = None, *, allow_empty: bool = False) -> np.ndarray:
-    """Read OpenPose's JSON as COCO-18 joints, float32 (18, 3): x, y in the photo's pixels, confidence.
-
-    Takes `pose_keypoints` (older) and `pose_keypoints_2d`, 18 joints or BODY_25. Of several people the one
-    whose joints span the largest area, weighted by confidence, counts. A joint without confidence is
-    (0, 0, 0), as is, where the photo's `size` (height, width) is given, one outside of it. VtcliError for
-    wrong counts, values that are no finite numbers, joints that belong to a photo of another size, and an
-    empty list of people unless `allow_empty`: then all joints are absent.
-    """
-    value = read_json(path)
-    people = value.get("people") if isinstance(value, dict) else None
-    if not isinstance(people, list):
-        raise VtcliError(f"{path}: no list of people in it; expected OpenPose's JSON")
-    found = [_one_person(path, person) for person in people]
-    best = max(found, key=_prominence, default=np.zeros((JOINTS, 3), np.float32))
-    if not best.any() and not allow_empty:
-        raise VtcliError(f"{path}: no person in this pose file")
-    return best if size is None else _within(path, best, size)
+def _ramps(values: np.ndarray) -> float:
+    """The share of a label map's edges that go up or down twice within three pixels, as those of a map that was resized
+    with interpolation do."""
+    ramps = edges = 0
+    for labels in (values.astype(np.int32), values.T.astype(np.int32)):
+        steps = np.sign(np.diff(labels, axis=1))
+        edges += int(np.count_nonzero(steps))
+        ramps += int(np.count_nonzero((steps[:, 1:] != 0) & (steps[:, 1:] == steps[:, :-1])))
+    return ramps / edges if values.size >= _SMALL and edges else 0.0
 
 
 def read_mask(path: Path | Image.Image) -> np.ndarray:
-    """Read a mask, a file or a Pillow image, as bool (H, W): 128 and above is in; in one of zeros and ones, 1 is in."""
+    """Read a mask, a file or a Pillow image, as bool (H, W): 128 and above is in. Where all values lie on one side of that, such as 0 and 1 or 0
+    and 100, the upper half of them is in. VtcliError for a picture of many greys, which is a photo and no mask."""
     image = read_with_pillow(path)
     if image.mode == "RGBA":
         colour, alpha = np.asarray(image)[..., :3], np.asarray(image)[..., 3]
@@ -87,7 +85,21 @@ def read_mask(path: Path | Image.Image) -> np.ndarray:
         grey = np.asarray(image)
     else:
         grey = np.asarray(image.convert("L"))
-    return grey > 0 if grey.max() == 1 else grey >= 128
+    low, high = int(grey.min()), int(grey.max())
+    if grey.size >= _SMALL and high - low >= _APART:
+        margin = _END * (high - low)
+        between = ((grey > low + margin) & (grey < high - margin)).astype(np.uint8)
+        edge = np.ones((max(3, max(grey.shape) // 100),) * 2, np.uint8)
+        if cv2.erode(between, edge).mean() > _GREYS:
+            raise VtcliError(
+                f"{path}: {between.mean():.0%} of it is grey, neither dark nor light: a photo, not a mask; a mask is "
+                "white on the garment and black beside it"
+            )
+    if low >= 128 or high < 128:
+        two_values = len(np.unique(grey)) == 2
+        if high - low >= _APART or (two_values and low == 0):
+            return grey > (low + high) / 2
+    return grey >= 128
 
 
 def _from_colours(path: Path | Image.Image, image: Image.Image, labels: LabelSet) -> np.ndarray:
@@ -111,46 +123,3 @@ def _from_colours(path: Path | Image.Image, image: Image.Image, labels: LabelSet
             "save parse maps as PNG with LIP's labels or palette"
         )
     return values
-
-
-def _one_person(path: Path, person: Any) -> np.ndarray:
-    raw = None
-    if isinstance(person, dict):
-        raw = person.get("pose_keypoints_2d", person.get("pose_keypoints"))
-    if not isinstance(raw, list):
-        raise VtcliError(f"{path}: a person without pose_keypoints or pose_keypoints_2d")
-    if not all(isinstance(v, int | float) and abs(v) < _FAR for v in raw):  # not true of NaN either
-        raise VtcliError(f"{path}: joints hold something other than finite numbers")
-    if len(raw) == 0:
-        return np.zeros((JOINTS, 3), np.float32)
-    if len(raw) not in (3 * JOINTS, 3 * _BODY_25):
-        raise VtcliError(
-            f"{path}: {len(raw)} joint values; expected {3 * JOINTS} (COCO-18) or {3 * _BODY_25} (BODY_25)"
-        )
-    joints = np.array(raw, np.float32).reshape(-1, 3)
-    if len(joints) == _BODY_25:
-        joints = joints[list(BODY25_TO_COCO18)]
-    joints[joints[:, 2] <= 0] = 0
-    return joints
-
-
-def _prominence(joints: np.ndarray) -> float:
-    """Area that the present joints span, times the sum of their confidences."""
-    present = joints[joints[:, 2] > 0]
-    if not len(present):
-        return 0.0
-    width, height = np.ptp(present[:, :2], axis=0) + 1.0
-    return float(width * height * present[:, 2].sum())
-
-
-def _within(path: Path, joints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    height, width = size
-    x, y, present = joints[:, 0], joints[:, 1], joints[:, 2] > 0
-    if present.sum() > 1 and np.abs(joints[present, :2]).max() <= 1:
-        raise VtcliError(f"{path}: joints run from 0 to 1; expected pixels of the photo")
-    outside = present & ((x < 0) | (y < 0) | (x > width) | (y > height))
-    if 2 * outside.sum() > present.sum():
-        raise VtcliError(f"{path}: joints lie outside the photo of {width}x{height}; made for another size?")
-    out = joints.copy()
-    out[outside] = 0
-    return out

@@ -21,8 +21,25 @@ from vtcli.core.system.errors import VtcliError
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif", ".ppm")
+IMAGE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".gif",
+    ".avif",
+    ".jfif",
+    ".ppm",
+    ".heic",
+    ".heif",
+)
 """File endings (lower case) that count as pictures in a data folder."""
+
+SEE_THROUGH = 80
+"""Alpha (of 255) from which a pixel belongs to a cut-out garment."""
 
 Source = Path | str | IO[bytes] | Image.Image
 Colour = tuple[int, int, int]
@@ -56,11 +73,12 @@ def flatten(image: Image.Image) -> Image.Image:
 def alpha_mask(image: Image.Image) -> np.ndarray | None:
     """The garment that a cut-out picture's alpha channel marks, as bool (H, W); None where it marks none.
 
-    An alpha channel counts when at least 1% of its pixels are clear and at least 1% are solid.
+    An alpha channel counts when at least 1% of its pixels are clear and at least 1% are not. Cloth that lets half of the
+    light through is garment; shadows are fainter.
     """
     if "A" not in image.getbands():
         return None
-    solid = np.asarray(image.getchannel("A")) >= 128
+    solid = np.asarray(image.getchannel("A")) >= SEE_THROUGH
     share = float(solid.mean())
     return solid if 0.01 <= share <= 0.99 else None
 
@@ -231,28 +249,59 @@ def _read(source: Source, finish: Any) -> Image.Image:
     except PermissionError as problem:
         raise VtcliError(f"{name}: may not be read (permission denied)") from problem
     except Image.UnidentifiedImageError as problem:
+        if _brand(source) in _HEIC and _learn_heic():
+            return _read(source, finish)
         raise VtcliError(f"{name}: {_unknown(source)}") from problem
     # Decoders meet broken files with whatever they stumble on: struct.error, SyntaxError, IndexError, …
     except Exception as problem:
         raise VtcliError(f"{name}: broken or cut-short picture ({problem})") from problem
 
 
-def _unknown(source: Source) -> str:
-    """Why Pillow does not know the format, as far as the first bytes show."""
-    head = b""
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx")
+_AVIF = (b"avif", b"avis")
+
+
+def _head(source: Source) -> bytes:
+    """The first bytes of a picture; none where they cannot be read."""
     try:
         if isinstance(source, str | os.PathLike):
             with Path(source).open("rb") as stream:
-                head = stream.read(16)
-        elif not isinstance(source, Image.Image) and source.seekable():
-            source.seek(0)
-            head = source.read(16)
+                return stream.read(16)
+        if isinstance(source, Image.Image) or not source.seekable():
+            return b""
+        source.seek(0)
+        return source.read(16)
     except OSError:
-        pass
-    if not head:
+        return b""
+
+
+def _brand(source: Source) -> bytes:
+    """What kind of an ISO media file it is (ISO/IEC 14496-12), none where it is another file."""
+    head = _head(source)
+    return head[8:12] if head[4:8] == b"ftyp" else b""
+
+
+def _learn_heic() -> bool:
+    """Teach Pillow HEIC, which iPhones write; False where pillow-heif is not installed or Pillow knows it already."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    if "HEIF" in Image.OPEN:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _unknown(source: Source) -> str:
+    """Why Pillow does not know the format, as far as the first bytes show."""
+    if not _head(source):
         return "empty file, not a picture"
-    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return "a HEIC picture, which cannot be read here; save it as JPEG or PNG"
+    brand = _brand(source)
+    if brand in _HEIC:
+        return "a HEIC picture; `pip install pillow-heif` lets vtcli read it, or save it as JPEG or PNG"
+    if brand in _AVIF:
+        return "an AVIF picture; `pip install -U pillow` (11.3 or newer) lets vtcli read it, or save it as JPEG or PNG"
     return "not a picture that can be read; save it as JPEG or PNG"
 
 
@@ -263,9 +312,15 @@ def _normalise(image: ImageFile) -> Image.Image:
     if upright.mode.startswith(("I", "F")):
         return _to_eight_bits(upright).convert("RGB")
     if upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
-        return upright.convert("RGBA")
-    if profile and upright.mode in ("RGB", "CMYK"):
-        converted = _to_srgb(upright, profile)
+        out = upright.convert("RGBA")
+        plain = out.convert("L" if upright.mode in ("L", "LA", "La") else "RGB")
+        converted = _to_srgb(plain, profile) if profile else None
+        if converted is not None:
+            converted.putalpha(out.getchannel("A"))
+            return converted
+        return out
+    if profile and upright.mode in ("RGB", "CMYK", "L", "P"):
+        converted = _to_srgb(upright.convert("RGB") if upright.mode == "P" else upright, profile)
         if converted is not None:
             return converted
     return upright.convert("RGB")

@@ -66,6 +66,8 @@ def joints_inside(keypoints: Array, size: tuple[int, int]) -> Array:
 
 BODY25_TO_COCO18 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 """BODY_25 has the middle of the hips at 8; the rest follow COCO-18's order."""
+COCO17_TO_COCO18 = (0, -1, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
+"""COCO's 17 joints have no neck (-1), and left before right."""
 
 
 def _exchange(count: int, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:

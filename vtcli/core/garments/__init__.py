@@ -1,6 +1,8 @@
 """What a shop photo holds: the garment's masks, and the garment as the networks see it. Arrays in, arrays out.
 
 cutout        a shop photo → the garment's mask
+given_mask    a mask that came with its photo: does it lie on the garment?
+pieces        the one garment of a cut-out: no panels, no bars, nothing that lies apart
 mask_repair   a mask that came with a data set, repaired by its photo
 collar        the inside of the back collar, which nobody sees on a person
 masks         what is found once of a garment: its repaired mask, and its front without the collar's inside

@@ -31,6 +31,12 @@ _LEAST = 2.5  # the smallest difference that counts as one
 _HALO_SHARE, _HALO_MOST, _HALO_REACH = 0.12, 20.0, 24
 _EDGE_SHARE, _EDGE_MOST, _EDGE_REACH = 0.35, 70.0, 3
 _SAME = 0.8  # share of the smallest difference below which an opening shows the background
+# Slits between sleeve and side: the largest difference from the background, and that of the purest quarter; the least
+# contrast of the garment around; area in pixels; width, and distance from the middle, in widths of the garment; how many
+# there are on one side; how far from what is outside one ends, if it is not so tall, in heights of
+# the picture (printed letters lie further in, and are smaller).
+_SLIT_PALE, _SLIT_PURE, _SLIT_CONTRAST, _SLIT_LEAST = 30.0, 8.0, 60.0, 5
+_SLIT_WIDTH, _SLIT_BESIDE, _SLITS, _SLIT_DEEP, _SLIT_TALL = 0.045, 0.15, 3, 8.0, 0.12
 _PLAIN = 0.4  # share of border pixels that lie on the fitted background if it is plain
 
 
@@ -58,6 +64,12 @@ class _Cut:
     threshold: np.ndarray
 
 
+def cut(rgb: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The garment of a shop photo of about 256 pixels, bool (H, W), and whether the background is plain."""
+    found = _cut(rgb)
+    return found.mask, bool(np.isfinite(found.threshold).any())
+
+
 def _cut(rgb: np.ndarray) -> _Cut:
     picture = rgb.astype(np.float32)
     background, noise, explained = _fit_background(picture)
@@ -80,10 +92,14 @@ def _cut(rgb: np.ndarray) -> _Cut:
     outside |= shadow
     outside |= _openings(halo & (1 - outside), smooth, least, outside)
 
-    threshold = np.clip(_EDGE_SHARE * _contrast(fine, 1 - outside), least, _EDGE_MOST)
-    outside = _dilate_within(outside, (fine < threshold).astype(np.uint8), _EDGE_REACH)
+    contrast = _contrast(fine, 1 - outside)
+    sharp = _largest_channel(np.abs(residual))
+    notches = _notches(sharp, contrast, outside)
+    threshold = np.clip(_EDGE_SHARE * contrast, least, _EDGE_MOST)
+    notches = _dilate_within(notches, (sharp < threshold).astype(np.uint8), _EDGE_REACH)
+    outside = _dilate_within(outside | notches, (fine < threshold).astype(np.uint8), _EDGE_REACH)
     threshold[shadow > 0] = np.inf
-    mask = cv2.morphologyEx(1 - outside, cv2.MORPH_CLOSE, _disc(3))
+    mask = cv2.morphologyEx(1 - outside, cv2.MORPH_CLOSE, _disc(3)) & (1 - notches)
     inner = np.s_[_PAD:-_PAD, _PAD:-_PAD]
     return _Cut(_main_parts(mask[inner]), background, threshold[inner].astype(np.float32))
 
@@ -174,6 +190,44 @@ def _openings(candidates: np.ndarray, smooth: np.ndarray, least: float, outside:
         ):
             found[window] |= part
     return found
+
+
+def _notches(sharp: np.ndarray, contrast: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Where the background shows in narrow slits between sleeve and side, which bridging gaps has closed; uint8.
+
+    `sharp`: the difference from the background, not smoothed, in which a slit of three pixels still shows it. A slit is
+    upright, narrow, on either side of the middle, exactly as the background is, and lies in a garment that clearly is
+    not. Stripes look the same, but are many, or run through the middle, too.
+    """
+    found = np.zeros_like(outside)
+    columns = np.nonzero((outside == 0).any(0))[0]
+    if not len(columns):
+        return found
+    wide, middle = float(columns[-1] - columns[0] + 1), (columns[0] + columns[-1]) / 2
+    # The garment's edge is as pale, and would join one slit with another.
+    inside = np.asarray(cv2.erode(1 - outside, _disc(5)), np.uint8)
+    pale = ((sharp < _SLIT_PALE) & (contrast > _SLIT_CONTRAST)).astype(np.uint8) & inside
+    depth = cv2.distanceTransform(1 - outside, cv2.DIST_L2, 3)
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(pale, connectivity=8)
+    slits: dict[bool, list[int]] = {False: [], True: []}
+    central = 0
+    for label in range(1, count):
+        x, y, across, tall, area = (int(v) for v in stats[label])
+        if area < _SLIT_LEAST or tall < max(6, 1.4 * across) or area > _SLIT_WIDTH * wide * tall:
+            continue
+        window = slice(y, y + tall), slice(x, x + across)
+        part = labels[window] == label
+        enclosed = depth[window][part].min() > _SLIT_DEEP and tall < _SLIT_TALL * len(sharp)
+        if enclosed or np.quantile(sharp[window][part], 0.25) > _SLIT_PURE:
+            continue
+        off = (centres[label][0] - middle) / wide
+        if abs(off) < _SLIT_BESIDE:
+            central += tall > 0.15 * len(sharp)
+        else:
+            slits[off > 0].append(label)
+    if central or max(len(side) for side in slits.values()) > _SLITS:
+        return found
+    return np.isin(labels, slits[False] + slits[True]).astype(np.uint8)
 
 
 def _shadows(

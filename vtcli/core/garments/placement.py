@@ -27,11 +27,13 @@ RIM = 1.0
 @dataclass
 class Garment:
     """`canvas` (1, 3, H, W) in [-1, 1], the garment on white, 3:4 and as sharp as the shop photo; `mask`
-    (1, 1, H, W) in [0, 1]; `inside` (1, 1, 256, 192) in [0, 1]: where the inside of the back collar shows."""
+    (1, 1, H, W) in [0, 1]; `inside` (1, 1, 256, 192) in [0, 1]: where the inside of the back collar shows;
+    `notes`: what whoever gave the photo should know, a line each."""
 
     canvas: Tensor
     mask: Tensor
     inside: Tensor
+    notes: tuple[str, ...] = ()
 
     def at(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Canvas and mask at `size`, antialiased."""

@@ -128,9 +128,13 @@ class Parser(nn.Module):
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
         features = self.encoder.features(photo * (127.5 / 128.0))
         merged = self.decoder(features[1:])
+        return self.fine_labels(merged, features[0]), self.joints(merged)
+
+    def fine_labels(self, merged: Tensor, finest: Tensor) -> Tensor:
+        """Label logits (B, 20, H/2, W/2) from the decoder's maps and the encoder's `finest`."""
         fine = F.interpolate(self.squeeze(merged), scale_factor=2.0, mode="bilinear", align_corners=False)
-        labels = self.labels(torch.cat([fine, features[0]], dim=1))
-        return labels, self.joints(merged)
+        labels: Tensor = self.labels(torch.cat([fine, finest], dim=1))
+        return labels
 
 
 def label_probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:

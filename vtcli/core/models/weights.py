@@ -62,14 +62,16 @@ def stage_file(folder: Path | None, stage: str) -> Path:
     """`folder/<stage>.safetensors` (default folder: the weights that come with vtcli), which must exist.
 
     `folder` may also be a run's folder (`runs`, with `<stage>/best.safetensors`) or a weights file itself. A
-    folder without a parser goes with the parser that comes with vtcli: it is no part of a trained system.
+    folder without a parser goes with the parser that comes with vtcli: it is no part of a trained system. Neither is the
+    head that tells kinds of garments, "kind".
     """
     root = Path(folder) if folder is not None else DEFAULT_FOLDER
-    for path in (root / f"{stage}.safetensors", root / stage / "best.safetensors", root):
+    own = () if stage == "kind" else (root,)
+    for path in (root / f"{stage}.safetensors", root / stage / "best.safetensors", *own):
         if path.is_file():
             return path
-    shipped = DEFAULT_FOLDER / "parser.safetensors"
-    if stage == "parser" and root.is_dir() and shipped.is_file():
+    shipped = DEFAULT_FOLDER / f"{stage}.safetensors"
+    if stage == "kind" or (stage == "parser" and root.is_dir() and shipped.is_file()):
         return shipped
     raise VtcliError(f"{root}: no {stage}.safetensors here; name a weights folder that has one, or train one")
 

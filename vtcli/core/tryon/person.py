@@ -90,6 +90,13 @@ def annotate_person(
     return AnnotatedPerson(photo, window, window.cut(photo), people, probabilities, masks.seen_in(window))
 
 
+def seen_in(annotator: Annotator, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The parser's own labels (256, 192) and joints (18, 3), refined, of a `picture` (256, 192, 3) uint8 of a person."""
+    annotation = annotator.look(picture)
+    labels = refine_neck(annotation.probabilities, annotation.keypoints).argmax(1).to(torch.uint8)
+    return labels[0].cpu().numpy(), on_person(annotation.keypoints, labels)[0].cpu().numpy()
+
+
 def refuse_unfit(person: AnnotatedPerson) -> None:
     """NobodyFound where no upper garment is seen, UnfitPhoto where the person is seen from behind."""
     labels = person.people.parse[0]

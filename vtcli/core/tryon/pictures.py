@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.annotations import read_mask, read_parse, read_pose
+from vtcli.core.data.annotations import read_mask, read_parse
 from vtcli.core.data.images import flatten, open_rgb, open_rgba, same_shape
+from vtcli.core.data.poses import read_pose
 from vtcli.core.system.errors import UsageProblem, VtcliError
 
 Picture = Image.Image | np.ndarray | str | os.PathLike[str]
@@ -65,10 +66,10 @@ def parse_of(parse: Picture, size: tuple[int, int]) -> np.ndarray:
     return fitted(labels, size, "parse map")
 
 
-def joints_of(keypoints: np.ndarray | str | os.PathLike[str]) -> np.ndarray:
-    """COCO-18 joints (18, 3) float32: an array, or the path of OpenPose's JSON."""
+def joints_of(keypoints: np.ndarray | str | os.PathLike[str], size: tuple[int, int]) -> np.ndarray:
+    """COCO-18 joints (18, 3) float32 in a photo of `size` (height, width): an array, or the path of a pose file."""
     if not isinstance(keypoints, np.ndarray):
-        return read_pose(Path(keypoints))
+        return read_pose(Path(keypoints), size)
     if keypoints.shape != (L.JOINTS, 3) or not np.isfinite(keypoints).all():
         raise UsageProblem(f"joints: {_described(keypoints)}; expected ({L.JOINTS}, 3) finite numbers")
     return keypoints.astype(np.float32)

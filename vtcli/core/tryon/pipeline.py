@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 
 from vtcli.core.garments.placement import Garment
-from vtcli.core.models.load import load_parser
+from vtcli.core.models.load import load_kind, load_parser
 from vtcli.core.models.warping import Warp
 from vtcli.core.models.weights import stage_file
 from vtcli.core.system import runtime
 from vtcli.core.system.errors import UsageProblem, VtcliError
-from vtcli.core.tryon import composer, finding, framing, full_warp, person, shop_photo
+from vtcli.core.tryon import composer, finding, framing, full_warp, given, person, shop_photo
 from vtcli.core.tryon.annotate import WEAK, Annotator
 from vtcli.core.tryon.finding import Choice, FoundPerson
 from vtcli.core.tryon.networks import Composition, Networks, People
@@ -68,8 +68,9 @@ class TryOn:
         """
         chosen = runtime.choose_device(device)
         folder = Path(weights) if weights is not None else None
-        parser = load_parser(stage_file(folder, "parser"))
-        return cls(Networks.load(folder, chosen, tom), Annotator(parser, chosen, WEAK))
+        parser = stage_file(folder, "parser")
+        annotator = Annotator(load_parser(parser), chosen, WEAK, load_kind(folder, parser))
+        return cls(Networks.load(folder, chosen, tom), annotator)
 
     def __call__(
         self, person: Picture, cloth: Picture, *, keep: Keep = "outside", cloth_mask: Picture | None = None,
@@ -143,11 +144,13 @@ class TryOn:
         size = (rgb.shape[0], rgb.shape[1])
         masks = UserMasks.of(protect, redraw, size)
         labels = None if parse is None else parse_of(parse, size)
-        joints = None if keypoints is None else joints_of(keypoints)
+        joints = None if keypoints is None else joints_of(keypoints, (rgb.shape[0], rgb.shape[1]))
         found, box = None, None
         if labels is None or joints is None:
             found = finding.choose_person(self.annotator, rgb, choice, force)
             box = choice.box if found is None else found.box
+        if not force:
+            given.refuse_unlike(self.annotator, rgb, labels, joints)
         window = framing.frame_person(rgb, found, box, joints, self.annotator.joints)
         who = person.annotate_person(self.annotator, rgb, window, box, labels, joints, masks, force)
         if not force:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from PIL import Image
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.images import alpha_mask
-from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.garments.given_mask import mask_problem
+from vtcli.core.garments.pieces import find_garment
 from vtcli.core.garments.placement import Garment, as_placed, place, without_hook
 from vtcli.core.tryon.annotate import Annotator
 from vtcli.core.tryon.problems import UnfitPhoto
 from vtcli.core.tryon.window import HEIGHT, WIDTH, whole
 
-LEAST_CUT, MOST_CUT = 0.02, 0.97
+LEAST_CUT, MOST_CUT = 0.005, 0.97
 """Shares of the picture between which what was cut out may be a garment."""
 LEAST_GARMENT = 0.4
 """Overlap (IoU) of what the parser calls a top with what was cut out; shop photos of tops have 0.56 or more."""
+SEEN_THROUGH = 0.1
+"""Share of a cut-out garment from which it counts as see-through."""
+PRINT_MARGIN = 0.04
+"""How far a garment goes on above and beside a printed head, in heights of the garment."""
+PRINTED = (*L.HEAD_LABELS, *L.ARM_LABELS, L.SCARF)
+"""Labels that the parser gives to a printed portrait."""
 PERSON_FACE, PERSON_ARMS, PERSON_HAIR = 0.01, 0.01, 0.05
 """Shares of the picture: one that shows more of a face, and more of arms or hair, shows a person."""
 
@@ -28,27 +37,43 @@ def cut_out(
     """The garment of the shop photo `cloth`, whose colours on white are `rgb` (H, W, 3) uint8: cut out by `mask` (h, w)
     bool, by its own alpha channel, or by its plain background. UnfitPhoto where it shows no top (not with `force`;
     what somebody cut out is taken for a garment)."""
-    given = mask is not None
+    given, notes = mask is not None, []
     if mask is None and has_alpha(cloth):
         mask = alpha_mask(cloth.convert("RGBA"))
+        if mask is not None and _see_through(cloth, mask):
+            notes.append("parts of the garment are see-through; they are worn as they look on white paper")
     by_hand = mask is not None
     if mask is None:
-        mask = without_hook(garment_mask(rgb))
+        piece = find_garment(rgb)
+        mask = without_hook(piece.mask)
+        if piece.others:
+            notes.append(
+                f"the garment's picture shows {piece.others + 1} things apart; the largest is worn (crop the picture, or "
+                "give --cloth-mask, for another)"
+            )
     if mask.shape != rgb.shape[:2]:
         resized = Image.fromarray(mask).resize((rgb.shape[1], rgb.shape[0]), Image.Resampling.NEAREST)
         mask = np.asarray(resized)
+    if given and not force and (problem := mask_problem(rgb, mask)) is not None:
+        raise UnfitPhoto(f"mask of the garment: {problem}", "mask")
     share = float(mask.mean())
     if not force and not LEAST_CUT <= share <= MOST_CUT:
         raise UnfitPhoto(
-            f"no garment stands out from the background ({share:.0%} of the picture was cut out); give a "
+            f"no garment stands out from the background ({share:.1%} of the picture was cut out); give a "
             "photo on a plain background, or a mask of the garment", "cloth", ("cloth_mask", "force"),
         )  # fmt: skip
     if given and rgb.shape[:2] == (HEIGHT, WIDTH):
         return as_placed(rgb, mask)  # a data set's, which places its garments itself
-    garment = place(rgb, mask)
-    if not force and not given:
-        _refuse_unfit(annotator, rgb, garment, by_hand)
+    garment = replace(place(rgb, mask), notes=tuple(notes))
+    if not force:
+        _refuse_unfit(annotator, rgb, garment, mask, given, by_hand)
     return garment
+
+
+def _see_through(cloth: Image.Image, mask: np.ndarray) -> bool:
+    """Whether a good part of a cut-out garment lets the background through."""
+    alpha = np.asarray(cloth.convert("RGBA").getchannel("A"))
+    return bool((alpha[mask] < 215).mean() > SEEN_THROUGH)
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -56,27 +81,61 @@ def has_alpha(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
 
 
-def _refuse_unfit(annotator: Annotator, rgb: np.ndarray, garment: Garment, by_hand: bool) -> None:
-    """A picture of a person, or of no garment at all: the parser, which knows clothes on people, also knows
-    them alone (the cut-out on white). What was cut out `by_hand` somebody took for a garment already."""
+def _refuse_unfit(
+    annotator: Annotator, rgb: np.ndarray, garment: Garment, cut: np.ndarray, given: bool, by_hand: bool
+) -> None:
+    """A picture of a person, of a dress or trousers, or of no garment at all: the parser, which knows clothes on people,
+    also knows them alone (the cut-out on white). What was cut out `by_hand` somebody took for a garment already, and
+    what was `given` apart is not in the picture's colours."""
+    window = whole(rgb)
     small, mask = garment.at((HEIGHT, WIDTH))
-    both = torch.cat([annotator.tensor(whole(rgb).photo(rgb)), small.to(annotator.device)])
+    both = torch.cat([annotator.tensor(window.photo(rgb)), small.to(annotator.device)])
+    kind = annotator.kind(both[1:] if by_hand else both)
+    if kind is not None and kind.is_no_top:
+        raise UnfitPhoto(
+            f"the garment's picture shows {kind.words} ({kind.certainty:.0%}), and vtcli puts on tops; give a photo of a "
+            "top", "cloth",
+        )  # fmt: skip
+    if given:
+        return
     photo, alone = annotator(both, mirror=False).parse
     face, hair = float((photo == L.FACE).float().mean()), float((photo == L.HAIR).float().mean())
     arms = float(torch.isin(photo, torch.tensor(L.ARM_LABELS, device=photo.device)).float().mean())
-    if face > PERSON_FACE and (arms > PERSON_ARMS or hair > PERSON_HAIR):
+    person = face > PERSON_FACE and (arms > PERSON_ARMS or hair > PERSON_HAIR)
+    printed = person and is_print(photo.cpu().numpy(), window.labels(cut.astype(np.uint8)) > 0)
+    if person and not printed:
         raise UnfitPhoto(
             f"the garment's picture shows a person (face {face:.0%}, arms {arms:.0%} of it); give a photo of the "
             "garment alone, or a mask of it", "cloth", ("cloth_mask", "force"),
         )  # fmt: skip
     if by_hand:
         return
-    top = torch.isin(alone, torch.tensor(L.TOP_LABELS, device=alone.device))
-    cut = mask[0, 0].to(annotator.device) > 0.5
-    agreement = float((top & cut).sum() / (top | cut).sum().clamp_min(1))
+    # What is printed on a top is top, whatever the parser calls it.
+    on_top = (*L.TOP_LABELS, *PRINTED) if printed else L.TOP_LABELS
+    top = torch.isin(alone, torch.tensor(on_top, device=alone.device))
+    solid = mask[0, 0].to(annotator.device) > 0.5
+    agreement = float((top & solid).sum() / (top | solid).sum().clamp_min(1))
     if agreement < LEAST_GARMENT:
         raise UnfitPhoto(
             f"the garment's picture shows no top that vtcli knows (what was cut out agrees by {agreement:.0%} with "
             f"what looks like a top, at least {LEAST_GARMENT:.0%} is needed); give a photo of the garment alone, or "
             "a mask of it", "cloth", ("cloth_mask", "force"),
         )  # fmt: skip
+
+
+def is_print(labels: np.ndarray, cut: np.ndarray) -> bool:
+    """Whether the head that the parser sees in a garment's picture, `labels` (H, W), is printed on the garment `cut` (H, W)
+    bool: the cut-out goes on above it and to both sides. A person's own head is the upper end of the cut-out."""
+    head = np.isin(labels, L.HEAD_LABELS) & cut
+    rows, columns = np.nonzero(cut.any(1))[0], np.nonzero((labels == L.FACE).any(0))[0]
+    if not head.any() or not len(rows) or not len(columns):
+        return False
+    left, right = columns[0], columns[-1] + 1
+    above = int(np.nonzero(head[:, left:right].any(1))[0][0]) if head[:, left:right].any() else 0
+    margin = round(PRINT_MARGIN * len(rows))
+    band = cut[max(0, above - margin) : above, left:right]
+    if not margin or above < margin or band.mean() < 0.6:
+        return False
+    beside = [cut[:, max(0, left - margin) : left], cut[:, right : right + margin]]
+    seen = (labels == L.FACE).any(1)
+    return all(side.size and side[seen].mean() > 0.8 for side in beside)

@@ -5,6 +5,7 @@ In the order in which a pair passes through:
     plan           the options, and what is to be made of one split
     pair_reader    one pair's files → its arrays, checked, hashed and at the store's size
     annotator      parse maps and joints that are missing, by the parser
+    compare        a sample of what came with the data set, held against what vtcli sees
     parts          where several processes read: what each has read, before it becomes shards
     shards         which pairs go into which shard; duplicates go by content
     writing        reads what is not in the store yet, and writes the shards
@@ -16,13 +17,14 @@ In the order in which a pair passes through:
 """
 
 from vtcli.core.data.prepare.annotator import Annotate, LoadAnnotator
-from vtcli.core.data.prepare.events import Advanced, Event, LayoutFound, SplitDone, SplitStarted
+from vtcli.core.data.prepare.events import Advanced, Doubt, Event, LayoutFound, SplitDone, SplitStarted
 from vtcli.core.data.prepare.plan import PrepareOptions
 from vtcli.core.data.prepare.run import prepare
 
 __all__ = [
     "Advanced",
     "Annotate",
+    "Doubt",
     "Event",
     "LayoutFound",
     "LoadAnnotator",

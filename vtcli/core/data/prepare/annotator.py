@@ -30,6 +30,15 @@ class Annotator:
         """Of the parser's weights."""
         return self._get()[1]
 
+    @property
+    def available(self) -> bool:
+        """Whether there is a parser."""
+        return self._load is not None
+
+    def see(self, pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
+        """What the parser sees in the photos of a few `pairs`: labels (n, H, W) and joints (n, 18, 3)."""
+        return self._get()[0](np.stack([pair.arrays["image"] for pair in pairs]))
+
     def fill(self, pairs: Sequence[Pair]) -> str:
         """Fill in the missing parse maps and joints of `pairs`; returns the hash of the weights, "" if not needed.
 

@@ -29,6 +29,18 @@ class SplitStarted:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """Of `looked_at` given `what` ("garment masks", "parse maps", "poses") of a split, `wrong` do not fit their pictures,
+    most of them for `reason`."""
+
+    split: str
+    what: str
+    looked_at: int
+    wrong: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Advanced:
     """`done` of the split's pairs are read; `task` "compare": only their photos, for comparison."""
 
@@ -64,4 +76,4 @@ class SplitDone:
     unpaired: int = 0
 
 
-Event = LayoutFound | SplitStarted | Advanced | SplitDone
+Event = LayoutFound | SplitStarted | Doubt | Advanced | SplitDone

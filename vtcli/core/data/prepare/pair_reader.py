@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from vtcli.core.data.annotations import LabelSet, read_mask, read_parse, read_pose
+from vtcli.core.data.annotations import LabelSet, read_mask, read_parse
 from vtcli.core.data.images import (
     Letterbox,
     alpha_mask,
@@ -22,6 +22,7 @@ from vtcli.core.data.images import (
 )
 from vtcli.core.data.labels import JOINTS
 from vtcli.core.data.layouts import PairFiles, Skip, relative_name
+from vtcli.core.data.poses import read_pose
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.masks import find_masks
 from vtcli.core.system.errors import VtcliError

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vtcli.core.data.layouts import Layout, SplitName, find_layout
 from vtcli.core.data.prepare.annotator import Annotator, LoadAnnotator
+from vtcli.core.data.prepare.compare import doubts
 from vtcli.core.data.prepare.events import Advanced, Event, LayoutFound, SplitStarted
 from vtcli.core.data.prepare.journal import Journal, ShardRecord
 from vtcli.core.data.prepare.parts import Parts
@@ -64,6 +65,7 @@ def _prepare_splits(
         kept = sum(len(record.entries) for record in journal.records)
         yield SplitStarted(split, len(plan.files.pairs), pairs_read, kept)
         if not unchanged:
+            yield from doubts(plan, annotator)
             yield from write_shards(plan, journal, annotator)
         records[split] = journal.records
         train_photos: set[str] | None = None

@@ -1,0 +1,70 @@
+"""A sample of the masks, parse maps and joints that came with a data set, held against what vtcli sees itself.
+
+What is given wins over what vtcli finds; a folder of inverted masks or of another label set would spoil the store without
+a word.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.plausibility import joints_problem, parse_problem
+from vtcli.core.data.prepare.annotator import Annotator
+from vtcli.core.data.prepare.events import Doubt
+from vtcli.core.data.prepare.pair_reader import Pair
+from vtcli.core.data.prepare.plan import SplitPlan
+from vtcli.core.garments.given_mask import mask_problem
+
+SAMPLE = 16
+"""Pairs of a split that are looked at, evenly spread."""
+MOST = 0.5
+"""Share of a sample that may differ: single bad files are no rule."""
+SEEN = 0.005
+"""Shares of a photo that a head and a top cover where the parser's word counts."""
+
+
+def doubts(plan: SplitPlan, annotator: Annotator) -> Iterator[Doubt]:
+    """What of the split's given annotations does not fit its pictures."""
+    given = [p for p in plan.files.pairs if p.mask_file or p.parse_file or p.pose_file]
+    chosen = (
+        [given[i] for i in sorted({round(x) for x in np.linspace(0, len(given) - 1, SAMPLE)})]
+        if given
+        else []
+    )
+    pairs = [pair for pair in map(plan.reader, chosen) if isinstance(pair, Pair)]
+    masks = [
+        mask_problem(pair.arrays["cloth"], pair.arrays["cloth_mask"] > 0)
+        for pair in pairs
+        if "cloth_mask" not in pair.derived
+    ]
+    yield from _doubt(plan, "garment masks", masks)
+    if not pairs or not annotator.available or all({"parse", "keypoints"} <= set(p.derived) for p in pairs):
+        return
+    seen = [
+        (pair, labels, joints)
+        for pair, labels, joints in zip(pairs, *annotator.see(pairs), strict=True)
+        if all(np.isin(labels, some).mean() > SEEN for some in (L.HEAD_LABELS, L.TOP_LABELS))
+    ]
+    used = plan.header["labels"]
+    parses = [
+        parse_problem(p.arrays["parse"], labels, used) for p, labels, _ in seen if "parse" not in p.derived
+    ]
+    yield from _doubt(plan, "parse maps", parses)
+    width = plan.options.size[1]
+    joints = [
+        joints_problem(p.arrays["keypoints"], own, width)
+        for p, _, own in seen
+        if "keypoints" not in p.derived
+    ]
+    yield from _doubt(plan, "poses", joints)
+
+
+def _doubt(plan: SplitPlan, what: str, problems: list[str | None]) -> Iterator[Doubt]:
+    found = [problem for problem in problems if problem is not None]
+    if len(found) > MOST * len(problems):
+        reason = Counter(found).most_common(1)[0][0]
+        yield Doubt(plan.split, what, len(problems), len(found), reason)

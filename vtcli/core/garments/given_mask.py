@@ -1,0 +1,39 @@
+"""A garment's mask that came with its photo: does it lie on the garment?"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vtcli.core.garments.cutout import cut
+
+_SIDE = 256  # the longer side at which the two are compared, in pixels
+_ON_GARMENT = 0.5
+"""Least share of a mask that lies on what stands out from a plain background; VITON's have 0.9 and more."""
+_BORDER = 0.85
+"""Share of the picture's border from which a mask covers the background, if its complement lies inside."""
+
+
+def mask_problem(rgb: np.ndarray, mask: np.ndarray) -> str | None:
+    """What is wrong with `mask` (h, w) bool for the garment on `rgb` (H, W, 3) uint8, of the same proportions; None where
+    nothing is, or where the background is not plain and nothing can be told."""
+    if not mask.any():
+        return "the mask is empty"
+    if mask.all():
+        return "the mask covers the whole picture"
+    scale = _SIDE / max(rgb.shape[:2])
+    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    given = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
+    border = np.concatenate([given[0], given[-1], given[:, 0], given[:, -1]]).mean()
+    garment, plain = cut(small)
+    if plain and garment.any():
+        on, beside = float(garment[given].mean()), float(garment[~given].mean()) if (~given).any() else 0.0
+        if on < _ON_GARMENT and beside > on:
+            if border > 0.5:
+                return "the mask covers the background, and not the garment: it is inverted"
+            return f"only {on:.0%} of the mask lies on the garment that stands out from the background"
+        return None
+    if border > _BORDER and not given.all():
+        return "the mask covers the border of the picture: it is inverted"
+    return None
