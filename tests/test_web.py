@@ -254,7 +254,7 @@ class Page:
     """The page in a browser of a certain width."""
 
     def __init__(self, browser: Any, address: str, width: int = 1280, dark: bool = False) -> None:
-        self.browser, self.address = browser, address
+        self.browser, self.address, self.width = browser, address, width
         mobile = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", mobile)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -281,8 +281,9 @@ class Page:
         self.one("#cloth-file").send_keys("\n".join(map(str, cloths)))
 
     def wide(self) -> int:
-        """How far the page's content reaches beyond the window, in pixels."""
-        return self.browser.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+        """How far the page's content reaches beyond the screen, in pixels; a phone's window grows with its content."""
+        wide: int = self.browser.execute_script("return document.documentElement.scrollWidth")
+        return wide - self.width
 
     def is_clean(self) -> None:
         """The console is silent, and no request went anywhere else."""
