@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from vtcli.core.data import images
 from vtcli.core.data.images import (
     Letterbox,
     alpha_mask,
@@ -233,3 +234,51 @@ def test_background_colour_and_same_shape() -> None:
     assert background_colour(shop) == (240, 230, 220)
     assert same_shape((1024, 768), (256, 192)) and same_shape((341, 256), (256, 192))
     assert not same_shape((256, 256), (256, 192))
+
+
+def _heic(path: Path) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    picture = Image.fromarray(np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 3, (48, 1, 3)))
+    pillow_heif.from_pillow(picture).save(path, quality=95)
+    return path.read_bytes()
+
+
+def test_heic_is_read_whatever_its_name(tmp_path: Path) -> None:
+    data = _heic(tmp_path / "phone.heic")
+    (tmp_path / "named.jpg").write_bytes(data)
+    for name in ("phone.heic", "named.jpg"):
+        assert open_rgb(tmp_path / name).size == (64, 48)
+    assert open_rgb(io.BytesIO(data)).size == (64, 48)
+
+
+def test_heic_and_avif_without_a_reader_say_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for brand, words in ((b"heic", "pip install pillow-heif"), (b"avif", "pip install -U pillow")):
+        path = tmp_path / f"phone.{brand.decode()}"
+        path.write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0" * 40)
+        monkeypatch.setattr(images, "_learn_heic", lambda: False)
+        monkeypatch.setattr(Image, "open", _knows_nothing)
+        with pytest.raises(VtcliError, match=words) as caught:
+            open_rgb(path)
+        assert str(path) in str(caught.value)
+
+
+def _knows_nothing(*_: object) -> None:
+    raise Image.UnidentifiedImageError
+
+
+def test_profiles_count_with_alpha_and_palettes_too(tmp_path: Path) -> None:
+    """A picture in a wide colour space looks the same whether it has alpha or a palette or neither."""
+    profile = _swapped_profile(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    plain = Image.new("RGB", (40, 30), (60, 190, 40))
+    clear = plain.copy()
+    clear.putalpha(255)
+    palette = plain.quantize(4)
+    seen = []
+    for name, image in (("rgb", plain), ("rgba", clear), ("p", palette)):
+        image.save(tmp_path / f"{name}.png", icc_profile=profile)
+        seen.append(np.asarray(open_rgb(tmp_path / f"{name}.png")).astype(int))
+    assert np.abs(seen[0] - np.array([60, 190, 40])).max() > 8  # the profile does something
+    assert np.abs(seen[1] - seen[0]).max() <= 1 and np.abs(seen[2] - seen[0]).max() <= 2
+    assert open_rgba(tmp_path / "rgba.png").mode == "RGBA"

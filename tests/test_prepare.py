@@ -15,7 +15,7 @@ from conftest import Ended, drawn_pairs
 from PIL import Image
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.prepare import Advanced, Event, PrepareOptions, SplitDone, prepare
+from vtcli.core.data.prepare import Advanced, Annotate, Doubt, Event, PrepareOptions, SplitDone, prepare
 from vtcli.core.data.store import FIELDS, PreparedStore
 from vtcli.core.system.errors import VtcliError
 
@@ -369,6 +369,35 @@ def test_what_is_missing_is_made(tmp_path: Path) -> None:
     assert len(calls) == 2
 
 
+def test_given_annotations_that_do_not_fit_are_told(tmp_path: Path, vtcli: Cli) -> None:
+    """A folder of inverted masks: told, and with --strict the end, before anything is written."""
+    _data(tmp_path / "viton", train=6, test=0)
+    for file in (tmp_path / "viton/train/cloth-mask").iterdir():
+        Image.fromarray(255 - np.asarray(Image.open(file).convert("L"))).save(file)
+    arguments = ("prepare", tmp_path / "viton", "--split", "train", "--size", "128x96", "-o")
+    ended = vtcli(*arguments, tmp_path / "told")
+    assert ended.code == 0 and "6 of 6 garment masks" in ended.err and "inverted" in ended.err
+    ended = vtcli(*arguments, tmp_path / "strict", "--strict")
+    assert ended.code == 1 and "inverted" in ended.err and not (tmp_path / "strict/train/manifest.json").exists()
+
+
+def test_parse_maps_and_joints_are_compared_with_the_parsers(tmp_path: Path) -> None:
+    fields = _data(tmp_path / "viton", train=6, test=0)
+
+    def load(mirrored: bool) -> tuple[Annotate, str]:
+        def annotate(photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            joints = fields["keypoints"][: len(photos)]
+            return fields["parse"][: len(photos)], joints[:, L.FLIP_JOINTS] if mirrored else joints
+
+        return annotate, "cafe" * 16
+
+    for mirrored in (False, True):
+        events = prepare(tmp_path / "viton", tmp_path / f"{mirrored}", SMALL, lambda m=mirrored: load(m))
+        told = [event for event in events if isinstance(event, Doubt)]
+        assert [(d.what, d.wrong) for d in told] == ([("poses", 6)] if mirrored else [])
+        assert all("left and right" in d.reason for d in told)
+
+
 def test_raw_photos_are_parsed_by_the_project_itself(tmp_path: Path, vtcli: Cli) -> None:
     samples = Path(__file__).resolve().parent.parent / "sample_data" / "train"
     names = sorted(f.stem.removesuffix("_0") for f in (samples / "image").iterdir())[:2]
@@ -395,7 +424,7 @@ def test_only_the_gaps_are_filled(tmp_path: Path) -> None:
     _run(tmp_path / "viton", tmp_path / "out", SMALL, _annotator(calls))
     store = PreparedStore.open(tmp_path / "out", "train")
     assert [e.derived for e in store.manifest.entries] == [(), ("parse",), ("keypoints",), ("cloth_mask",)]
-    assert calls == [2]
+    assert calls == [4, 2, 1]  # the samples of both splits that are compared, and between them the gaps
     assert np.array_equal(store.read("parse", [2]), fields["parse"][[2]])
     assert np.allclose(store.read("keypoints", [1]), fields["keypoints"][[1]])
     with pytest.raises(VtcliError, match="no parser"):
