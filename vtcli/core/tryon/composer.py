@@ -195,6 +195,8 @@ class _Maps:
     """Where the photo shows the old garment, but for what stays of a dress."""
     scene: np.ndarray
     """Where it shows background."""
+    arms: np.ndarray
+    """Where it shows bare arms."""
     front: np.ndarray
     """Where it shows the head, which lies in front of garments."""
     new: np.ndarray
@@ -265,6 +267,7 @@ def _maps(
         opening=np.maximum(collar_opening(garment, warp, size), crisp(hollow, size)),
         old=old * (1.0 - crisp(stays, size)),
         scene=steepened(by_photo(scene), scale),
+        arms=steepened(by_photo(before[list(L.ARM_LABELS)].sum(0)), scale),
         front=steepened(by_photo(before[list(L.HEAD_LABELS)].sum(0)), scale),
         new=crisp(new, size),
     )  # fmt: skip
@@ -287,10 +290,12 @@ def _garments(
 
 def _covered(maps: _Maps) -> np.ndarray:
     """Where the new garment is, (h, w) in [0, 1]."""
-    covered = garment_cover(maps.new, maps.alpha, maps.old, maps.scene, maps.front, maps.scale)
-    # Where the old garment ends beside the new one, the new one is stretched over its edge.
+    hides = np.maximum((maps.old > 0.5).astype(np.float32), maps.arms)
+    covered = garment_cover(maps.new, maps.alpha, hides, maps.scene, maps.front, maps.scale)
+    # Where the old garment ends beside the new one, the new one is stretched over its edge, but not into the scene.
     beside = dilated((covered > 0.5).astype(np.float32), REACH * maps.scale)
-    covered = np.maximum(covered, np.minimum(maps.old, maps.near) * beside)
+    stretched = np.minimum(maps.old, maps.near) * beside * (1.0 - maps.expects((L.BACKGROUND,)))
+    covered = np.maximum(covered, stretched)
     covered *= 1.0 - maps.opening
     return covered
 

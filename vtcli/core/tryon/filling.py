@@ -16,6 +16,8 @@ ISLAND = 500
 """Pixels of background at 256×192 below which a piece of it is no witness of the scene."""
 LEAST_LOWER = 150
 """Pixels of the lower body at 256×192 that are enough to tell how it goes on."""
+SHADE = 5.0
+"""How far skin may be from the person's tone in CIELAB by its place in the light alone."""
 FARTHEST = 25.0
 """How far drawn skin is shifted at most, in CIELAB."""
 LEAST_SKIN = 40
@@ -105,6 +107,7 @@ def match_skin(
         if tone is None or new.sum() < LEAST_SKIN:
             continue
         shift = np.clip(lab(tone) - np.median(lab(rendered[new]), axis=0), -FARTHEST, FARTHEST)
+        shift *= max(0.0, 1.0 - SHADE / max(float(np.linalg.norm(shift)), 1e-6))
         share = np.clip(becomes, 0, 1) * cv2.GaussianBlur(old.astype(np.float32), (0, 0), 2.0)
         out = np.where(share[..., None] > 0.01, rgb(lab(out) + share[..., None] * shift), out)
     return out

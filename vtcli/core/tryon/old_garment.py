@@ -19,8 +19,10 @@ LOWER = (L.PANTS, L.SKIRT, L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGH
 BELOW_HIPS = 0.3
 """A garment that reaches further below the hips than this share of the way from neck to hips is a dress."""
 ASTRAY = 7
-"""How far from the parsed garment pixels of its colour are looked for."""
-ALIKE = 14.0
+"""How far from the parsed garment pixels of its colour are looked for on arms."""
+FRAYED = 3
+"""How far from it they are looked for in the background."""
+ALIKE = 10.0
 """Colours closer than this in CIELAB may be the same cloth (folds and light; a just noticeable difference is 2)."""
 LEAST = 60
 """Pixels that are enough to tell a colour."""
@@ -62,10 +64,11 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     weight = cv2.GaussianBlur(scene, (0, 0), 6.0)[..., None]
     around = cv2.GaussianBlur(photo * scene[..., None], (0, 0), 6.0) / np.maximum(weight, 1e-4)
     to_scene = np.where(weight[..., 0] > 1e-3, np.linalg.norm(values - lab(around), axis=-1), 100.0)
-    own = (to_cloth < ALIKE) & (to_cloth < 0.6 * to_skin)
+    own = (to_cloth < ALIKE) & (to_cloth < 0.5 * to_skin)
     arms, background = before[list(L.ARM_LABELS)].sum(0), before[L.BACKGROUND] * ~neck
-    unlike_scene = (background < 0.3) | (to_cloth < 0.6 * to_scene)
-    found = own & (arms + background > 0.5) & unlike_scene & _close(worn, ASTRAY) & ~worn
+    on_arms = _close(worn, ASTRAY) & (background < 0.3)
+    on_scene = _close(worn, FRAYED) & (to_cloth < 0.5 * to_scene)
+    found = own & (arms + background > 0.5) & (on_arms | on_scene) & ~worn
     # What hangs on the garment counts, however thin; a lone pixel is noise.
     whole = cv2.morphologyEx((found | worn).astype(np.uint8), cv2.MORPH_OPEN, disc(1)) > 0
     out: np.ndarray = whole & found
