@@ -260,12 +260,13 @@ def _maps(
     hollow = neckline(plane(warp.mask), held, joints).astype(np.float32)
     by_photo = GuidedFilter(cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, scale)
     scene = before[L.BACKGROUND] * (~(neck | hidden)).astype(np.float32)
+    skirts = _with_edge(stays)
     old = np.maximum(steepened(by_photo(np.maximum(worn, hidden)), scale), crisp(hidden, size))
     return _Maps(
         size, scale, before, after, neck, hidden, stays, rgb, alpha,
         near=dilated(alpha, REACH * scale),
         opening=np.maximum(collar_opening(garment, warp, size), crisp(hollow, size)),
-        old=old * (1.0 - crisp(stays, size)),
+        old=old * (1.0 - crisp(skirts, size)),
         scene=steepened(by_photo(scene), scale),
         arms=steepened(by_photo(before[list(L.ARM_LABELS)].sum(0)), scale),
         front=steepened(by_photo(before[list(L.HEAD_LABELS)].sum(0)), scale),
@@ -288,6 +289,11 @@ def _garments(
     return worn, new * (1 - below), stays
 
 
+def _with_edge(stays: np.ndarray) -> np.ndarray:
+    """What stays of a dress (256, 192) bool with its own edge in the photo."""
+    return dilated(stays.astype(np.float32), FRINGE)
+
+
 def _covered(maps: _Maps) -> np.ndarray:
     """Where the new garment is, (h, w) in [0, 1]."""
     hides = np.maximum((maps.old > 0.5).astype(np.float32), maps.arms)
@@ -304,7 +310,7 @@ def _uncovered(maps: _Maps, covered: np.ndarray) -> np.ndarray:
     """Where the old garment was and no new one is, its fringe included: (h, w) in [0, 1]."""
     free = 1.0 - covered
     fringe = dilated(maps.old * free, FRINGE * maps.scale) * free
-    return fringe * (1.0 - crisp(maps.stays, maps.size))
+    return fringe * (1.0 - crisp(_with_edge(maps.stays), maps.size))
 
 
 def _region(maps: _Maps, composition: Composition) -> tuple[np.ndarray, np.ndarray]:

@@ -98,9 +98,13 @@ def match_skin(
     """
     arms = before[list(L.ARM_LABELS)].sum(0)
     own = own_skin(people, before, old)
+    bare = own & (arms > 0.5)
     out = rendered
     for becomes, seen in (
-        (after[list(L.ARM_LABELS)].sum(0), own & ((arms > 0.5) | (before[L.FACE] > 0.5))),
+        (
+            after[list(L.ARM_LABELS)].sum(0),
+            bare if bare.sum() >= 4 * LEAST_SKIN else bare | own & (before[L.FACE] > 0.5),
+        ),
         (after[L.BACKGROUND] * neck, own),
     ):
         tone, new = skin_tone(people, seen), (becomes > 0.7) & old

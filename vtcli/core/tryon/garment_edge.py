@@ -31,7 +31,12 @@ def crisp(share: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def garment_cover(
-    expected: np.ndarray, alpha: np.ndarray, hides: np.ndarray, scene: np.ndarray, front: np.ndarray, scale: float
+    expected: np.ndarray,
+    alpha: np.ndarray,
+    hides: np.ndarray,
+    scene: np.ndarray,
+    front: np.ndarray,
+    scale: float,
 ) -> np.ndarray:
     """Where the new garment is.
 

@@ -81,7 +81,11 @@ def _close(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def is_dress(people: People, before: np.ndarray) -> bool:
-    """Whether the old garment goes on far below the hips, whatever the parse calls it."""
+    """Whether the old garment is a dress: most of it is called one, or it goes on far below the hips, whatever the
+    parse calls it."""
+    worn = before[list(CLOTHES)].sum(0) > 0.5
+    if (before[[L.DRESS, L.JUMPSUITS]].sum(0) > 0.5).sum() > 0.5 * worn.sum():
+        return True
     joints = people.keypoints[0].cpu().numpy()
     if not L.joints_present(joints[[L.NECK, L.R_HIP, L.L_HIP]]).all():
         return False
@@ -92,8 +96,7 @@ def is_dress(people: People, before: np.ndarray) -> bool:
         return False
     middle = hips[:, 0].mean()
     left, right = int(max(0, middle - 0.2 * length)), int(middle + 0.2 * length)
-    part = before[list(CLOTHES), max(0, row - 2) : row + 3, left : right + 1].sum(0)
-    return bool((part > 0.5).mean() > 0.6)
+    return bool(worn[max(0, row - 2) : row + 3, left : right + 1].mean() > 0.6)
 
 
 def skirt(people: People, before: np.ndarray, after: np.ndarray, covered: np.ndarray) -> np.ndarray:
@@ -111,8 +114,9 @@ def skirt(people: People, before: np.ndarray, after: np.ndarray, covered: np.nda
     lowest = np.where(lowest < 0, int(np.median(lowest[lowest >= 0])), lowest)
     hem = np.pad(lowest, (left, width - right), mode="edge")
     worn = before[list(CLOTHES)].sum(0) + before[list(LOWER)].sum(0) > 0.5
-    arms = _close(after[list(L.ARM_LABELS)].sum(0) > 0.5, 2)
-    below = worn & (rows >= hem[None]) & ~arms
+    arms = after[list(L.ARM_LABELS)].sum(0) > 0.5
+    bared_arms = arms & (before[list(L.ARM_LABELS)].sum(0) < 0.5)
+    below = worn & (rows >= hem[None]) & ~arms & ~_close(bared_arms, 2)
     count, parts, stats, _ = cv2.connectedComponentsWithStats(below.astype(np.uint8), connectivity=4)
     if count < 2:
         return below
