@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import hand_region
+from vtcli.core.garments.placement import Garment
 from vtcli.core.models.common import TOMOutput
-from vtcli.core.models.composition import HELD, held_garment, try_on, within
+from vtcli.core.models.composition import CLOTHES, HELD, held_garment, try_on, within
+from vtcli.core.models.representation import represent
+from vtcli.core.models.tps import tps_grid
+from vtcli.core.models.warping import Warp
+from vtcli.core.synthetic.dressing import dress_outfit, outfit_over_dress, pose_person, usual_outfit
+from vtcli.core.synthetic.render import RenderedPerson, draw_dressed
+from vtcli.core.synthetic.variety import random_dress, random_garment_varied, random_person_varied
+from vtcli.core.tryon.annotate import certain
+from vtcli.core.tryon.composer import Picture, compose
+from vtcli.core.tryon.filling import match_skin
+from vtcli.core.tryon.networks import Composition, People
+from vtcli.core.tryon.old_garment import missed
+from vtcli.core.tryon.planes import lab
 
 SIZE = (128, 96)
+SCENE = (256, 192)
 
 
-def _box(top: int, bottom: int, left: int, right: int) -> Tensor:
-    mask = torch.zeros(1, 1, *SIZE)
+def _box(top: int, bottom: int, left: int, right: int, size: tuple[int, int] = SIZE) -> Tensor:
+    mask = torch.zeros(1, 1, *size)
     mask[..., top:bottom, left:right] = 1.0
     return mask
 
@@ -40,5 +60,154 @@ def test_the_garment_is_held_where_it_lies_and_clothes_are_expected() -> None:
     free = TOMOutput(torch.zeros_like(cloth), 0.3 * mask, None, torch.zeros_like(mask))
     held = free.holding(least, cloth, mask)
     assert torch.equal(held.composition_mask, torch.maximum(0.3 * mask, least))
-    # The garment, brighter than the rendering, takes its brightness.
+    # The garment, brighter than the rendering, takes its light.
     assert held.relighting is not None and float(held.relighting[..., 45:85, 35:45].max()) < -0.9
+
+
+@dataclass
+class Scene:
+    """A synthetic person in one garment, and what the networks would say of another one, without an error."""
+
+    photo: np.ndarray
+    people: People
+    before: Tensor
+    expected: Tensor
+    cloth: Tensor
+    mask: Tensor
+
+    def picture(self, scale: int = 1) -> Picture:
+        theta, none = torch.zeros(1, 50), torch.zeros_like(self.mask)
+        warp = Warp(theta, None, tps_grid(theta, (256, 192)), self.cloth, self.mask, None)
+        region = represent(
+            self.people.image, self.people.parse, self.people.keypoints, "outside", (256, 192)
+        ).region
+        said = Composition(self.cloth, self.mask, self.expected, self.cloth, region)
+        window = self.photo.repeat(scale, 0).repeat(scale, 1)
+        garment = Garment(self.cloth, self.mask, none)
+        return compose(window, self.before, self.people, garment, warp, said, "outside")
+
+
+RED = (0.7, -0.8, -0.8)
+
+
+def _scene(before: RenderedPerson, after: RenderedPerson, mask: np.ndarray | None = None) -> Scene:
+    """The person of `before` tries on a red garment, which lies where `after` shows the top, or at `mask`."""
+    if mask is None:
+        mask = after.parse == L.UPPER_CLOTHES
+    lies = torch.from_numpy(mask)[None, None].float()
+    cloth = lies * torch.tensor(RED).view(1, 3, 1, 1) + (1.0 - lies)
+    parse = torch.from_numpy(before.parse)[None]
+    image = torch.from_numpy(before.image).permute(2, 0, 1)[None] / 127.5 - 1.0
+    people = People(image, parse, torch.from_numpy(before.keypoints)[None])
+    expected = certain(torch.from_numpy(after.parse)[None])
+    return Scene(before.image, people, certain(parse), expected, cloth, lies)
+
+
+def _in_a_dress(seed: int) -> tuple[RenderedPerson, RenderedPerson]:
+    rng = np.random.default_rng(seed)
+    person = replace(random_person_varied(rng), skirt=None, leg_end=9.0)
+    dress, top = random_dress(rng), random_garment_varied(rng)
+    stance = pose_person(person, SCENE, 1)
+    return draw_dressed(stance, dress_outfit(person, dress))[0], draw_dressed(
+        stance, outfit_over_dress(top, dress)
+    )[0]
+
+
+@pytest.mark.parametrize("name", [L.UPPER_CLOTHES, L.DRESS, L.JUMPSUITS])
+@pytest.mark.parametrize("seed", [3, 5])
+def test_below_a_new_top_a_dress_stays_pixel_for_pixel(seed: int, name: int) -> None:
+    """Whatever the parse calls the dress and M_exp what is below the hem."""
+    before, after = _in_a_dress(seed)
+    worn = np.isin(before.parse, CLOTHES)
+    scene = _scene(replace(before, parse=np.where(worn, name, before.parse).astype(np.uint8)), after)
+    skirt = after.parse == L.DRESS
+    below = cv2.erode((worn & skirt).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert below.sum() > 300
+    for said in (L.DRESS, L.SKIRT, L.PANTS):
+        scene.expected = certain(torch.from_numpy(np.where(skirt, said, after.parse).astype(np.uint8))[None])
+        picture = scene.picture().pixels
+        assert np.array_equal(picture[below], before.image[below])
+        top = cv2.erode(scene.mask[0, 0].numpy(), np.ones((7, 7), np.uint8)) > 0
+        assert np.abs(picture[top][:, 0].astype(int) - picture[top][:, 1]).min() > 60  # red
+
+
+def test_hands_and_what_lies_outside_of_the_region_stay_bit_for_bit() -> None:
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        person = random_person_varied(rng)
+        stance = pose_person(person, SCENE, 1)
+        both = [draw_dressed(stance, usual_outfit(person, random_garment_varied(rng)))[0] for _ in range(2)]
+        scene = _scene(*both)
+        made = scene.picture()
+        assert np.array_equal(made.pixels[~made.region], scene.photo[~made.region])
+        assert (made.pixels != scene.photo).any(2).mean() > 0.05
+        hands = hand_region(scene.people.parse, scene.people.keypoints)[0].numpy()
+        worn = np.isin(both[0].parse, CLOTHES).astype(np.uint8)
+        hands &= cv2.dilate(worn, np.ones((7, 7), np.uint8)) == 0
+        assert np.array_equal(made.pixels[hands], scene.photo[hands])
+
+
+def test_a_garment_does_not_fade_out_where_the_networks_are_unsure() -> None:
+    """M_exp falls over 40 pixels at the hem, the warp reaches less far: the edge is a few pixels wide all the same."""
+    worn, mask = _box(60, 200, 50, 140, SCENE), _box(60, 150, 50, 140, SCENE)
+    fall = ((170.0 - torch.arange(256.0)) / 40.0).clamp(0, 1).view(1, 256, 1)
+    expected = torch.zeros(1, L.LABELS, 256, 192)
+    expected[:, L.UPPER_CLOTHES] = worn[0] * fall
+    expected[:, L.PANTS] = worn[0] * (1.0 - fall)
+    expected[:, L.BACKGROUND] = 1.0 - worn[0]
+    parse = (_box(60, 165, 50, 140, SCENE) * L.UPPER_CLOTHES + _box(165, 200, 50, 140, SCENE) * L.PANTS)[
+        0
+    ].byte()
+    photo = np.full((256, 192, 3), 240, np.uint8)
+    image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1.0
+    cloth = mask * torch.tensor(RED).view(1, 3, 1, 1) + (1.0 - mask)
+    scene = Scene(photo, People(image, parse, torch.zeros(1, 18, 3)), certain(parse), expected, cloth, mask)
+    scale = 4
+    column = scene.picture(scale).pixels[:, 95 * scale, 1].astype(int)
+    between = (column > 60) & (column < 220)
+    assert 0 < between.sum() <= 3 * scale
+    assert column[: 145 * scale][60 * scale + 8 :].max() < 60 and column[160 * scale :].min() > 220
+
+
+def test_what_has_the_old_garments_colour_goes_whatever_its_label() -> None:
+    """A blue cuff that the parse takes for a part of the hand."""
+    rng = np.random.default_rng(2)
+    photo = np.full((256, 192, 3), 235, np.uint8)
+    parse = np.zeros((256, 192), np.uint8)
+    for part, label, colour in (
+        (np.s_[20:50, 80:110], L.FACE, (210, 160, 130)),
+        (np.s_[55:200, 60:130], L.UPPER_CLOTHES, (30, 60, 190)),
+        (np.s_[60:150, 136:150], L.LEFT_ARM, (30, 60, 190)),
+        (np.s_[60:145, 136:150], L.UPPER_CLOTHES, (30, 60, 190)),
+        (np.s_[150:180, 136:150], L.LEFT_ARM, (210, 160, 130)),
+    ):
+        parse[part], photo[part] = label, colour
+    noise = rng.normal(0, 2, photo.shape)
+    photo = np.clip(photo + noise, 0, 255).astype(np.uint8)
+    labels = torch.from_numpy(parse)[None]
+    image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1.0
+    people = People(image, labels, torch.zeros(1, 18, 3))
+    found = missed(people, certain(labels)[0].numpy(), np.zeros((256, 192), bool))
+    cuff = np.zeros_like(found)
+    cuff[145:150, 136:150] = True
+    assert found[cuff].mean() > 0.9
+    assert found[~cuff].mean() < 0.001
+
+
+def test_drawn_skin_takes_the_persons_own_tone() -> None:
+    """Brown arms that the TOM draws on a fair person: the face and hands tell."""
+    fair, drawn = np.array([225.0, 180.0, 155.0]), np.array([150.0, 95.0, 60.0])
+    parse = np.zeros((256, 192), np.uint8)
+    parse[20:50, 80:110], parse[60:150, 60:130], parse[150:180, 60:90] = L.FACE, L.UPPER_CLOTHES, L.LEFT_ARM
+    photo = np.broadcast_to(fair, (256, 192, 3)).astype(np.uint8)
+    labels = torch.from_numpy(parse)[None]
+    image = torch.from_numpy(photo.copy()).permute(2, 0, 1)[None] / 127.5 - 1.0
+    people = People(image, labels, torch.zeros(1, 18, 3))
+    after = np.where(parse == L.UPPER_CLOTHES, L.LEFT_ARM, parse)
+    given = certain(labels)[0].numpy(), certain(torch.from_numpy(after)[None])[0].numpy()
+    none, old = np.zeros((256, 192), bool), parse == L.UPPER_CLOTHES
+    rendered = np.broadcast_to(drawn, (256, 192, 3)).astype(np.float32)
+    out = match_skin(rendered, people, *given, none, old)
+    apart = np.linalg.norm(lab(out[100, 95]) - lab(fair.astype(np.float32)))
+    assert apart < 16 < np.linalg.norm(lab(drawn.astype(np.float32)) - lab(fair.astype(np.float32)))
+    np.testing.assert_allclose(out[10, 10], drawn, atol=1e-3)

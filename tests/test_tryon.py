@@ -104,7 +104,7 @@ def test_light_at_the_garments_edge_is_that_of_its_inside() -> None:
     image = torch.zeros(1, 3, 256, 192)
     people = People(image, (mask[:, 0] * L.UPPER_CLOTHES).byte(), torch.zeros(1, 18, 3))
     grid = tps_grid(torch.zeros(1, 50), (256, 192))
-    warp = Warp(torch.zeros(1, 50), grid, cloth, mask, expected)
+    warp = Warp(torch.zeros(1, 50), None, grid, cloth, mask, expected)
     composition = Composition(rendered, torch.zeros_like(mask), expected, rendered, torch.ones_like(mask))
     garment = Garment(cloth, mask, torch.zeros_like(mask))
     window = np.full((512, 384, 3), 128, np.uint8)
@@ -125,7 +125,7 @@ def test_the_old_garment_does_not_shine_through_where_the_new_one_ends() -> None
     white, photo = torch.ones(1, 3, 256, 192), (1.0 - 2.0 * worn).expand(1, 3, 256, 192)
     people = People(photo, (worn[:, 0] * L.UPPER_CLOTHES).byte(), torch.zeros(1, 18, 3))
     theta = torch.zeros(1, 50)
-    warp = Warp(theta, tps_grid(theta, (256, 192)), white, mask, expected)
+    warp = Warp(theta, None, tps_grid(theta, (256, 192)), white, mask, expected)
     composition = Composition(white, mask, expected, white, torch.ones_like(mask))
     garment = Garment(white, mask, torch.zeros_like(mask))
     for scale in (1, 3):

@@ -49,8 +49,7 @@ class GMMStage(Stage):
         self.lr = options.defaults.lr
         self.pairs = PairBatches(options, train, rows, self.batch_size, 0.0)
         gmm = build_gmm(options.preset, options.aux)
-        self.input_size, self.cpvton_inputs = gmm.input_size, gmm.cpvton_inputs
-        self.network: nn.Module = gmm
+        self.gmm, self.network = gmm, gmm  # the latter may be wrapped, for several processes
         self.weights = label_weights(options.skin_weight, options.background_weight)
 
     def metadata(self) -> dict[str, Any]:
@@ -61,20 +60,20 @@ class GMMStage(Stage):
         return {**self.pairs.batch(step), "neckline": neckline}
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        size = self.input_size
+        size = self.gmm.input_size
         pairs = Pairs.of(batch)
-        neckline = None if self.cpvton_inputs else batch["neckline"]
+        neckline = None if self.gmm.cpvton_inputs else batch["neckline"]
         given = (pairs.given_image, pairs.given_parse, pairs.keypoints)
         person = represent(*given, "head", size, neckline=neckline)
-        mask = pairs.cloth_mask if self.cpvton_inputs else pairs.front_mask
-        garment = garment_input(pairs.cloth, mask, size)
+        mask = pairs.cloth_mask if self.gmm.cpvton_inputs else pairs.front_mask
+        garment = self.gmm.garment_input(pairs.cloth, mask, size)
         target = worn_garment(pairs, size)
         out: GMMOutput = network(channels_last(person.channels), channels_last(garment))
         if out.flow:
             loss, parts = flow_loss(out.flow, out.theta, out.expected_parse, garment, target, pairs)
         else:
             parts = {
-                "warp": spline_loss(garment, out.theta, target),
+                "warp": spline_loss(garment, out.theta, target, self.gmm.outside),
                 "bending": second_differences(out.theta),
             }
             loss = parts["warp"] + BENDING_WEIGHT * parts["bending"]
@@ -108,7 +107,7 @@ class GMMStage(Stage):
             target = worn_garment(pairs, full)
             l1s.append((warp.cloth - target[:, :3]).abs().mean((1, 2, 3)))
             folds.append(((jacobian(warp.grid) <= 0) & mask[:, 1:, 1:]).flatten(1).any(1))
-            if not self.cpvton_inputs:
+            if not self.gmm.cpvton_inputs:
                 outside = warp_garments(cast(GMM, network), *given, neckline=False)
                 outside_ious.append(mask_iou(outside.mask[:, 0] >= 0.5, worn))
             if warp.expected_parse is not None:
@@ -133,13 +132,14 @@ def worn_garment(pairs: Pairs, size: tuple[int, int]) -> Tensor:
     return garment_input(pairs.image, mask, size)
 
 
-def spline_loss(garment: Tensor, theta: Tensor, target: Tensor) -> Tensor:
+def spline_loss(garment: Tensor, theta: Tensor, target: Tensor, outside: float | None) -> Tensor:
     """L1 of colours and mask, mask overlap and folding of `garment` warped by `theta`, against `target`.
 
-    Both garments (B, 4, H, W): RGB on white in [-1, 1], and mask; `theta` (B, 2 · control points). A scalar.
+    Both garments (B, 4, H, W): RGB in [-1, 1], and mask; `theta` (B, 2 · control points); `outside`: the colour beyond the
+    shop photo, as for `sample`. A scalar.
     """
     grid = tps_grid(theta, (garment.shape[2], garment.shape[3]))
-    colours = sample(garment[:, :3], grid, outside=1.0)
+    colours = sample(garment[:, :3], grid, outside)
     mask = sample(garment[:, 3:], grid, outside=0.0)
     l1 = (colours - target[:, :3]).abs().mean() + (mask - target[:, 3:]).abs().mean()
     overlap = (1.0 - soft_iou(mask, target[:, 3:])).mean()

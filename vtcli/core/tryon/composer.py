@@ -26,29 +26,33 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.body_regions import neck_region
+from vtcli.core.data.body_regions import hand_region, neck_region
 from vtcli.core.data.pixels import grey_levels
 from vtcli.core.garments.placement import Garment, as_placed
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.models.warping import Warp
 from vtcli.core.system.workers import side_by_side
 from vtcli.core.tryon.annotate import certain
-from vtcli.core.tryon.filling import LOWER, lower_body, match_skin, scene_behind, skin
+from vtcli.core.tryon.filling import lower_body, match_skin, own_skin, scene_behind, skin
 from vtcli.core.tryon.full_warp import (
     OPAQUE,
     REACH,
     FullWarp,
     beyond_edge,
+    carried_beyond,
     collar_opening,
     own_colours,
     warp_full,
 )
+from vtcli.core.tryon.garment_edge import carried_cloth, crisp, garment_cover, neckline
 from vtcli.core.tryon.networks import Composition, People
+from vtcli.core.tryon.old_garment import LOWER, bared, is_dress, missed, skirt
 from vtcli.core.tryon.planes import (
     GuidedFilter,
     carried_on,
     colours,
     dilated,
+    disc,
     enlarge,
     plane,
     rows,
@@ -61,8 +65,12 @@ FEATHER = 2.0
 """Width of the region's soft edge, inside of it, in pixels at 256×192."""
 FRINGE = 2.0
 """How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
+WRIST = 5
+"""How far from a hand a bare wrist takes the hand's colour, in pixels at 256×192."""
 NOTICED = 0.05
 """Share of the largest pixel below which a filling is not worth its making."""
+GROUPS = ((L.BACKGROUND,), CLOTHES, LOWER, L.ARM_LABELS, (*L.HEAD_LABELS, L.GLOVE))
+"""Labels that go together when it is asked what is expected at a place."""
 NO_MASKS = UserMasks()
 WORK, BAND = 1400, 512
 """Rows at which masks are made at most; rows of the full-size picture that are made at a time."""
@@ -178,6 +186,10 @@ class _Maps:
     """M_exp, probabilities (20, 256, 192)."""
     neck: np.ndarray
     """What labels call background and is neck, before or after: (256, 192) bool."""
+    missed: np.ndarray
+    """What has the old garment's colour and another label: (256, 192) bool."""
+    stays: np.ndarray
+    """What stays of a dress, as the skirt below the new top: (256, 192) bool."""
     colours: np.ndarray
     """The warped garment on white, (h, w, 3) in grey levels."""
     alpha: np.ndarray
@@ -187,18 +199,24 @@ class _Maps:
     opening: np.ndarray
     """Where its neckline is open."""
     old: np.ndarray
-    """Where the photo shows the old garment."""
+    """Where the photo shows the old garment, but for what stays of a dress."""
     scene: np.ndarray
     """Where it shows background."""
+    arms: np.ndarray
+    """Where it shows bare arms."""
+    front: np.ndarray
+    """Where it shows the head, which lies in front of garments."""
     new: np.ndarray
     """Where M_exp expects clothes."""
 
-    def share(self, labels: tuple[int, ...]) -> np.ndarray:
-        """Where M_exp expects one of `labels`; of background what is no neck."""
-        after = self.after[list(labels)].sum(0)
-        if labels == (L.BACKGROUND,):
-            after = after * (~self.neck).astype(np.float32)
-        return steepened(enlarge(after, self.size), self.scale)
+    def expects(self, labels: tuple[int, ...]) -> np.ndarray:
+        """Where M_exp expects one of `labels`, and nothing else more; of background what is no neck."""
+        after = self.after.copy()
+        after[L.BACKGROUND] *= ~self.neck
+        share = after[list(labels)].sum(0)
+        others = [group for group in GROUPS if not set(group) & set(labels)]
+        rivals = np.max([after[list(group)].sum(0) for group in others], axis=0)
+        return crisp((share > rivals).astype(np.float32), self.size)
 
 
 def _layers(
@@ -225,11 +243,11 @@ def _layers(
     clothes = maps.after[list(CLOTHES)].sum(0)
     return Layers(
         beneath=_beneath(window, people, maps, composition, uncovered * soft),
-        garment=beyond_edge(maps.colours, maps.alpha, maps.scale),
+        garment=carried_beyond(maps.colours, maps.alpha),
         shading=enlarge(_shading(warp, composition, clothes), maps.size, cv2.INTER_CUBIC),
-        shown=np.minimum(maps.near, covered),
+        shown=np.minimum(carried_cloth(maps.alpha, maps.scale), covered),
         # Not their maximum: where the two meet, the old garment would shine through.
-        changed=soft * (covered + uncovered),
+        changed=soft * np.minimum(covered + uncovered, 1.0),
         region=region.astype(np.float32),
     )
 
@@ -248,28 +266,57 @@ def _maps(
     expected = composition.expected_parse if composition.expected_parse is not None else probabilities
     before, after = probabilities[0].cpu().numpy(), expected[0].cpu().numpy()
     necks = (neck_region(x, people.keypoints) for x in (expected.argmax(1), people.parse))
-    neck = torch.stack(list(necks)).any(0)[0].cpu().numpy()
+    neck = torch.stack(list(necks)).any(0)[0].cpu().numpy() | bared(people, before, after)
+    hidden = missed(people, before, neck)
+    worn, new, stays = _garments(people, before, after, plane(warp.mask))
 
-    guide = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
-    by_photo, by_garment = GuidedFilter(guide, scale), GuidedFilter(alpha, scale)
-    worn = before[list(CLOTHES)].sum(0) - before[L.DRESS] * after[list(LOWER)].sum(0)
-    scene = before[L.BACKGROUND] * (~neck).astype(np.float32)
+    held, joints = plane(composition.composition_mask), people.keypoints[0].cpu().numpy()
+    held = np.where(new > 0.8, 1.0, held)
+    hollow = neckline(plane(warp.mask), held, joints).astype(np.float32)
+    by_photo = GuidedFilter(cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, scale)
+    scene = before[L.BACKGROUND] * (~(neck | hidden)).astype(np.float32)
+    skirts = _with_edge(stays)
+    old = np.maximum(steepened(by_photo(np.maximum(worn, hidden)), scale), crisp(hidden, size))
     return _Maps(
-        size, scale, before, after, neck, rgb, alpha,
+        size, scale, before, after, neck, hidden, stays, rgb, alpha,
         near=dilated(alpha, REACH * scale),
-        opening=collar_opening(garment, warp, size),
-        old=steepened(by_photo(worn), scale),
+        opening=np.maximum(collar_opening(garment, warp, size), crisp(hollow, size)),
+        old=old * (1.0 - crisp(skirts, size)),
         scene=steepened(by_photo(scene), scale),
-        new=steepened(by_garment(after[list(CLOTHES)].sum(0)), scale),
+        arms=steepened(by_photo(before[list(L.ARM_LABELS)].sum(0)), scale),
+        front=steepened(by_photo(before[list(L.HEAD_LABELS)].sum(0)), scale),
+        new=crisp(new, size),
     )  # fmt: skip
+
+
+def _garments(
+    people: People, before: np.ndarray, after: np.ndarray, warped: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where clothes are worn, where M_exp expects the new garment, and what stays of a dress, all (256, 192)."""
+    worn, new = before[list(CLOTHES)].sum(0), after[list(CLOTHES)].sum(0)
+    if not is_dress(people, before):
+        return worn, new, np.zeros(worn.shape, bool)
+    # What M_exp calls a dress and the warped garment does not reach is the old one.
+    new = new - after[[L.DRESS, L.JUMPSUITS]].sum(0) * (1.0 - warped)
+    reached = np.minimum(dilated((new > 0.5).astype(np.float32), REACH), warped)
+    stays = skirt(people, before, after, reached)
+    below = cv2.erode(stays.astype(np.uint8), np.ones((5, 5), np.uint8))
+    return worn, new * (1 - below), stays
+
+
+def _with_edge(stays: np.ndarray) -> np.ndarray:
+    """What stays of a dress (256, 192) bool with its own edge in the photo."""
+    return dilated(stays.astype(np.float32), FRINGE)
 
 
 def _covered(maps: _Maps) -> np.ndarray:
     """Where the new garment is, (h, w) in [0, 1]."""
-    covered = maps.new * (1.0 - maps.scene * (1.0 - maps.alpha))
-    # Where the old garment ends beside the new one, the new one is stretched over its edge.
+    hides = np.maximum((maps.old > 0.5).astype(np.float32), maps.arms)
+    covered = garment_cover(maps.new, maps.alpha, hides, maps.scene, maps.front, maps.scale)
+    # Where the old garment ends beside the new one, the new one is stretched over its edge, but not into the scene.
     beside = dilated((covered > 0.5).astype(np.float32), REACH * maps.scale)
-    covered = np.maximum(covered, np.minimum(maps.old, maps.near) * beside)
+    stretched = np.minimum(maps.old, maps.near) * beside * (1.0 - maps.expects((L.BACKGROUND,)))
+    covered = np.maximum(covered, stretched)
     covered *= 1.0 - maps.opening
     return covered
 
@@ -277,7 +324,8 @@ def _covered(maps: _Maps) -> np.ndarray:
 def _uncovered(maps: _Maps, covered: np.ndarray) -> np.ndarray:
     """Where the old garment was and no new one is, its fringe included: (h, w) in [0, 1]."""
     free = 1.0 - covered
-    return dilated(maps.old * free, FRINGE * maps.scale) * free
+    fringe = dilated(maps.old * free, FRINGE * maps.scale) * free
+    return fringe * (1.0 - crisp(_with_edge(maps.stays), maps.size))
 
 
 def _region(
@@ -288,6 +336,7 @@ def _region(
     region = enlarge(plane(composition.region), maps.size) > 0.5
     # Maps are a pixel or two off: along hair and hands the photo tells what is still the old garment.
     region |= (dilated(region.astype(np.float32), FRINGE * maps.scale) > 0.5) & (maps.old > 0.5)
+    region |= dilated(enlarge(maps.missed, maps.size), FRINGE * maps.scale) > 0.5
     if redraw is not None:
         region |= redraw > 0.5
     soft = np.maximum(soft_edge(region, FEATHER * maps.scale), maps.old * region)
@@ -299,16 +348,29 @@ def _region(
 def _beneath(
     window: np.ndarray, people: People, maps: _Maps, composition: Composition, uncovered: np.ndarray
 ) -> np.ndarray:
-    """Colours under the garment, (h, w, 3) in grey levels: I_rp, its skin matched to the photo's, and where the old
-    garment is `uncovered` (h, w) the scene behind, the lower body carried on, or a throat."""
-    rendered = match_skin(colours(composition.rendered_person), people, maps.before, maps.after, maps.neck)
+    """Colours under the garment, (h, w, 3) in grey levels: I_rp, its skin in the person's tone, and where the old
+    garment is `uncovered` (h, w) the scene behind, the lower body carried on, or skin."""
+    worn = (maps.before[list(CLOTHES)].sum(0) > 0.3) | maps.missed
+    rendered = colours(composition.rendered_person)
+    rendered = match_skin(rendered, people, maps.before, maps.after, maps.neck, worn)
     out = np.clip(enlarge(rendered, maps.size, cv2.INTER_CUBIC), 0, 255)
     if uncovered.max() <= NOTICED:
         return out
+    arms = maps.after[list(L.ARM_LABELS)].sum(0) > 0.5
+    hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
+    wrists = cv2.dilate(hands.astype(np.uint8), disc(WRIST)) > 0
+    bare = arms | (maps.neck & (maps.after[L.BACKGROUND] > 0.5))
+    drawn = worn & ~maps.missed & ~wrists & bare
+    # I_rp takes a cuff's fringe on the hand for a bracelet, and draws it.
+    by_tone = (maps.missed | wrists) & worn & arms
+    seen = own_skin(people, maps.before, worn)
     for share, fill in (
-        (maps.share((L.BACKGROUND,)), lambda: scene_behind(window, people, maps.size)),
-        (maps.share(LOWER), lambda: lower_body(window, people)),
-        (maps.opening, lambda: skin(people, maps.before, maps.size)),
+        (maps.expects((L.BACKGROUND,)), lambda: scene_behind(window, people, maps.missed, maps.size)),
+        (maps.expects(LOWER), lambda: lower_body(window, people, maps.stays)),
+        (
+            np.maximum(maps.opening * (1.0 - crisp(drawn, maps.size)), crisp(by_tone, maps.size)),
+            lambda: skin(people, rendered, seen, drawn, maps.size),
+        ),
     ):
         where = uncovered * share
         filling = fill() if where.max() > NOTICED else None

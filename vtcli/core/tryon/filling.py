@@ -9,93 +9,111 @@ import numpy as np
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import neck_region
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.planes import colours, enlarge
+from vtcli.core.tryon.old_garment import LOWER
+from vtcli.core.tryon.planes import colours, enlarge, lab, mirrored, rgb
 
-LOWER = (L.PANTS, L.SKIRT, L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE)
-"""Labels below the waist."""
+ISLAND = 500
+"""Pixels of background at 256×192 below which a piece of it is no witness of the scene."""
 LEAST_LOWER = 150
 """Pixels of the lower body at 256×192 that are enough to tell how it goes on."""
+SHADE = 5.0
+"""How far skin may be from the person's tone in CIELAB by its place in the light alone."""
+FARTHEST = 25.0
+"""How far drawn skin is shifted at most, in CIELAB."""
 LEAST_SKIN = 40
 """Pixels of skin at 256×192 that are enough to tell its colour."""
 
 
-def scene_behind(window: np.ndarray, people: People, size: tuple[int, int]) -> np.ndarray:
-    """The window without the person, whose place is filled in from around it: (h, w, 3) float32."""
+def scene_behind(window: np.ndarray, people: People, missed: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The window without the person, whose place is filled in from around it: (h, w, 3) float32. `missed` (256, 192)
+    bool: what belongs to the old garment and the parse calls background."""
     parse = people.parse[0].cpu().numpy()
     height, width = parse.shape
     small = cv2.resize(window, (width, height), interpolation=cv2.INTER_AREA)
     neck = neck_region(people.parse, people.keypoints)[0].cpu().numpy()
-    hole = cv2.dilate(((parse > 0) | neck).astype(np.uint8), np.ones((7, 7), np.uint8))
+    scene = ((parse == 0) & ~neck & ~missed).astype(np.uint8)
+    # What is enclosed by arms and sleeves is as likely a piece of them that the parse has missed.
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(scene, connectivity=4)
+    scene[stats[parts, cv2.CC_STAT_AREA] < ISLAND] = 0
+    hole = cv2.dilate(1 - scene, np.ones((7, 7), np.uint8))
     if hole.all():
         return cv2.resize(small, (size[1], size[0])).astype(np.float32)
     filled = cv2.inpaint(small, hole, 5, cv2.INPAINT_TELEA)
     return cv2.resize(filled, (size[1], size[0]), interpolation=cv2.INTER_CUBIC).astype(np.float32)
 
 
-def lower_body(window: np.ndarray, people: People) -> np.ndarray | None:
-    """The window with the lower body carried on beyond its edge, (h, w, 3) float32: each pixel takes the colour of
-    its mirror image in the nearest edge. None where hardly any lower body is seen."""
-    seen = np.isin(people.parse[0].cpu().numpy(), LOWER).astype(np.uint8)
-    below = np.asarray(cv2.erode(seen, np.ones((5, 5), np.uint8)))
-    if below.sum() < LEAST_LOWER:
-        return None
-    height, width = below.shape
-    _, nearest = cv2.distanceTransformWithLabels(1 - below, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    at = np.zeros((nearest.max() + 1, 2), np.float32)
-    rows, columns = np.nonzero(below)
-    at[nearest[rows, columns]] = np.stack([columns, rows], 1)
-    own = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-    edge = at[nearest]
-    mirrored = np.clip(2 * edge - own, 0, (width - 1, height - 1))
-    inside = below[mirrored[..., 1].astype(int), mirrored[..., 0].astype(int)] > 0
-    source = np.where(inside[..., None], mirrored, edge)
-    size = window.shape[:2]
-    moved = cv2.resize(source - own, size[::-1], interpolation=cv2.INTER_LINEAR) * (size[0] / height)
-    grid = (np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), -1) + moved).astype(np.float32)
-    out = cv2.remap(window, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return np.asarray(out, np.float32)
+def lower_body(window: np.ndarray, people: People, stays: np.ndarray) -> np.ndarray | None:
+    """The window with the lower body, and what `stays` (256, 192) bool of a dress, carried on beyond its edge,
+    (h, w, 3) float32. None where hardly any lower body is seen."""
+    seen = np.isin(people.parse[0].cpu().numpy(), LOWER) | stays
+    below = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return mirrored(window, below) if below.sum() >= LEAST_LOWER else None
 
 
-def skin(people: People, before: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
-    """Skin of the photo's colour everywhere, (h, w, 3) float32: the neck's where enough of it is seen, else the lower
-    face's, else the arms'; None without any. `before` (20, 256, 192): the photo's parse."""
-    photo = colours(people.image)
+def own_skin(people: People, before: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """Where the photo shows the person's bare skin: lower face, neck and arms, (256, 192) bool. `before` (20, 256, 192):
+    the photo's parse; `old` (256, 192) bool: where it shows the old garment."""
     neck = neck_region(people.parse, people.keypoints)[0].cpu().numpy() & (before[L.BACKGROUND] > 0.5)
-    face = _lower_face(before)
     arms = before[list(L.ARM_LABELS)].sum(0) > 0.8
-    masks = [
-        cv2.erode(m.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
-        for m in (neck, face, arms)
-    ]
-    seen = next((m for m in masks if m.sum() >= LEAST_SKIN), None)
-    if seen is None:
+    bare = ((neck | arms) & ~old) | _lower_face(before)
+    out: np.ndarray = cv2.erode(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return out
+
+
+def skin_tone(people: People, seen: np.ndarray) -> np.ndarray | None:
+    """The median colour (3,) of what is `seen` (256, 192) of the person's skin; None of too little."""
+    return np.median(colours(people.image)[seen], axis=0) if seen.sum() >= LEAST_SKIN else None
+
+
+def skin(people: People, rendered: np.ndarray, seen: np.ndarray, drawn: np.ndarray,
+         size: tuple[int, int]) -> np.ndarray | None:  # fmt: skip
+    """Skin everywhere, (h, w, 3) float32, its colour that of the nearest skin: the photo's where it is `seen`, that of
+    `rendered` (256, 192, 3) where it is `drawn` (256, 192), and the person's own tone far from both. None where no
+    skin is seen."""
+    tone = skin_tone(people, seen)
+    if tone is None:
         return None
-    weight = cv2.GaussianBlur(seen, (0, 0), 8.0)[..., None]
-    mean = (photo * seen[..., None]).sum((0, 1)) / seen.sum()
-    near = (cv2.GaussianBlur(photo * seen[..., None], (0, 0), 8.0) + 1e-3 * mean) / (weight + 1e-3)
-    return enlarge(near, size)
+    known = (seen | drawn).astype(np.float32)
+    values = np.where(seen[..., None], colours(people.image), rendered) * known[..., None]
+    out = np.broadcast_to(tone, values.shape).astype(np.float32)
+    for sigma in (24.0, 12.0, 6.0, 3.0):
+        weight = cv2.GaussianBlur(known, (0, 0), sigma)[..., None]
+        out = (cv2.GaussianBlur(values, (0, 0), sigma) + 0.1 * out) / (weight + 0.1)
+    return enlarge(out, size)
 
 
 def match_skin(
-    rendered: np.ndarray, people: People, before: np.ndarray, after: np.ndarray, neck: np.ndarray
+    rendered: np.ndarray,
+    people: People,
+    before: np.ndarray,
+    after: np.ndarray,
+    neck: np.ndarray,
+    old: np.ndarray,
 ) -> np.ndarray:
-    """I_rp `rendered` (256, 192, 3) in grey levels with its skin brought to the colour of the photo's: arms by arms and
-    the neck by the neck where both show them, else by the face. `before` and `after` (20, 256, 192): the photo's parse
-    and M_exp; `neck` (256, 192) bool."""
-    photo = colours(people.image)
-    arms = list(L.ARM_LABELS)
-    face = _lower_face(before)
+    """I_rp `rendered` (256, 192, 3) in grey levels with the skin that it draws brought to the person's own tone.
+
+    Arms and neck are each shifted in CIELAB by as much as the person's skin differs from theirs where the old garment
+    hid them. Where skin shows before and after, I_rp copies it, which tells nothing. `before` and `after` (20, 256, 192): the photo's
+    parse and M_exp; `neck`, `old` (256, 192) bool.
+    """
+    arms = before[list(L.ARM_LABELS)].sum(0)
+    own = own_skin(people, before, old)
+    bare = own & (arms > 0.5)
     out = rendered
-    for was, becomes in (
-        (before[arms].sum(0), after[arms].sum(0)),
-        (before[L.BACKGROUND] * neck, after[L.BACKGROUND] * neck),
+    for becomes, seen in (
+        (
+            after[list(L.ARM_LABELS)].sum(0),
+            bare if bare.sum() >= 4 * LEAST_SKIN else bare | own & (before[L.FACE] > 0.5),
+        ),
+        (after[L.BACKGROUND] * neck, own),
     ):
-        here = there = (was > 0.7) & (becomes > 0.7)
-        if here.sum() < LEAST_SKIN:  # the old garment hid it all: the face tells
-            here, there = becomes > 0.7, face
-        if min(here.sum(), there.sum()) >= LEAST_SKIN:
-            gain = np.clip((photo[there].mean(0) + 4) / (rendered[here].mean(0) + 4), 0.7, 1.43)
-            out = out * (1.0 + np.clip(becomes, 0, 1)[..., None] * (gain - 1.0))
+        tone, new = skin_tone(people, seen), (becomes > 0.7) & old
+        if tone is None or new.sum() < LEAST_SKIN:
+            continue
+        shift = np.clip(lab(tone) - np.median(lab(rendered[new]), axis=0), -FARTHEST, FARTHEST)
+        shift *= max(0.0, 1.0 - SHADE / max(float(np.linalg.norm(shift)), 1e-6))
+        share = np.clip(becomes, 0, 1) * cv2.GaussianBlur(old.astype(np.float32), (0, 0), 2.0)
+        out = np.where(share[..., None] > 0.01, rgb(lab(out) + share[..., None] * shift), out)
     return out
 
 

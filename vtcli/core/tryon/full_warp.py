@@ -10,7 +10,7 @@ import torch
 from vtcli.core.garments.placement import Garment
 from vtcli.core.models.tps import sample
 from vtcli.core.models.warping import Warp
-from vtcli.core.tryon.planes import between, carried_on, enlarge, plane, steepened
+from vtcli.core.tryon.planes import between, carried_on, enlarge, mirrored, plane, steepened
 
 REACH = 3.0
 """How far the warped garment may be stretched to where a top is expected, in pixels at 256×192."""
@@ -75,6 +75,17 @@ def beyond_edge(rgb: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
     own = own_colours(rgb, alpha)
     sure = (alpha > OPAQUE).astype(np.float32)
     out: np.ndarray = np.where(sure[..., None] > 0, own, carried_on(own, sure, side))
+    return out
+
+
+def carried_beyond(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The garment's own colours (h, w, 3), carried on beyond its edge as in a mirror, pattern and all."""
+    own = own_colours(rgb, alpha)
+    sure = enlarge((alpha > 0.9).astype(np.float32), (256, 192)) > 0.95
+    sure = cv2.erode(sure.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    if not sure.any():
+        return own
+    out: np.ndarray = np.where((alpha > OPAQUE)[..., None], own, mirrored(own, sure))
     return out
 
 

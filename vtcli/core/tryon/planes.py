@@ -22,6 +22,18 @@ def colours(x: Tensor) -> np.ndarray:
     return out
 
 
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIELAB of colours in grey levels, (…, 3) float32 in [0, 255] → (…, 3)."""
+    flat = np.clip(rgb, 0, 255).astype(np.float32).reshape(1, -1, 3) / 255.0
+    return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2LAB)).reshape(rgb.shape)
+
+
+def rgb(lab: np.ndarray) -> np.ndarray:
+    """Grey levels of colours in CIELAB, (…, 3) → (…, 3) float32 in [0, 255]."""
+    flat = lab.astype(np.float32).reshape(1, -1, 3)
+    return np.asarray(np.clip(cv2.cvtColor(flat, cv2.COLOR_LAB2RGB), 0, 1) * 255.0).reshape(lab.shape)
+
+
 def enlarge(plane: np.ndarray, size: tuple[int, int], how: int = cv2.INTER_LINEAR) -> np.ndarray:
     """A plane at `size` (height, width); antialiased where that is smaller."""
     if plane.shape[:2] == tuple(size):
@@ -66,6 +78,39 @@ def dilated(share: np.ndarray, radius: float) -> np.ndarray:
         return cv2.resize(dilated(small, radius / 4), share.shape[::-1], interpolation=cv2.INTER_LINEAR)
     side = 2 * max(1, round(radius)) + 1
     return cv2.dilate(share, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+
+
+def eroded(share: np.ndarray, radius: float) -> np.ndarray:
+    """The minimum over a disc of `radius` pixels."""
+    out: np.ndarray = 1.0 - dilated(1.0 - share, radius)
+    return out
+
+
+def disc(radius: int) -> np.ndarray:
+    """A disc of whole pixels, for OpenCV's morphology."""
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+
+
+def mirrored(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """What is `seen` (256, 192) bool of `image` (h, w, 3), carried on beyond its edge: each pixel takes the colour of
+    its mirror image in the nearest edge, (h, w, 3) float32."""
+    height, width = seen.shape
+    there = seen.astype(np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(1 - there, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    at = np.zeros((nearest.max() + 1, 2), np.float32)
+    rows, columns = np.nonzero(there)
+    at[nearest[rows, columns]] = np.stack([columns, rows], 1)
+    own = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    edge = at[nearest]
+    across = np.clip(2 * edge - own, 0, (width - 1, height - 1))
+    inside = there[across[..., 1].astype(int), across[..., 0].astype(int)] > 0
+    source = np.where(inside[..., None], across, edge)
+    size = image.shape[:2]
+    moved = cv2.resize(source - own, size[::-1], interpolation=cv2.INTER_LINEAR) * (size[0] / height)
+    grid = (np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), -1) + moved).astype(np.float32)
+    out = cv2.remap(image, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return np.asarray(out, np.float32)
 
 
 def soft_edge(region: np.ndarray, depth: float) -> np.ndarray:

@@ -1,0 +1,81 @@
+"""Where the new garment is, with an edge as sharp as the photo: the warped garment's own, else M_exp's.
+
+All planes are (h, w) float32 in [0, 1] at the window's size; distances are in pixels at 256×192, `scale` to each.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vtcli.core.data import labels as L
+from vtcli.core.tryon.full_warp import REACH
+from vtcli.core.tryon.planes import dilated, enlarge, eroded
+
+FILLED = 8.0
+"""How far beyond the warped garment its own cloth is carried on, where M_exp expects it."""
+LETS_GO = 0.4
+"""M_cm below which the rendering, and not the garment, is meant to show."""
+THIN = 2.5
+"""Half the width of a strip between warp and M_exp that is an error of a mask, and no part of the garment."""
+
+
+def crisp(share: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where `share` (256, 192) is above one half, at `size`, with an edge of its own however slowly it falls: 2 pixels
+    wide in photos, 3 at 256×192, where steeper ones are steps."""
+    in_photo = size[0] > share.shape[0]
+    smooth = cv2.GaussianBlur((share > 0.5).astype(np.float32), (0, 0), 1.0 if in_photo else 1.4)
+    steepness = 1.5 if in_photo else 1.05
+    out: np.ndarray = np.clip((enlarge(smooth, size, cv2.INTER_CUBIC) - 0.5) * steepness + 0.5, 0, 1)
+    return out
+
+
+def garment_cover(
+    expected: np.ndarray,
+    alpha: np.ndarray,
+    hides: np.ndarray,
+    scene: np.ndarray,
+    front: np.ndarray,
+    scale: float,
+) -> np.ndarray:
+    """Where the new garment is.
+
+    Both agree on most of it. Where the warp ends within `REACH` of where M_exp ends, its own edge counts. What M_exp
+    expects beyond the warp is filled, but for thin strips in which there is nothing to hide. `expected`: M_exp's
+    clothes; `alpha`: the warped garment; `hides`: where the photo shows what has to go, the old garment and arms in a
+    sleeve; `scene`: background; `front`: what lies in front of a garment (the head).
+    """
+    agreed = np.minimum(expected, alpha)
+    near = dilated(expected, REACH * scale)
+    further = dilated(np.minimum(alpha, 1.0 - near), (REACH + 1.0) * scale)
+    grown = np.minimum(np.minimum(near, alpha), 1.0 - further) * (1.0 - front)
+    beyond = expected * (1.0 - alpha)
+    broad = dilated(eroded(beyond, THIN * scale), THIN * scale)
+    filled = beyond * np.maximum(broad, hides) * (1.0 - scene)
+    out: np.ndarray = np.maximum(grown, np.clip(agreed + filled, 0, 1))
+    return out
+
+
+def carried_cloth(alpha: np.ndarray, scale: float) -> np.ndarray:
+    """Where the garment's own cloth shows at most: as far as it is carried on."""
+    return dilated(alpha, FILLED * scale)
+
+
+def neckline(warped: np.ndarray, share: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """The hollow of the warped garment's neckline, (256, 192) bool: garment on both sides and below, none above, between
+    the shoulders; and the inside of the back that shows in it on a shop photo, which M_cm lets go of.
+
+    `warped`, `share` M_cm (256, 192) in [0, 1]; `joints` (18, 3) in pixels.
+    """
+    if not L.joints_present(joints[[L.NECK, L.R_SHOULDER, L.L_SHOULDER]]).all():
+        return np.zeros(warped.shape, bool)
+    xs = joints[[L.R_SHOULDER, L.L_SHOULDER], 0]
+    span = xs.max() - xs.min()
+    rows, columns = np.mgrid[: warped.shape[0], : warped.shape[1]]
+    part = (columns > xs.min() + 0.1 * span) & (columns < xs.max() - 0.1 * span)
+    part &= rows < joints[L.NECK, 1] + 0.7 * span
+    inside = part & (warped > 0.5) & (share < LETS_GO)
+    there = (warped > 0.5) & ~inside
+    left, below = np.cumsum(there, 1) > 0, np.cumsum(there[::-1], 0)[::-1] > 0
+    right, above = np.cumsum(there[:, ::-1], 1)[:, ::-1] > 0, np.cumsum(there, 0) > 0
+    return ~there & left & right & below & ~above & part

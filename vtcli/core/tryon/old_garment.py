@@ -1,0 +1,145 @@
+"""The old garment in the photo: what of it the parse has missed, and what of it stays as a skirt.
+
+Everything here is found at 256×192. Distances are in pixels of that size, colours in CIELAB.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import neck_region
+from vtcli.core.models.composition import CLOTHES
+from vtcli.core.tryon.networks import People
+from vtcli.core.tryon.planes import colours, disc, lab
+
+LOWER = (L.PANTS, L.SKIRT, L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE)
+"""Labels below the waist."""
+BELOW_HIPS = 0.3
+"""A garment that reaches further below the hips than this share of the way from neck to hips is a dress."""
+ASTRAY = 7
+"""How far from the parsed garment pixels of its colour are looked for on arms."""
+FRAYED = 3
+"""How far from it they are looked for in the background."""
+ALIKE = 10.0
+"""Colours closer than this in CIELAB may be the same cloth (folds and light; a just noticeable difference is 2)."""
+LEAST = 60
+"""Pixels that are enough to tell a colour."""
+
+
+def palette(rgb: np.ndarray, count: int) -> np.ndarray:
+    """The `count` colours (count, 3) in CIELAB that stand for pixels (n, 3) in grey levels, by k-means."""
+    values = np.ascontiguousarray(lab(rgb), np.float32)
+    values = values[:: max(1, len(values) // 2000)]
+    cv2.setRNGSeed(0)
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 10, 1.0)
+    _, _, centers = cv2.kmeans(values, min(count, len(values)), None, stop, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
+    return np.asarray(centers)
+
+
+def apart(values: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """The distance of colours (…, 3) in CIELAB to the nearest of `centers` (n, 3)."""
+    distances = [np.linalg.norm(values - center, axis=-1) for center in centers]
+    out: np.ndarray = np.min(distances, axis=0)
+    return out
+
+
+def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
+    """Pixels beside the old garment that have its colour and not that of skin or scene, but another label: cuffs
+    taken for hands, the edge of a sleeve taken for background. (256, 192) bool.
+
+    `before` (20, 256, 192): the photo's parse; `neck` (256, 192) bool: background that is neck.
+    """
+    none = np.zeros(neck.shape, bool)
+    photo = colours(people.image)
+    worn = before[list(CLOTHES)].sum(0) > 0.5
+    sure = cv2.erode(worn.astype(np.uint8), disc(2)) > 0
+    bare = (before[L.FACE] > 0.8) | ((before[list(L.ARM_LABELS)].sum(0) > 0.9) & ~_close(worn, ASTRAY))
+    if sure.sum() < LEAST or bare.sum() < LEAST:
+        return none
+    values = lab(photo)
+    to_cloth, to_skin = apart(values, palette(photo[sure], 6)), apart(values, palette(photo[bare], 4))
+    scene = ((before[L.BACKGROUND] > 0.9) & ~neck & ~_close(worn, 4)).astype(np.float32)
+    weight = cv2.GaussianBlur(scene, (0, 0), 6.0)[..., None]
+    around = cv2.GaussianBlur(photo * scene[..., None], (0, 0), 6.0) / np.maximum(weight, 1e-4)
+    to_scene = np.where(weight[..., 0] > 1e-3, np.linalg.norm(values - lab(around), axis=-1), 100.0)
+    own = (to_cloth < ALIKE) & (to_cloth < 0.5 * to_skin)
+    arms, background = before[list(L.ARM_LABELS)].sum(0), before[L.BACKGROUND] * ~neck
+    on_arms = _close(worn, ASTRAY) & (background < 0.3)
+    on_scene = _close(worn, FRAYED) & (to_cloth < 0.5 * to_scene)
+    found = own & (arms + background > 0.5) & (on_arms | on_scene) & ~worn
+    # What hangs on the garment counts, however thin; a lone pixel is noise.
+    whole = cv2.morphologyEx((found | worn).astype(np.uint8), cv2.MORPH_OPEN, disc(1)) > 0
+    out: np.ndarray = whole & found
+    return out
+
+
+def _close(mask: np.ndarray, radius: int) -> np.ndarray:
+    out: np.ndarray = cv2.dilate(mask.astype(np.uint8), disc(radius)) > 0
+    return out
+
+
+def is_dress(people: People, before: np.ndarray) -> bool:
+    """Whether the old garment is a dress: most of it is called one, or it goes on far below the hips, whatever the
+    parse calls it."""
+    worn = before[list(CLOTHES)].sum(0) > 0.5
+    if (before[[L.DRESS, L.JUMPSUITS]].sum(0) > 0.5).sum() > 0.5 * worn.sum():
+        return True
+    joints = people.keypoints[0].cpu().numpy()
+    if not L.joints_present(joints[[L.NECK, L.R_HIP, L.L_HIP]]).all():
+        return False
+    hips = joints[[L.R_HIP, L.L_HIP]]
+    length = hips[:, 1].mean() - joints[L.NECK, 1]
+    row = round(float(hips[:, 1].mean() + BELOW_HIPS * length))
+    if not 0 < row < before.shape[1] or length <= 0:
+        return False
+    middle = hips[:, 0].mean()
+    left, right = int(max(0, middle - 0.2 * length)), int(middle + 0.2 * length)
+    return bool(worn[max(0, row - 2) : row + 3, left : right + 1].mean() > 0.6)
+
+
+def skirt(people: People, before: np.ndarray, after: np.ndarray, covered: np.ndarray) -> np.ndarray:
+    """What stays of a dress below the new garment's hem, (256, 192) bool: neither arms nor what were its sleeves.
+
+    `covered` (256, 192) in [0, 1]: where the new garment is.
+    """
+    hips = people.keypoints[0, [L.R_HIP, L.L_HIP], 0].cpu().numpy()
+    height, width = covered.shape
+    left, right = max(0, int(hips.min()) - 4), min(width, int(hips.max()) + 5)
+    rows = np.arange(height)[:, None]
+    lowest = np.where(covered[:, left:right] > 0.5, rows, -1).max(0)
+    if not (lowest >= 0).any():
+        return np.zeros(covered.shape, bool)
+    lowest = np.where(lowest < 0, int(np.median(lowest[lowest >= 0])), lowest)
+    hem = np.pad(lowest, (left, width - right), mode="edge")
+    worn = before[list(CLOTHES)].sum(0) + before[list(LOWER)].sum(0) > 0.5
+    arms = after[list(L.ARM_LABELS)].sum(0) > 0.5
+    bared_arms = arms & (before[list(L.ARM_LABELS)].sum(0) < 0.5)
+    below = worn & (rows >= hem[None]) & ~arms & ~_close(bared_arms, 2)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(below.astype(np.uint8), connectivity=4)
+    if count < 2:
+        return below
+    out: np.ndarray = parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    return out
+
+
+def bared(people: People, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Skin of throat and shoulders that the old garment hid and the new one does not, (256, 192) bool: M_exp calls it
+    background, as labels do, and it lies inside the old outline between nose and chest, shoulder and shoulder."""
+    joints = people.keypoints[0].cpu().numpy()
+    none = np.zeros(before.shape[1:], bool)
+    shoulders = joints[[L.R_SHOULDER, L.L_SHOULDER]]
+    if not L.joints_present(joints[[L.NECK, L.R_SHOULDER, L.L_SHOULDER]]).all():
+        return none
+    span = float(np.linalg.norm(shoulders[0, :2] - shoulders[1, :2]))
+    top = joints[L.NECK, 1] - 0.7 * span
+    rows, columns = np.mgrid[: before.shape[1], : before.shape[2]]
+    part = (rows > top) & (rows < joints[L.NECK, 1] + 0.7 * span)
+    part &= (columns > shoulders[:, 0].min() - 0.1 * span) & (columns < shoulders[:, 0].max() + 0.1 * span)
+    worn = before[list(CLOTHES)].sum(0) > 0.5
+    person = (before[L.BACKGROUND] < 0.5) | neck_region(people.parse, people.keypoints)[0].cpu().numpy()
+    # A collar or shoulder seam stands off the skin by a pixel or two.
+    inside = cv2.erode(person.astype(np.uint8), disc(2)) > 0
+    out: np.ndarray = part & worn & inside & (after.argmax(0) == L.BACKGROUND)
+    return out
