@@ -47,7 +47,14 @@ def web(
     console.say(f"open http://{shown}:{listening.getsockname()[1]} in a browser; Ctrl-C ends it")
     if not is_local(host):
         console.warn("everybody who reaches this machine can use the page")
-    config = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, lifespan="on")
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=5,
+    )
     uvicorn.Server(config).run(sockets=[listening])
 
 
