@@ -127,7 +127,9 @@ def measure(head: KindHead, x: Tensor, y: Tensor) -> dict[str, float]:
 
 def main() -> None:
     """Features, training, measuring, writing."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("photos", type=Path)
     options.add_argument("table", type=Path)
     options.add_argument("store", type=Path)

@@ -237,7 +237,9 @@ def test_masks_in_other_values_and_photos_instead_of_masks(tmp_path: Path) -> No
     Image.fromarray(ramp).save(tmp_path / "photo.png")
     with pytest.raises(VtcliError, match=r"photo\.png: .*not a mask"):
         read_mask(tmp_path / "photo.png")
-    soft = Image.fromarray(np.where(wanted, 255, 0).astype(np.uint8)).resize((240, 320), Image.Resampling.BICUBIC)
+    soft = Image.fromarray(np.where(wanted, 255, 0).astype(np.uint8)).resize(
+        (240, 320), Image.Resampling.BICUBIC
+    )
     soft.save(tmp_path / "soft.png")
     assert read_mask(tmp_path / "soft.png").mean() == pytest.approx(wanted.mean(), abs=0.01)
 
@@ -246,7 +248,9 @@ def test_label_maps_that_were_resized_like_photos_are_refused(tmp_path: Path) ->
     file = Path(__file__).resolve().parent.parent / "sample_data/test/image-parse/000040_0.png"
     labels = Image.fromarray(read_parse(file))
     larger = labels.resize((300, 400), Image.Resampling.NEAREST)
-    assert np.array_equal(read_parse(_parse_file(tmp_path / "larger.png", np.asarray(larger))), np.asarray(larger))
+    assert np.array_equal(
+        read_parse(_parse_file(tmp_path / "larger.png", np.asarray(larger))), np.asarray(larger)
+    )
     blurred = np.asarray(labels.resize((300, 400), Image.Resampling.BILINEAR))
     with pytest.raises(VtcliError, match=r"blurred\.png: .*nearest"):
         read_parse(_parse_file(tmp_path / "blurred.png", blurred))

@@ -52,7 +52,9 @@ def _as_cihp() -> np.ndarray:
 def test_the_right_ones_are_taken(annotator: Annotator) -> None:
     given.refuse_unlike(annotator, PHOTO, PARSE, JOINTS)
     given.refuse_unlike(annotator, PHOTO, None, None)
-    given.refuse_unlike(annotator, np.full((256, 192, 3), 200, np.uint8), PARSE, JOINTS)  # nobody to compare with
+    given.refuse_unlike(
+        annotator, np.full((256, 192, 3), 200, np.uint8), PARSE, JOINTS
+    )  # nobody to compare with
 
 
 def test_parse_maps_of_other_label_sets_are_told(annotator: Annotator) -> None:
@@ -72,6 +74,8 @@ def test_parse_maps_of_other_label_sets_are_told(annotator: Annotator) -> None:
         (JOINTS * np.array([0.5, 0.5, 1], np.float32), "0.5 times as large"),
     ],
 )
-def test_joints_in_another_order_or_size_are_told(annotator: Annotator, joints: np.ndarray, words: str) -> None:
+def test_joints_in_another_order_or_size_are_told(
+    annotator: Annotator, joints: np.ndarray, words: str
+) -> None:
     with pytest.raises(UnfitPhoto, match=words):
         given.refuse_unlike(annotator, PHOTO, None, joints)

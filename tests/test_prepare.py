@@ -378,7 +378,9 @@ def test_given_annotations_that_do_not_fit_are_told(tmp_path: Path, vtcli: Cli) 
     ended = vtcli(*arguments, tmp_path / "told")
     assert ended.code == 0 and "6 of 6 garment masks" in ended.err and "inverted" in ended.err
     ended = vtcli(*arguments, tmp_path / "strict", "--strict")
-    assert ended.code == 1 and "inverted" in ended.err and not (tmp_path / "strict/train/manifest.json").exists()
+    assert (
+        ended.code == 1 and "inverted" in ended.err and not (tmp_path / "strict/train/manifest.json").exists()
+    )
 
 
 def test_parse_maps_and_joints_are_compared_with_the_parsers(tmp_path: Path) -> None:
