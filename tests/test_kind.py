@@ -1,0 +1,81 @@
+"""The kind of a garment: tops are taken, what is long and no top is named and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vtcli.core.models.kind import KINDS, Kind
+from vtcli.core.models.load import load_kind, load_parser
+from vtcli.core.models.weights import stage_file
+from vtcli.core.tryon.annotate import WEAK, Annotator
+from vtcli.core.tryon.problems import UnfitPhoto
+from vtcli.core.tryon.shop_photo import cut_out, is_print
+
+SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
+SHIRT = np.asarray(Image.open(SAMPLES / "cloth.jpg").convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def annotator() -> Annotator:
+    parser = stage_file(None, "parser")
+    return Annotator(load_parser(parser), torch.device("cpu"), WEAK, load_kind(None, parser))
+
+
+def _dress() -> np.ndarray:
+    """The sample's striped shirt, its lower part three times as long and wider and wider."""
+    width = SHIRT.shape[1]
+    rows = np.nonzero((SHIRT < 235).any((1, 2)))[0]
+    waist, hem = (2 * rows[0] + rows[-1]) // 3, rows[-1]
+    skirt = cv2.resize(SHIRT[waist:hem], (width, 3 * (hem - waist)), interpolation=cv2.INTER_CUBIC)
+    for row, line in enumerate(skirt):
+        across = (np.arange(width) - width / 2) / (1 + 0.6 * row / len(skirt)) + width / 2
+        skirt[row] = line[across.astype(int)]
+    return np.concatenate([SHIRT[:waist], skirt, SHIRT[hem:]])
+
+
+def test_the_samples_garments_are_tops(annotator: Annotator) -> None:
+    for file in [SAMPLES / "cloth.jpg", *sorted((SAMPLES / "test" / "cloth").glob("*.jpg"))[:5]]:
+        image = Image.open(file).convert("RGB")
+        cut_out(annotator, image, np.asarray(image), None, force=False)
+
+
+def test_a_dress_is_named_and_refused(annotator: Annotator) -> None:
+    dress = _dress()
+    with pytest.raises(UnfitPhoto, match="shows a dress") as caught:
+        cut_out(annotator, Image.fromarray(dress), dress, None, force=False)
+    assert "--force" in str(caught.value)
+    cut_out(annotator, Image.fromarray(dress), dress, None, force=True)
+
+
+def test_a_head_for_another_parser_is_not_used(tmp_path: Path) -> None:
+    other = tmp_path / "parser.safetensors"
+    other.write_bytes(b"another")
+    assert load_kind(None, other) is None
+    parser = stage_file(None, "parser")
+    without = Annotator(load_parser(parser), torch.device("cpu"), WEAK)
+    dress = _dress()
+    cut_out(without, Image.fromarray(dress), dress, None, force=False)
+
+
+def test_words_and_certainty() -> None:
+    kind = Kind(tuple(0.6 if k == "dress" else 0.3 if k == "top" else 0.025 for k in KINDS))
+    assert kind.name == "dress" and kind.words == "a dress" and not kind.is_no_top
+    assert Kind(tuple(0.9 if k == "trousers" else 0.02 for k in KINDS)).is_no_top
+
+
+def test_a_face_inside_the_garment_is_a_print() -> None:
+    labels, cut = np.zeros((256, 192), np.uint8), np.zeros((256, 192), bool)
+    cut[40:230, 40:150] = True
+    labels[90:130, 75:115] = 13
+    labels[80:90, 75:115] = 2
+    assert is_print(labels, cut)
+    head = np.zeros_like(labels)
+    head[45:80, 75:115], head[40:45, 75:115] = 13, 2  # the head is the cut-out's upper end
+    assert not is_print(head, cut)
+    assert not is_print(np.zeros_like(labels), cut)
