@@ -12,6 +12,7 @@ In the order of that way:
 - `networks`: person and garment → warp (GMM), rendering, composition mask and M_exp (TOM), at 256×192
 - `composer`: all of them → the picture, at the photo's resolution, by equation (1) and the rule of what stays the
   photo's (`full_warp`: the garment at that resolution; `filling`: what appears where the old garment goes;
+  `garment_edge`: where the new garment is; `old_garment`: what the parse missed of the old one, and dresses;
   `planes`: maps enlarged, with edges where the photo has them)
 - `results`: what is handed back, with the contact sheet (`panel`) of everything in between
 - `many`: several people and garments, each looked at once

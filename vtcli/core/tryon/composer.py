@@ -5,14 +5,14 @@ knows no resolution: the garment is sampled from its own photo at the window's s
 region follows from the photo's parse and from M_exp:
 
 - no top before, none expected: the photo stays. Arms, trousers and background are where they were;
-- a top is expected: the try-on, I_warp where M_cm says so and I_rp elsewhere; but background gives way only to the
-  warped garment itself, not to a rendering of it;
-- a dress before, lower body expected: the photo stays, as the skirt below the new top;
+- a top is expected: the warped garment with its own edge, or its cloth carried on a little beyond it, and I_rp further
+  away; but background gives way only to the warped garment itself;
+- a dress before: it stays, pixel for pixel, below the new hem, whatever the parse calls it;
 - the inside of the garment's back collar shows nothing on a person: the photo stays there, or skin is filled in;
 - a top before, none expected: background is filled in from the photo around the person, lower body from the lower
-  body that is seen, skin from I_rp, matched to the photo's own.
+  body or dress that is seen, skin from I_rp, in the person's own tone.
 
-Edges of the old garment are looked for in the photo, edges of the new one in the warped garment.
+What has the old garment's colour is the old garment, whatever the parse calls it (`old_garment`). Edges of the old garment are looked for in the photo, edges of the new one in the warped garment.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from vtcli.core.tryon.full_warp import (
     own_colours,
     warp_full,
 )
-from vtcli.core.tryon.garment_edge import carried_cloth, crisp, garment_cover, neckline
+from vtcli.core.tryon.garment_edge import carried_cloth, crisp, garment_cover, neckline, whole
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import LOWER, bared, is_dress, missed, skirt
 from vtcli.core.tryon.planes import (
@@ -293,7 +293,7 @@ def _garments(
     people: People, before: np.ndarray, after: np.ndarray, warped: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where clothes are worn, where M_exp expects the new garment, and what stays of a dress, all (256, 192)."""
-    worn, new = before[list(CLOTHES)].sum(0), after[list(CLOTHES)].sum(0)
+    worn, new = before[list(CLOTHES)].sum(0), whole(after[list(CLOTHES)].sum(0))
     if not is_dress(people, before):
         return worn, new, np.zeros(worn.shape, bool)
     # What M_exp calls a dress and the warped garment does not reach is the old one.

@@ -14,6 +14,8 @@ from vtcli.core.tryon.planes import dilated, enlarge, eroded
 
 FILLED = 8.0
 """How far beyond the warped garment its own cloth is carried on, where M_exp expects it."""
+SPECK = 0.05
+"""Share of the garment below which a piece apart from it is a mistake of M_exp's."""
 LETS_GO = 0.4
 """M_cm below which the rendering, and not the garment, is meant to show."""
 THIN = 2.5
@@ -28,6 +30,17 @@ def crisp(share: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     steepness = 1.5 if in_photo else 1.05
     out: np.ndarray = np.clip((enlarge(smooth, size, cv2.INTER_CUBIC) - 0.5) * steepness + 0.5, 0, 1)
     return out
+
+
+def whole(share: np.ndarray) -> np.ndarray:
+    """`share` (256, 192) without the specks apart from the garment in which it is above one half."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats((share > 0.5).astype(np.uint8), connectivity=8)
+    if count < 3:
+        return share
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    specks = (areas < SPECK * areas.max())[parts] & (parts > 0)
+    return np.where(specks, 0.0, share).astype(np.float32)
 
 
 def garment_cover(
