@@ -4,6 +4,9 @@ run           speed: vtcli beside CP-VTON's way of doing the same (speed: what i
 gpu           the tests and the speed rows that need a CUDA device
 quality       the metrics of a set of weights on a test split, beside what is asked for
 photos        any photo: are people found, and does the result leave alone what it should?
+in_front      hands before the torso and dresses below a new hem: what must stay
+kinds         trains and measures the head that tells kinds of garments
+web           the page's server under load
 ablation      the paper's Table 1; ablation.md has the results
 panels        contact sheets of always the same pairs, to be looked at
 hold_up       kills, full disks and bad files (reliability: what it is built of)

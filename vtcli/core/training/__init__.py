@@ -8,6 +8,7 @@ gmm.py            stage `gmm`: the warp, with the paper's auxiliary decoder to M
 tom.py            stage `tom`: the composition, likewise, and an optional discriminator
 parser.py         stage `parser`: photo → parse and joints, for photos that come without annotations
 cpvton_recipe.py  the stages `gmm` and `tom` as CP-VTON's public code trains them (recipe `cpvton`)
+flow_losses.py    losses of lite's GMM: of a dense flow, against photos and against the truth of synthetic people
 losses.py         losses that stages share: weighted cross-entropy of M_exp, perceptual distances, multi-scale SSIM
 discriminator.py  the discriminator of stage `tom` and its losses
 pairs.py          pairs of a store as augmented batches
