@@ -205,8 +205,8 @@ def _notches(sharp: np.ndarray, contrast: np.ndarray, outside: np.ndarray) -> np
         return found
     wide, middle = float(columns[-1] - columns[0] + 1), (columns[0] + columns[-1]) / 2
     # The garment's edge is as pale, and would join one slit with another.
-    inside = np.asarray(cv2.erode(1 - outside, _disc(5)), np.uint8)
-    pale = ((sharp < _SLIT_PALE) & (contrast > _SLIT_CONTRAST)).astype(np.uint8) & inside
+    inside = cv2.erode(1 - outside, _disc(5))
+    pale = ((sharp < _SLIT_PALE) & (contrast > _SLIT_CONTRAST) & (inside > 0)).astype(np.uint8)
     depth = cv2.distanceTransform(1 - outside, cv2.DIST_L2, 3)
     count, labels, stats, centres = cv2.connectedComponentsWithStats(pale, connectivity=8)
     slits: dict[bool, list[int]] = {False: [], True: []}
