@@ -16,9 +16,9 @@ from vtcli.core.tryon.planes import colours, disc, lab
 
 LOWER = (L.PANTS, L.SKIRT, L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE)
 """Labels below the waist."""
-BELOW_HIPS = 0.3
+BELOW_HIPS = 0.4
 """A garment that reaches further below the hips than this share of the way from neck to hips is a dress."""
-ASTRAY = 7
+ASTRAY = 5
 """How far from the parsed garment pixels of its colour are looked for on arms."""
 FRAYED = 3
 """How far from it they are looked for in the background."""
