@@ -16,9 +16,11 @@ from vtcli.core.tryon.planes import colours, disc, lab
 
 LOWER = (L.PANTS, L.SKIRT, L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE)
 """Labels below the waist."""
-BELOW_HIPS = 0.3
+BELOW_HIPS = 0.4
 """A garment that reaches further below the hips than this share of the way from neck to hips is a dress."""
-ASTRAY = 7
+SURELY_BELOW = 0.25
+"""How much of that has to be seen at least, where the picture ends above it."""
+ASTRAY = 5
 """How far from the parsed garment pixels of its colour are looked for on arms."""
 FRAYED = 3
 """How far from it they are looked for in the background."""
@@ -91,8 +93,9 @@ def is_dress(people: People, before: np.ndarray) -> bool:
         return False
     hips = joints[[L.R_HIP, L.L_HIP]]
     length = hips[:, 1].mean() - joints[L.NECK, 1]
-    row = round(float(hips[:, 1].mean() + BELOW_HIPS * length))
-    if not 0 < row < before.shape[1] or length <= 0:
+    low = float(hips[:, 1].mean())
+    row = min(round(low + BELOW_HIPS * length), before.shape[1] - 3)
+    if length <= 0 or row < low + SURELY_BELOW * length:
         return False
     middle = hips[:, 0].mean()
     left, right = int(max(0, middle - 0.2 * length)), int(middle + 0.2 * length)
