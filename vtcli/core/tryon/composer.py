@@ -230,7 +230,7 @@ def _layers(
     clothes = maps.after[list(CLOTHES)].sum(0)
     return Layers(
         beneath=_beneath(window, people, maps, composition, uncovered * soft),
-        garment=carried_beyond(maps.colours, maps.alpha),
+        garment=carried_beyond(maps.colours, maps.alpha, maps.scale),
         light=enlarge(_light(warp, composition, clothes), maps.size, cv2.INTER_CUBIC),
         shown=np.minimum(carried_cloth(maps.alpha, maps.scale), covered),
         # Not their maximum: where the two meet, the old garment would shine through.
