@@ -67,6 +67,8 @@ FRINGE = 2.0
 """How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
 WRIST = 5
 """How far from a hand a bare wrist takes the hand's colour, in pixels at 256×192."""
+SURELY_NEW = 0.65
+"""M_exp's probability of clothes from which what M_cm lets go of is no inside of a collar."""
 NOTICED = 0.05
 """Share of the largest pixel below which a filling is not worth its making."""
 GROUPS = ((L.BACKGROUND,), CLOTHES, LOWER, L.ARM_LABELS, (*L.HEAD_LABELS, L.GLOVE))
@@ -243,7 +245,7 @@ def _layers(
     clothes = maps.after[list(CLOTHES)].sum(0)
     return Layers(
         beneath=_beneath(window, people, maps, composition, uncovered * soft),
-        garment=carried_beyond(maps.colours, maps.alpha),
+        garment=carried_beyond(maps.colours, maps.alpha, maps.scale),
         shading=enlarge(_shading(warp, composition, clothes), maps.size, cv2.INTER_CUBIC),
         shown=np.minimum(carried_cloth(maps.alpha, maps.scale), covered),
         # Not their maximum: where the two meet, the old garment would shine through.
@@ -271,7 +273,7 @@ def _maps(
     worn, new, stays = _garments(people, before, after, plane(warp.mask))
 
     held, joints = plane(composition.composition_mask), people.keypoints[0].cpu().numpy()
-    held = np.where(new > 0.8, 1.0, held)
+    held = np.where(new > SURELY_NEW, 1.0, held)
     hollow = neckline(plane(warp.mask), held, joints).astype(np.float32)
     by_photo = GuidedFilter(cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, scale)
     scene = before[L.BACKGROUND] * (~(neck | hidden)).astype(np.float32)

@@ -14,7 +14,7 @@ from vtcli.core.tryon.planes import between, carried_on, enlarge, mirrored, plan
 
 REACH = 3.0
 """How far the warped garment may be stretched to where a top is expected, in pixels at 256×192."""
-OPAQUE = 0.6
+OPAQUE = 0.85
 """Alpha from which a pixel of the warped garment shows its own colour, and no mixture with what lies beside it."""
 UP = 12
 """Half of how far above the back collar's inside the throat may reach, in pixels at 256×192."""
@@ -78,9 +78,10 @@ def beyond_edge(rgb: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
     return out
 
 
-def carried_beyond(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def carried_beyond(rgb: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
     """The garment's own colours (h, w, 3), carried on beyond its edge as in a mirror, pattern and all."""
-    own = own_colours(rgb, alpha)
+    # In narrow gaps a mirror image may fall into the gap itself: there lies the mean cloth of both sides.
+    own = beyond_edge(rgb, alpha, scale)
     sure = enlarge((alpha > 0.9).astype(np.float32), (256, 192)) > 0.95
     sure = cv2.erode(sure.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     if not sure.any():

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.body_regions import neck_region
+from vtcli.core.data.body_regions import hand_region, neck_region
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.planes import colours, disc, lab
@@ -23,7 +23,7 @@ SURELY_BELOW = 0.25
 ASTRAY = 5
 """How far from the parsed garment pixels of its colour are looked for on arms."""
 FRAYED = 3
-"""How far from it they are looked for in the background."""
+"""How far from it they are looked for in the background and on hands."""
 ALIKE = 10.0
 """Colours closer than this in CIELAB may be the same cloth (folds and light; a just noticeable difference is 2)."""
 LEAST = 60
@@ -68,7 +68,8 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     to_scene = np.where(weight[..., 0] > 1e-3, np.linalg.norm(values - lab(around), axis=-1), 100.0)
     own = (to_cloth < ALIKE) & (to_cloth < 0.5 * to_skin)
     arms, background = before[list(L.ARM_LABELS)].sum(0), before[L.BACKGROUND] * ~neck
-    on_arms = _close(worn, ASTRAY) & (background < 0.3)
+    hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
+    on_arms = (_close(worn, ASTRAY) & ~hands | _close(worn, FRAYED)) & (background < 0.3)
     on_scene = _close(worn, FRAYED) & (to_cloth < 0.5 * to_scene)
     found = own & (arms + background > 0.5) & (on_arms | on_scene) & ~worn
     # What hangs on the garment counts, however thin; a lone pixel is noise.
