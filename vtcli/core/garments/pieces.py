@@ -11,6 +11,8 @@ from vtcli.core.garments.cutout import garment_mask
 
 _SOLID = 0.97
 """Share of its box that a panel covers; a garment leaves more of its box free."""
+_PALE, _GREY = 140, 30
+"""Least level of 255 of a panel's colour, and the most that its channels differ: catalogues' panels are pale and grey."""
 _INSET = 0.012
 """What is taken off a panel's sides, in shares of its shorter side: its edge is soft."""
 _FULL, _BESIDE = 0.97, 0.9
@@ -45,7 +47,8 @@ def find_garment(rgb: np.ndarray) -> Piece:
     top, bottom, left, right = 0, rgb.shape[0], 0, rgb.shape[1]
     mask = garment_mask(rgb)
     for _ in range(2):
-        inner = _within_bars(rgb[top:bottom, left:right], mask) or _within_panel(mask)
+        part = rgb[top:bottom, left:right]
+        inner = _within_bars(part, mask) or _within_panel(part, mask)
         if inner is None:
             break
         rows, columns = inner
@@ -112,8 +115,9 @@ def _one_of_two(piece: Piece) -> Piece | None:
     return Piece(largest_piece(piece.mask & mine).mask, piece.others + 1)
 
 
-def _within_panel(mask: np.ndarray) -> tuple[slice, slice] | None:
-    """The inside of a rectangle that was cut out instead of what lies on it; None where the cut-out is none."""
+def _within_panel(rgb: np.ndarray, mask: np.ndarray) -> tuple[slice, slice] | None:
+    """The inside of a pale rectangle that was cut out instead of what lies on it; None where the cut-out is none: a
+    garment may be as rectangular, but then its edge has its own colour."""
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
     if len(rows) < 32 or len(columns) < 32:
         return None
@@ -121,6 +125,11 @@ def _within_panel(mask: np.ndarray) -> tuple[slice, slice] | None:
     if mask[top:bottom, left:right].mean() < _SOLID:
         return None
     inset = max(2, round(_INSET * min(bottom - top, right - left)))
+    inner = rgb[top + inset : bottom - inset, left + inset : right - inset]
+    edge = np.concatenate([inner[0], inner[-1], inner[:, 0], inner[:, -1]])
+    darkest, brightest = np.median(edge, axis=0).min(), np.median(edge, axis=0).max()
+    if darkest < _PALE or brightest - darkest > _GREY:
+        return None
     return slice(int(top + inset), int(bottom - inset)), slice(int(left + inset), int(right - inset))
 
 
