@@ -43,7 +43,7 @@ def shrink() -> None:
     from vtcli.core.models.lite_gmm import LiteGMMSettings
     from vtcli.core.models.lite_tom import LiteTOMSettings
 
-    presets.GMM_PRESETS["lite"] = LiteGMMSettings(widths=(8, 8, 16, 16), parse_widths=(8, 8, 8))
+    presets.GMM_PRESETS["lite"] = LiteGMMSettings(widths=(8, 8, 16, 16), decoder_widths=(8, 8, 8, 8))
     presets.TOM_PRESETS["lite"] = LiteTOMSettings(widths=(8, 8, 16, 16, 16), parse_widths=(8, 8, 8, 8))
     plan.SHARD_SIZE = 8
 

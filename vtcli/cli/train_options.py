@@ -172,7 +172,7 @@ Others = Annotated[
         "--others",
         metavar="DIR",
         help="The training people in other garments, so that the worn one gives nothing away: a results folder of "
-        "`vtcli tryon --data DATA --split train --pairs shuffled --keep outside --save-parse`; repeatable. "
+        "shuffled try-ons of the training split with their parse maps (README has the command); repeatable. "
         "Default: none.",
     ),
 ]
