@@ -10,8 +10,10 @@ import torch
 from vtcli.core.garments.placement import Garment
 from vtcli.core.models.tps import sample
 from vtcli.core.models.warping import Warp
-from vtcli.core.tryon.planes import between, carried_on, enlarge, mirrored, plane, steepened
+from vtcli.core.tryon.planes import between, carried_on, dilated, enlarge, mirrored, plane, steepened
 
+RIM = 3.0
+"""Width of the rim beyond the garment's edge, in pixels at 256×192, that has the mean colour of the cloth beside it."""
 REACH = 3.0
 """How far the warped garment may be stretched to where a top is expected, in pixels at 256×192."""
 OPAQUE = 0.85
@@ -79,14 +81,16 @@ def beyond_edge(rgb: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
 
 
 def carried_beyond(rgb: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
-    """The garment's own colours (h, w, 3), carried on beyond its edge as in a mirror, pattern and all."""
+    """The garment's own colours (h, w, 3), carried on beyond its edge: a narrow rim in the mean cloth beside it, since a
+    piece of a pattern would look like a stain there, and further out as in a mirror, pattern and all."""
     # In narrow gaps a mirror image may fall into the gap itself: there lies the mean cloth of both sides.
     own = beyond_edge(rgb, alpha, scale)
     sure = enlarge((alpha > 0.9).astype(np.float32), (256, 192)) > 0.95
     sure = cv2.erode(sure.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     if not sure.any():
         return own
-    out: np.ndarray = np.where((alpha > OPAQUE)[..., None], own, mirrored(own, sure))
+    rim = dilated((alpha > OPAQUE).astype(np.float32), RIM * scale) > 0.5
+    out: np.ndarray = np.where(rim[..., None], own, mirrored(own, sure))
     return out
 
 

@@ -14,6 +14,8 @@ from vtcli.core.tryon.planes import dilated, enlarge, eroded
 
 FILLED = 8.0
 """How far beyond the warped garment its own cloth is carried on, where M_exp expects it."""
+BITE = 2.5
+"""Half the width of the gaps that a cut-out of pale cloth leaves in the garment's edge."""
 SPECK = 0.05
 """Share of the garment below which a piece apart from it is a mistake of M_exp's."""
 LETS_GO = 0.4
@@ -65,6 +67,11 @@ def garment_cover(
     beyond = expected * (1.0 - alpha)
     broad = dilated(eroded(beyond, THIN * scale), THIN * scale)
     filled = beyond * np.maximum(broad, hides) * (1.0 - scene)
+    # Of a white stripe on a white ground the cut-out misses the end: where it has such teeth, M_exp's edge counts.
+    teeth = (eroded(dilated(alpha, BITE * scale), BITE * scale) - alpha > 0.5).astype(np.float32)
+    ragged = dilated(teeth, 2 * BITE * scale)
+    even = np.minimum(expected, dilated(alpha, REACH * scale)) * (1.0 - front)
+    grown = grown + ragged * (even - grown)
     out: np.ndarray = np.maximum(grown, np.clip(agreed + filled, 0, 1))
     return out
 
