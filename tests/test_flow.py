@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from vtcli.core.models.flow import (
     folds,
     identity_grid,
-    mirror_offsets,
     offset_grid,
     resize_offsets,
     spline_offsets,
@@ -71,13 +70,6 @@ def test_a_warp_has_a_grid_of_any_size(dense: bool) -> None:
     finer = warp.grid_at((255, 191))  # of pixels and the middles between them
     assert finer.shape == (1, 255, 191, 2)
     torch.testing.assert_close(finer[:, ::2, ::2], warp.grid, atol=2e-3 if dense else 1e-5, rtol=0)
-
-
-def test_mirrored_offsets_sample_the_mirrored_picture() -> None:
-    picture, offsets = torch.rand(1, 3, *SIZE), _wave(0.05)
-    straight = sample(picture, offset_grid(resize_offsets(offsets, SIZE)))
-    turned = sample(picture.flip(3), offset_grid(resize_offsets(mirror_offsets(offsets), SIZE)))
-    torch.testing.assert_close(turned.flip(3), straight, atol=1e-4, rtol=0)
 
 
 def test_folds_are_smoothed_away_and_the_rest_stays() -> None:

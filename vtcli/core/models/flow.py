@@ -52,12 +52,6 @@ def spline_offsets(theta: Tensor, size: tuple[int, int]) -> Tensor:
     return tps_grid(theta, size).permute(0, 3, 1, 2) - identity_grid(size, theta.device)
 
 
-def mirror_offsets(offsets: Tensor) -> Tensor:
-    """Offsets of the mirrored pictures."""
-    x, y = offsets.flip(3).unbind(1)
-    return torch.stack([-x, y], dim=1)
-
-
 def folds(offsets: Tensor, mask: Tensor) -> Tensor:
     """Whether the garment of `mask` (B, 1, H, W) folds, at the mask's size: (B,) bool."""
     grid = offset_grid(resize_offsets(offsets, (mask.shape[2], mask.shape[3]), smooth=True))

@@ -79,12 +79,6 @@ def represent(
     return Representation(channels, part)
 
 
-def mirror_representation(channels: Tensor) -> Tensor:
-    """I_p (B, 22, h, w) of the mirrored person."""
-    shape, kept, pose = channels.flip(3).split([1, 3, L.JOINTS], dim=1)
-    return torch.cat([shape, kept, pose[:, L.FLIP_JOINTS.tolist()]], dim=1)
-
-
 def _silhouette(parse: Tensor, keypoints: Tensor, neckline: Tensor | bool) -> Tensor:
     person = parse > 0
     if neckline is True:

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vtcli.core.data import labels as L
 from vtcli.core.models.common import GMM
-from vtcli.core.models.flow import mirror_offsets, offset_grid, resize_offsets, spline_offsets, unfold
-from vtcli.core.models.representation import mirror_representation, represent
+from vtcli.core.models.flow import offset_grid, resize_offsets, spline_offsets, unfold
+from vtcli.core.models.representation import represent
 from vtcli.core.models.tps import sample, tps_grid
 
 
@@ -43,16 +42,15 @@ class Warp:
 @torch.no_grad()
 def warp_garments(
     gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor, front: Tensor,
-    neckline: Tensor | bool = True, mirrored: bool = False,
+    neckline: Tensor | bool = True,
 ) -> Warp:  # fmt: skip
     """Warp garments at the pictures' own size.
 
     `image`, `cloth` (B, 3, H, W) in [-1, 1]; `parse` (B, H, W) LIP labels; `keypoints` (B, 18, 3) in pixels; `mask` and
     `front` (B, 1, H, W) in [0, 1]: the whole garment, and without the inside of its back collar. The person is
     represented with `keep=head`, whatever the TOM keeps. `neckline`: whether the body shape shows the worn neckline, for
-    all or (B,) bool for each. `mirrored`: flip test-time augmentation of a dense flow. A GMM with CP-VTON's inputs sees
-    the neckline always, and the garment as photographed, with the inside of its back collar; all others cut it out onto
-    white, and warp its `front`.
+    all or (B,) bool for each. A GMM with CP-VTON's inputs sees the neckline always, and the garment as photographed, with
+    the inside of its back collar; all others cut it out onto white, and warp its `front`.
     """
     size, full = gmm.input_size, (int(parse.shape[1]), int(parse.shape[2]))
     person = represent(image, parse, keypoints, "head", size, neckline=gmm.cpvton_inputs or neckline).channels
@@ -61,12 +59,6 @@ def warp_garments(
     garment = gmm.garment_input(cloth, mask, size)
     theta, offsets, expected = _predicted(gmm, person, garment)
     if offsets is not None:
-        if mirrored:
-            _, other, parsed = _predicted(gmm, mirror_representation(person), garment.flip(3))
-            assert other is not None
-            offsets = (offsets + mirror_offsets(other)) / 2
-            if expected is not None and parsed is not None:
-                expected = (expected + parsed.flip(3)[:, L.FLIP_LABELS.tolist()]) / 2
         offsets = unfold(offsets, mask, spline_offsets(theta, (offsets.shape[2], offsets.shape[3])))
     grid = _grid(theta, offsets, full)
     garment = gmm.garment_input(cloth, mask, full)
