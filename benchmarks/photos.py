@@ -39,7 +39,7 @@ from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.training.backgrounds import person_mask
-from vtcli.core.tryon.full_warp import warp_full
+from vtcli.core.tryon.full_warp import FullWarp
 from vtcli.core.tryon.pipeline import TryOn
 from vtcli.core.tryon.results import TryOnResult
 from vtcli.core.tryon.window import Box
@@ -413,7 +413,7 @@ def _print_ratio(
     # The text's box goes the garment's way, as a garment of the same outline.
     marked = place(np.where(text[..., None], 255, 0).astype(np.uint8).repeat(3, 2), garment_mask(shop))
     marked = Garment(marked.canvas, (marked.canvas[:, :1] > 0).float() * marked.mask, marked.inside)
-    _, alpha = warp_full(marked, result.warp, size)
+    _, alpha = FullWarp(marked, result.warp, size).whole()
     expected = result.composition.expected_parse
     worn = np.ones(size, bool)
     if expected is not None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cpvton
 import pytest
 import torch
 from torch import nn
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.pixels import likeliest
 from vtcli.core.models.common import TOMOutput, correlation, garment_input, l2_normalise
 from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
 from vtcli.core.models.flow import resize_offsets, spline_offsets
+from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.parser import (
     Parser,
     PyramidDecoder,
@@ -191,3 +195,50 @@ def test_the_parsers_networks_are_the_libraries() -> None:
     features = [torch.randn(2, n, 64 // 2**i, 32 // 2**i) for i, n in enumerate(CHANNELS)]
     with torch.inference_mode():
         torch.testing.assert_close(pyramid(features[1:]), theirs([features[0], *features]))
+
+
+def test_the_lite_tom_sees_the_gmms_parse_and_older_weights_do_not() -> None:
+    tom = build_tom("lite", aux=True).eval()
+    representation, cloth, mask = (
+        torch.randn(1, 22, 256, 192),
+        torch.randn(1, 3, 256, 192),
+        torch.rand(1, 1, 256, 192),
+    )
+    parses = torch.rand(2, 1, 20, 128, 96).softmax(2)
+    given = (representation, cloth, mask)
+    with torch.no_grad():
+        one, other = (tom(*given, warp_parse=parse).rendered_person for parse in parses)
+        assert not torch.allclose(one, other)
+        older = {
+            **tom.state_dict(),
+            "encoder.stem.0.weight": tom.state_dict()["encoder.stem.0.weight"][:, :47],
+        }
+        tom.load_state_dict(older)
+        blind = [tom(*given, warp_parse=parse).rendered_person for parse in (*parses, None)]
+    assert torch.equal(blind[0], blind[1]) and torch.equal(blind[0], blind[2])
+
+
+@pytest.mark.parametrize("make", [Parser, lambda: build_gmm("lite", True), lambda: build_tom("lite", True)])
+def test_folded_norms_change_nothing_but_rounding(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    network = make()
+    given = {
+        "Parser": (torch.rand(2, 3, 128, 96) * 2 - 1,),
+        "LiteGMM": (torch.randn(2, 22, 128, 96), torch.randn(2, 4, 128, 96)),
+        "LiteTOM": (torch.randn(2, 22, 128, 96), torch.randn(2, 3, 128, 96), torch.rand(2, 1, 128, 96)),
+    }[type(network).__name__]
+    with torch.no_grad():
+        network(*given)  # so that the norms' statistics are not 0 and 1
+        before = network.eval()(*given)
+        count = sum(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+        after = fold_batch_norm(network)(*given)
+    assert count > 0 and not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    before, after = (list(vars(x).values()) if not isinstance(x, tuple) else list(x) for x in (before, after))
+    for old, new in zip(before, after, strict=True):
+        for a, b in zip(old, new, strict=True) if isinstance(old, list) else [(old, new)]:
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_the_likeliest_label_is_argmax() -> None:
+    shares = torch.rand(2, 20, 32, 24)
+    assert torch.equal(likeliest(shares), shares.argmax(1).to(torch.uint8))

@@ -30,17 +30,17 @@ def test_head_is_cp_vtons_definition() -> None:
     keypoints[1, :, :2] = rng.uniform(-3, 195, (18, 2)).astype(np.float32)
     keypoints[1, :6, :2] = [(1, 50), (1.01, 50), (50, 0.5), (190.7, 254.3), (4.6, 2.2), (195, 100)]
     image = torch.from_numpy(fields["image"]).permute(0, 3, 1, 2).float() / 127.5 - 1
-    made = represent(image, torch.from_numpy(fields["parse"]), torch.from_numpy(keypoints), "head", SIZE)
-    assert made.channels.shape == (3, 22, *SIZE)
-    assert (made.region == 1).all()
+    person = represent(image, torch.from_numpy(fields["parse"]), torch.from_numpy(keypoints), "head", SIZE)
+    assert person.channels.shape == (3, 22, *SIZE)
+    assert (person.region == 1).all()
     for i in range(3):
         expected = cpvton.agnostic(fields["image"][i], fields["parse"][i], keypoints[i])
-        ours = made.channels[i].numpy()
+        ours = person.channels[i].numpy()
         # Pillow rounds to whole grey values, once per pass and direction; ours does not round.
         assert np.abs(ours[:1] - expected[:1]).max() <= 2.5 / 127.5
         assert np.abs(ours[1:4] - expected[1:4]).max() < 1e-6
         assert (ours[4:] == expected[4:]).all()
-    assert (made.channels[1, 4:] == 1).any()
+    assert (person.channels[1, 4:] == 1).any()
 
 
 def test_shape_tells_no_outline() -> None:
@@ -69,10 +69,10 @@ def test_smaller_networks_see_the_same(keep: str) -> None:
 
 def test_outside_keeps_the_photo_and_hides_the_garment() -> None:
     image, parse, keypoints = _tensors(4, 8)
-    made = represent(image, parse, keypoints, "outside", SIZE)
-    region = made.region[:, 0] == 1
-    assert ((made.region == 0) | (made.region == 1)).all()
-    kept = made.channels[:, 1:4].permute(0, 2, 3, 1)
+    person = represent(image, parse, keypoints, "outside", SIZE)
+    region = person.region[:, 0] == 1
+    assert ((person.region == 0) | (person.region == 1)).all()
+    kept = person.channels[:, 1:4].permute(0, 2, 3, 1)
     photo = image.permute(0, 2, 3, 1)
     assert torch.equal(kept[~region], photo[~region])
     assert (kept[region] == -1).all()
@@ -92,7 +92,7 @@ def test_outside_keeps_the_photo_and_hides_the_garment() -> None:
     assert not region[:, 230:, :].any() and not region[:, :100, :10].any()
     # Pose does not depend on what is kept, nor the shape, but for the neck.
     head_only = represent(image, parse, keypoints, "head", SIZE).channels
-    assert torch.equal(made.channels[:, 4:], head_only[:, 4:])
+    assert torch.equal(person.channels[:, 4:], head_only[:, 4:])
     rest = represent(image, parse, keypoints, "outside", SIZE, neckline=torch.ones(4, dtype=torch.bool))
     assert torch.equal(rest.channels[:, :1], head_only[:, :1])
 

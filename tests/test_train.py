@@ -140,8 +140,8 @@ def test_resumed_equals_uninterrupted(
     command = ("train", name, "--data", store, "--steps", 5, *FEW, *more)
     whole = vtcli(*command, "--out", tmp_path / "whole")
     assert whole.code == 0, whole.err
-    facts = read_metadata(tmp_path / "whole" / name / "best.safetensors")
-    for figure, value in facts["figures"].items():
+    metadata = read_metadata(tmp_path / "whole" / name / "best.safetensors")
+    for figure, value in metadata["figures"].items():
         row = re.search(rf"{figure} .*", whole.out)
         assert row is not None and row[0].count(f"{value:.4f}") == 2, whole.out  # last and best are the same
     assert str(tmp_path / "whole" / name / "best.safetensors") in whole.err
@@ -229,10 +229,10 @@ def test_minutes_bound_a_run(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
         "train", "gmm", "--data", store, "--out", tmp_path, "--minutes", 0.01, "--validate-every", 1, *FEW
     )
     assert done.code == 0, done.err
-    facts = read_metadata(tmp_path / "gmm" / "final.safetensors")
-    assert 1 <= facts["steps"] < 100 and facts["samples"] == 2 * facts["steps"]
-    assert len(_log(tmp_path / "gmm", "validation")) == facts["steps"]
-    assert done.err.count("warp_iou") >= facts["steps"]  # a line for each
+    metadata = read_metadata(tmp_path / "gmm" / "final.safetensors")
+    assert 1 <= metadata["steps"] < 100 and metadata["samples"] == 2 * metadata["steps"]
+    assert len(_log(tmp_path / "gmm", "validation")) == metadata["steps"]
+    assert done.err.count("warp_iou") >= metadata["steps"]  # a line for each
 
 
 def test_without_the_auxiliary_decoder(vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
@@ -240,10 +240,10 @@ def test_without_the_auxiliary_decoder(vtcli: Vtcli, store: Path, gmm: Path, tmp
         command = ("train", name, "--no-aux", "--data", store, "--out", tmp_path, "--steps", 1, *FEW, *more)
         done = vtcli(*command)
         assert done.code == 0, done.err
-        facts, state = read_weights(tmp_path / name / "final.safetensors")
-        assert facts["aux"] is False and not any("parse" in key for key in state)
+        metadata, state = read_weights(tmp_path / name / "final.safetensors")
+        assert metadata["aux"] is False and not any("parse" in key for key in state)
         assert "parse" not in _log(tmp_path / name, "training")[0]
-    assert facts["keep"] == "head"
+    assert metadata["keep"] == "head"
     assert {"ssim", "ssim_head", "l1_head"} == best_metrics(tmp_path / "tom").keys()
 
 
@@ -261,9 +261,9 @@ def test_tom_takes_the_gmm_of_the_same_folder(
     (tmp_path / "gmm").symlink_to(gmm / "gmm")
     done = vtcli(*command)
     assert done.code == 0, done.err
-    facts = read_metadata(tmp_path / "tom" / "best.safetensors")
-    assert facts["gmm"] == sha256(tmp_path / "gmm" / "best.safetensors")
-    assert str(tmp_path) not in str(facts)  # weights travel; the machine's paths do not
+    metadata = read_metadata(tmp_path / "tom" / "best.safetensors")
+    assert metadata["gmm"] == sha256(tmp_path / "gmm" / "best.safetensors")
+    assert str(tmp_path) not in str(metadata)  # weights travel; the machine's paths do not
 
 
 def test_init_starts_from_weights(vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path) -> None:
@@ -641,8 +641,8 @@ def test_a_second_store_gives_its_share(vtcli: Vtcli, store: Path, tmp_path: Pat
     assert counts[0] == 0 and 40 <= counts[1] <= 80 and counts[2] == 200
     command = ("train", "gmm", "--data", store, "--out", tmp_path, "--steps", 1, *FEW)
     assert vtcli(*command, "--extra", tmp_path / "extra", "--extra-share", 0.5).code == 0
-    facts = read_metadata(tmp_path / "gmm" / "best.safetensors")
-    assert facts["options"]["extra"] == "extra" and facts["options"]["extra_share"] == 0.5
+    metadata = read_metadata(tmp_path / "gmm" / "best.safetensors")
+    assert metadata["options"]["extra"] == "extra" and metadata["options"]["extra_share"] == 0.5
     write_store(tmp_path / "large", "train", 1, seed=0, size=(256, 192))
     large = vtcli(*command[:-2], "--out", tmp_path / "x", "--extra", tmp_path / "large")
     assert large.code == 1 and "another size" in large.err

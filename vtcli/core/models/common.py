@@ -87,7 +87,8 @@ class TOMOutput:
 
 class TOM(nn.Module):
     """A try-on module: `representation` (B, 22, H, W), `warped_cloth` (B, 3, H, W) on white in [-1, 1] and
-    `warped_mask` (B, 1, H, W) in [0, 1] → `TOMOutput`; `parse=False` leaves the auxiliary decoder out."""
+    `warped_mask` (B, 1, H, W) in [0, 1] → `TOMOutput`; `parse=False` leaves the auxiliary decoder out. `warp_parse`
+    (B, 20, H/2, W/2): the GMM's M_exp as probabilities, for those that look at it."""
 
     relights: bool
     """Whether I_warp takes the rendering's brightness. M_cm may then be raised where the garment lies."""
@@ -95,8 +96,9 @@ class TOM(nn.Module):
     """Whether it sees the parse as given, as CP-VTON's does, without holes in garments filled."""
 
     def forward(
-        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True
-    ) -> TOMOutput:
+        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True,
+        warp_parse: Tensor | None = None,
+    ) -> TOMOutput:  # fmt: skip
         raise NotImplementedError
 
 

@@ -191,8 +191,9 @@ class PaperTOM(TOM):
         self.parse_head = nn.Conv2d(parse_widths[0], LABELS, 1) if aux else None
 
     def forward(
-        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True
-    ) -> TOMOutput:
+        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True,
+        warp_parse: Tensor | None = None,
+    ) -> TOMOutput:  # fmt: skip
         out, features = self.unet(torch.cat([representation, warped_cloth], dim=1))
         expected = None
         if parse and self.parse_decoder is not None and self.parse_head is not None:

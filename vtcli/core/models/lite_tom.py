@@ -1,7 +1,8 @@
 """Lite's TOM: person representation and warped garment → rendered person, composition mask, and M_exp.
 
 It differs from the paper's (`cpvton.py`) in this: it computes nothing at full resolution (colours go in through
-pixel-unshuffle, pictures come out through pixel-shuffle); it looks at the warped garment's mask, too; a gate lets kept
+pixel-unshuffle, pictures come out through pixel-shuffle); it looks at the warped garment's mask and at the GMM's M_exp,
+too, which tells it where sleeves end and skin has to be drawn; a gate lets kept
 pixels (a face, say) through to I_rp at full sharpness; and the warped garment takes I_rp's brightness
 (`relighting.py`).
 """
@@ -31,23 +32,25 @@ class LiteTOMSettings:
 
 
 class Encoder(nn.Module):
-    """Pose and shape at half resolution, colours by pixel-unshuffle; then strided blocks."""
+    """Pose, shape and the GMM's M_exp at half resolution, colours by pixel-unshuffle; then strided blocks."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        # kept pixels 3, warped garment 3 and its mask 1, four pixels to each cell; pose 18 and shape 1.
-        self.stem = nn.Sequential(*conv_block(4 * 7 + 19, widths[0]))
+        # kept pixels 3, warped garment 3 and its mask 1, four pixels to each cell; pose 18 and shape 1; M_exp.
+        self.stem = nn.Sequential(*conv_block(4 * 7 + 19 + LABELS, widths[0]))
         self.levels = nn.ModuleList(
             nn.Sequential(*conv_block(a, b, stride=2), *conv_block(b, b))
             for a, b in itertools.pairwise(widths)
         )
+        self.register_load_state_dict_pre_hook(_blind_to_warp_parse)
 
-    def forward(self, representation: Tensor, garment: Tensor) -> list[Tensor]:
-        """`representation` (B, 22, H, W), `garment` (B, 4, H, W) → features, finest (half the size) first."""
+    def forward(self, representation: Tensor, garment: Tensor, expected: Tensor) -> list[Tensor]:
+        """`representation` (B, 22, H, W), `garment` (B, 4, H, W), `expected` (B, 20, H/2, W/2) → features, finest (half
+        the size) first."""
         shape, kept, pose = representation.split([1, 3, 18], dim=1)
         fine = F.pixel_unshuffle(torch.cat([kept, garment], dim=1), 2)
         coarse = F.avg_pool2d(torch.cat([shape, pose], dim=1), 2)
-        x = torch.cat([fine, coarse], dim=1)
+        x = torch.cat([fine, coarse, expected.to(fine.dtype)], dim=1)
         if x.device.type == "cpu":
             x = x.contiguous(memory_format=torch.channels_last)
         features = [self.stem(x)]
@@ -56,9 +59,16 @@ class Encoder(nn.Module):
         return features
 
 
+def _blind_to_warp_parse(encoder: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Older weights have no channels for the GMM's M_exp: those become zero, which changes no picture."""
+    name = f"{prefix}stem.0.weight"
+    if name in state and state[name].shape[1] == 4 * 7 + 19:
+        state[name] = F.pad(state[name], (0, 0, 0, 0, 0, LABELS))
+
+
 class LiteTOM(TOM):
-    """`representation` (B, 22, H, W), `warped_cloth` (B, 3, H, W) in [-1, 1], `warped_mask` (B, 1, H, W) in [0, 1]
-    → `TOMOutput`."""
+    """`representation` (B, 22, H, W), `warped_cloth` (B, 3, H, W) in [-1, 1], `warped_mask` (B, 1, H, W) in [0, 1],
+    `warp_parse` (B, 20, H/2, W/2): the GMM's M_exp as probabilities, or None where it has none → `TOMOutput`."""
 
     relights = True
 
@@ -73,9 +83,14 @@ class LiteTOM(TOM):
         self.parse_head = nn.Conv2d(parse_widths[0], LABELS, 1) if aux else None
 
     def forward(
-        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True
-    ) -> TOMOutput:
-        features = self.encoder(representation, torch.cat([warped_cloth, warped_mask], dim=1))
+        self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True,
+        warp_parse: Tensor | None = None,
+    ) -> TOMOutput:  # fmt: skip
+        if warp_parse is None:
+            batch, _, height, width = representation.shape
+            warp_parse = representation.new_zeros(batch, LABELS, height // 2, width // 2)
+        garment = torch.cat([warped_cloth, warped_mask], dim=1)
+        features = self.encoder(representation, garment, warp_parse)
         out = F.pixel_shuffle(self.head(self.decoder(features)), 2)
         expected = None
         if parse and self.parse_decoder is not None and self.parse_head is not None:

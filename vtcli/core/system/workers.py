@@ -16,6 +16,7 @@ from vtcli.core.system.errors import VtcliError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Other = TypeVar("Other")
 
 _AHEAD = 3
 """Chunks under way for each process: enough to keep it busy, few enough to hold in memory."""
@@ -59,6 +60,14 @@ def side_by_side(function: Callable[..., Result], *items: Sequence[Any]) -> list
         return list(map(function, *items))
     with ThreadPoolExecutor(min(len(items[0]), default_jobs())) as pool:
         return list(pool.map(function, *items))
+
+
+def both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Result, Other]:
+    """The results of two functions that run at the same time, the second in a thread. Where both fail, the first one's
+    error counts."""
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(second)
+        return first(), other.result()
 
 
 def _begin() -> None:

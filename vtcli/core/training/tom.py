@@ -22,7 +22,7 @@ from vtcli.core.models.load import load_gmm
 from vtcli.core.models.presets import build_tom
 from vtcli.core.models.relighting import pattern
 from vtcli.core.models.representation import represent
-from vtcli.core.models.warping import channels_last, warp_garments
+from vtcli.core.models.warping import Warp, channels_last, warp_garments
 from vtcli.core.models.weights import sha256, stage_file
 from vtcli.core.system.errors import UsageProblem
 from vtcli.core.training.discriminator import Discriminator, discriminator_loss, generator_loss
@@ -118,8 +118,9 @@ class TOMStage(Stage):
         judged = self.discriminator is not None and progress >= DISCRIMINATOR_FROM
         everyone = pairs.and_unpaired(batch) if judged else pairs
         channels, region, head = self._representations(everyone, count)
-        warped, mask = warp_cloth(self.gmm, everyone, head)
-        out: TOMOutput = network(channels, warped, mask)
+        warp = warp_cloth(self.gmm, everyone, head)
+        warped, mask = warp.cloth, warp.mask
+        out: TOMOutput = network(channels, warped, mask, warp_parse=warp.expected_parse)
         unpaired = (
             _unpaired_result(everyone, region, warped, mask, out, slice(count, None)) if judged else None
         )
@@ -241,8 +242,9 @@ class TOMStage(Stage):
             batch = read_pairs(self.val_store, self.val_rows[start : start + 20])
             pairs = Pairs.of({k: v.to(device) for k, v in batch.items()})
             person = represent(pairs.image, pairs.parse, pairs.keypoints, keep, _size(pairs))
-            warped, mask = warp_cloth(self.gmm, pairs, keep == "head")
-            out: TOMOutput = network(person.channels, warped, mask)
+            warp = warp_cloth(self.gmm, pairs, keep == "head")
+            warped, mask = warp.cloth, warp.mask
+            out: TOMOutput = network(person.channels, warped, mask, warp_parse=warp.expected_parse)
             result = within(person.region, out.tryon(warped), pairs.image)
             # The definition is that of `vtcli score`, which takes scikit-image's, on 8-bit pictures.
             ssims.append(
@@ -261,13 +263,11 @@ class TOMStage(Stage):
         return metrics, contact_sheet(pairs.image, warped, mask_shown, out.rendered_person, result)
 
 
-def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> tuple[Tensor, Tensor]:
-    """I_warp (B, 3, H, W) on white in [-1, 1] and its mask (B, 1, H, W), by the trained GMM; `head`: whether only the
-    head is kept, of all or (B,) bool of each."""
+def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> Warp:
+    """The garments warped by the trained GMM; `head`: whether only the head is kept, of all or (B,) bool of each."""
     gmm.to(pairs.image.device)
     given = (pairs.given_image, pairs.given_parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
-    warp = warp_garments(gmm, *given, pairs.front_mask, head)
-    return warp.cloth, warp.mask
+    return warp_garments(gmm, *given, pairs.front_mask, head)
 
 
 def _unpaired_result(

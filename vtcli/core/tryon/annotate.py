@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.pixels import signed
+from vtcli.core.data.pixels import likeliest, signed
+from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.kind import Kind, KindHead, kind_features
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities
@@ -33,7 +34,7 @@ class Annotation:
     @property
     def parse(self) -> Tensor:
         """The likeliest labels, (B, 256, 192) uint8."""
-        return self.probabilities.argmax(1).to(torch.uint8)
+        return likeliest(self.probabilities)
 
 
 SURE, WEAK = 0.15, 0.03
@@ -49,7 +50,7 @@ class Annotator:
     def __init__(
         self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindHead | None = None
     ) -> None:
-        self.parser = parser.to(device)
+        self.parser = fold_batch_norm(parser).to(device)
         self.kinds = kinds.to(device) if kinds is not None else None
         self.device = device
         self.least = least
@@ -78,13 +79,14 @@ class Annotator:
         chances = self.kinds(kind_features(self.parser, views)).softmax(1).mean(0)
         return Kind(tuple(float(p) for p in chances))
 
-    def look(self, picture: np.ndarray) -> Annotation:
+    def look(self, picture: np.ndarray, mirror: bool = True) -> Annotation:
         """What one `picture` (256, 192, 3) uint8 shows."""
-        return self(self.tensor(picture))
+        return self(self.tensor(picture), mirror)
 
     def joints(self, picture: np.ndarray) -> np.ndarray:
-        """The joints of one `picture` (256, 192, 3) uint8, (18, 3) in its pixels."""
-        return self.look(picture).keypoints[0].cpu().numpy()
+        """The joints of one `picture` (256, 192, 3) uint8, (18, 3) in its pixels: near enough to frame a person by, at a
+        single look."""
+        return self.look(picture, mirror=False).keypoints[0].cpu().numpy()
 
     def tensor(self, picture: np.ndarray) -> Tensor:
         """A `picture` (256, 192, 3) uint8 as networks take it: (1, 3, 256, 192) in [-1, 1], on the parser's device."""
@@ -122,6 +124,6 @@ def load_annotator(
         if size != INPUT_SIZE:
             probabilities = F.interpolate(probabilities, size, mode="bilinear")
             keypoints[..., :2] *= np.array([size[1] / INPUT_SIZE[1], size[0] / INPUT_SIZE[0]], np.float32)
-        return probabilities.argmax(1).to(torch.uint8).cpu().numpy(), keypoints.astype(np.float32)
+        return likeliest(probabilities).cpu().numpy(), keypoints.astype(np.float32)
 
     return annotate, sha256(path)

@@ -27,11 +27,11 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region, neck_region
-from vtcli.core.data.pixels import grey_levels
+from vtcli.core.data.pixels import grey_levels, likeliest
 from vtcli.core.garments.placement import Garment, as_placed
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.models.warping import Warp
-from vtcli.core.system.workers import side_by_side
+from vtcli.core.system.workers import both, side_by_side
 from vtcli.core.tryon.annotate import certain
 from vtcli.core.tryon.filling import lower_body, match_skin, own_skin, scene_behind, skin
 from vtcli.core.tryon.full_warp import (
@@ -42,7 +42,6 @@ from vtcli.core.tryon.full_warp import (
     carried_beyond,
     collar_opening,
     own_colours,
-    warp_full,
 )
 from vtcli.core.tryon.garment_edge import carried_cloth, crisp, garment_cover, neckline, whole
 from vtcli.core.tryon.networks import Composition, People
@@ -74,8 +73,9 @@ NOTICED = 0.05
 GROUPS = ((L.BACKGROUND,), CLOTHES, LOWER, L.ARM_LABELS, (*L.HEAD_LABELS, L.GLOVE))
 """Labels that go together when it is asked what is expected at a place."""
 NO_MASKS = UserMasks()
-WORK, BAND = 1400, 512
-"""Rows at which masks are made at most; rows of the full-size picture that are made at a time."""
+WORK, PAINT, BAND = 1400, 640, 192
+"""Rows at which masks are made at most, and what has no detail of its own: colours under the garment and beyond its
+edge; rows of the full-size picture that are made at a time."""
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Picture:
 
 @dataclass
 class Layers:
-    """What the picture is made of, float32 planes of one size: colours (h, w, 3) in grey levels, shares (h, w) in
+    """What the picture is made of, float32 planes of any size: colours (h, w, 3) in grey levels, shares (h, w) in
     [0, 1]."""
 
     beneath: np.ndarray
@@ -137,18 +137,22 @@ def compose(
         if masks.protect is not None:
             pixels[masks.protect], region[masks.protect] = window[masks.protect], False
         return Picture(pixels, region)
-    work = size if size[0] <= WORK else (WORK, round(WORK * size[1] / size[0]))
+    work = _at_most(WORK, size)
     small = window if work == size else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
-    layers = _layers(small, probabilities, people, garment, warp, composition, masks)
+    full = FullWarp(garment, warp, size)
+    reduced = full if work == size else FullWarp(garment, warp, work)
+    layers = _layers(small, probabilities, people, reduced, composition, masks)
     region = enlarge(layers.region, size) > 0.5
     if masks.protect is not None:
         region &= ~masks.protect
     pixels = window.copy()
-    full = FullWarp(garment, warp, size)
-    for start in range(0, size[0], BAND):
+
+    def make(start: int) -> None:
         band = slice(start, min(start + BAND, size[0]))
         if region[band].any():
             pixels[band][region[band]] = layers.compose(window[band], full, band)[region[band]]
+
+    side_by_side(make, range(0, size[0], BAND))
     return Picture(pixels, region)
 
 
@@ -163,15 +167,20 @@ def compose_batch(
     """
     if keep == "head":
         return grey_levels(composition.tryon).cpu().numpy()
-    parse = certain(people.closed.cpu())
-    closed = People(people.image, people.closed, people.keypoints)
+    parse = certain(people.filled_parse.cpu())
+    filled = People(people.image, people.filled_parse, people.keypoints)
 
     def one(i: int) -> np.ndarray:
         garment = as_placed(cloths[i], masks[i])
-        given = closed.alone(i), garment, warp.alone(i), composition.alone(i)
+        given = filled.alone(i), garment, warp.alone(i), composition.alone(i)
         return compose(photos[i], parse[i : i + 1], *given, keep).pixels
 
     return np.stack(side_by_side(one, range(len(photos))))
+
+
+def _at_most(rows: int, size: tuple[int, int]) -> tuple[int, int]:
+    """`size` (height, width), reduced to `rows` where it is larger."""
+    return size if size[0] <= rows else (rows, round(rows * size[1] / size[0]))
 
 
 @dataclass
@@ -211,27 +220,22 @@ class _Maps:
     new: np.ndarray
     """Where M_exp expects clothes."""
 
-    def expects(self, labels: tuple[int, ...]) -> np.ndarray:
-        """Where M_exp expects one of `labels`, and nothing else more; of background what is no neck."""
+    def expects(self, labels: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
+        """Where M_exp expects one of `labels`, and nothing else more; of background what is no neck. (h, w) of `size`."""
         after = self.after.copy()
         after[L.BACKGROUND] *= ~self.neck
         share = after[list(labels)].sum(0)
         others = [group for group in GROUPS if not set(group) & set(labels)]
         rivals = np.max([after[list(group)].sum(0) for group in others], axis=0)
-        return crisp((share > rivals).astype(np.float32), self.size)
+        return crisp((share > rivals).astype(np.float32), size)
 
 
 def _layers(
-    window: np.ndarray,
-    probabilities: Tensor,
-    people: People,
-    garment: Garment,
-    warp: Warp,
-    composition: Composition,
+    window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition,
     masks: UserMasks,
-) -> Layers:
-    """The layers at the size of `window` (h, w, 3) uint8."""
-    maps = _maps(window, probabilities, people, garment, warp, composition)
+) -> Layers:  # fmt: skip
+    """The layers at the size of `window` (h, w, 3) uint8, which is that of `full`."""
+    maps = _maps(window, probabilities, people, full, composition)
     protect, redraw = (
         None if mask is None else enlarge(mask.astype(np.float32), maps.size)
         for mask in (masks.protect, masks.redraw)
@@ -243,10 +247,17 @@ def _layers(
     uncovered = _uncovered(maps, covered)
     region, soft = _region(maps, composition, protect, redraw)
     clothes = maps.after[list(CLOTHES)].sum(0)
+    paint = _at_most(PAINT, maps.size)
+    beneath, garment = both(
+        lambda: _beneath(window, people, maps, composition, uncovered * soft, paint),
+        lambda: carried_beyond(
+            enlarge(maps.colours, paint), enlarge(maps.alpha, paint), paint[0] / composition.region.shape[2]
+        ),
+    )
     return Layers(
-        beneath=_beneath(window, people, maps, composition, uncovered * soft),
-        garment=carried_beyond(maps.colours, maps.alpha, maps.scale),
-        shading=enlarge(_shading(warp, composition, clothes), maps.size, cv2.INTER_CUBIC),
+        beneath=beneath,
+        garment=garment,
+        shading=enlarge(_shading(full.warp, composition, clothes), paint, cv2.INTER_CUBIC),
         shown=np.minimum(carried_cloth(maps.alpha, maps.scale), covered),
         # Not their maximum: where the two meet, the old garment would shine through.
         changed=soft * np.minimum(covered + uncovered, 1.0),
@@ -255,19 +266,14 @@ def _layers(
 
 
 def _maps(
-    window: np.ndarray,
-    probabilities: Tensor,
-    people: People,
-    garment: Garment,
-    warp: Warp,
-    composition: Composition,
+    window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition
 ) -> _Maps:
-    size = (window.shape[0], window.shape[1])
+    size, warp = full.size, full.warp
     scale = size[0] / composition.region.shape[2]
-    rgb, alpha = warp_full(garment, warp, size)
+    rgb, alpha = full.whole()
     expected = composition.expected_parse if composition.expected_parse is not None else probabilities
     before, after = probabilities[0].cpu().numpy(), expected[0].cpu().numpy()
-    necks = (neck_region(x, people.keypoints) for x in (expected.argmax(1), people.parse))
+    necks = (neck_region(x, people.keypoints) for x in (likeliest(expected), people.parse))
     neck = torch.stack(list(necks)).any(0)[0].cpu().numpy() | bared(people, before, after)
     hidden = missed(people, before, neck)
     worn, new, stays = _garments(people, before, after, plane(warp.mask))
@@ -282,7 +288,7 @@ def _maps(
     return _Maps(
         size, scale, before, after, neck, hidden, stays, rgb, alpha,
         near=dilated(alpha, REACH * scale),
-        opening=np.maximum(collar_opening(garment, warp, size), crisp(hollow, size)),
+        opening=np.maximum(collar_opening(full), crisp(hollow, size)),
         old=old * (1.0 - crisp(skirts, size)),
         scene=steepened(by_photo(scene), scale),
         arms=steepened(by_photo(before[list(L.ARM_LABELS)].sum(0)), scale),
@@ -317,7 +323,7 @@ def _covered(maps: _Maps) -> np.ndarray:
     covered = garment_cover(maps.new, maps.alpha, hides, maps.scene, maps.front, maps.scale)
     # Where the old garment ends beside the new one, the new one is stretched over its edge, but not into the scene.
     beside = dilated((covered > 0.5).astype(np.float32), REACH * maps.scale)
-    stretched = np.minimum(maps.old, maps.near) * beside * (1.0 - maps.expects((L.BACKGROUND,)))
+    stretched = np.minimum(maps.old, maps.near) * beside * (1.0 - maps.expects((L.BACKGROUND,), maps.size))
     covered = np.maximum(covered, stretched)
     covered *= 1.0 - maps.opening
     return covered
@@ -348,14 +354,20 @@ def _region(
 
 
 def _beneath(
-    window: np.ndarray, people: People, maps: _Maps, composition: Composition, uncovered: np.ndarray
-) -> np.ndarray:
-    """Colours under the garment, (h, w, 3) in grey levels: I_rp, its skin in the person's tone, and where the old
-    garment is `uncovered` (h, w) the scene behind, the lower body carried on, or skin."""
+    window: np.ndarray, people: People, maps: _Maps, composition: Composition, uncovered: np.ndarray,
+    size: tuple[int, int],
+) -> np.ndarray:  # fmt: skip
+    """Colours under the garment, (h, w, 3) of `size` in grey levels: I_rp, its skin in the person's tone, and where the
+    old garment is `uncovered` the scene behind, the lower body carried on, or skin."""
+    if size != maps.size:
+        window, uncovered = (
+            cv2.resize(window, size[::-1], interpolation=cv2.INTER_AREA),
+            enlarge(uncovered, size),
+        )
     worn = (maps.before[list(CLOTHES)].sum(0) > 0.3) | maps.missed
     rendered = colours(composition.rendered_person)
     rendered = match_skin(rendered, people, maps.before, maps.after, maps.neck, worn)
-    out = np.clip(enlarge(rendered, maps.size, cv2.INTER_CUBIC), 0, 255)
+    out = np.clip(enlarge(rendered, size, cv2.INTER_CUBIC), 0, 255)
     if uncovered.max() <= NOTICED:
         return out
     arms = maps.after[list(L.ARM_LABELS)].sum(0) > 0.5
@@ -367,11 +379,11 @@ def _beneath(
     by_tone = (maps.missed | wrists) & worn & arms
     seen = own_skin(people, maps.before, worn)
     for share, fill in (
-        (maps.expects((L.BACKGROUND,)), lambda: scene_behind(window, people, maps.missed, maps.size)),
-        (maps.expects(LOWER), lambda: lower_body(window, people, maps.stays)),
+        (maps.expects((L.BACKGROUND,), size), lambda: scene_behind(window, people, maps.missed, size)),
+        (maps.expects(LOWER, size), lambda: lower_body(window, people, maps.stays)),
         (
-            np.maximum(maps.opening * (1.0 - crisp(drawn, maps.size)), crisp(by_tone, maps.size)),
-            lambda: skin(people, rendered, seen, drawn, maps.size),
+            np.maximum(enlarge(maps.opening, size) * (1.0 - crisp(drawn, size)), crisp(by_tone, size)),
+            lambda: skin(people, rendered, seen, drawn, size),
         ),
     ):
         where = uncovered * share

@@ -53,7 +53,7 @@ def find_people(annotator: Annotator, photo: np.ndarray) -> list[FoundPerson]:
     found = _look(annotator, photo, full)
     if found or min(photo.shape[:2]) < 128:
         return found
-    nearer = [person for part in _parts(photo, full) for person in _look(annotator, photo, part)]
+    nearer = [p for part in _parts(photo, full) for p in _look(annotator, photo, part, mirror=True)]
     distinct: list[FoundPerson] = []
     for person in sorted(nearer, key=lambda person: -person.area):
         if all(_share_inside(person.box, other.box) < 0.5 for other in distinct):
@@ -98,9 +98,10 @@ def _chosen(annotator: Annotator, photo: np.ndarray, choice: Choice) -> FoundPer
     return found[choice.number - 1]
 
 
-def _look(annotator: Annotator, photo: np.ndarray, window: Window) -> list[FoundPerson]:
+def _look(annotator: Annotator, photo: np.ndarray, window: Window, mirror: bool = False) -> list[FoundPerson]:
+    """The people in `window`. `mirror`: for small ones; large ones are found at a single look."""
     seen = window.photo(photo)
-    parse = annotator.look(seen).parse[0].cpu().numpy()
+    parse = annotator.look(seen, mirror).parse[0].cpu().numpy()
     out = []
     for inside in people_boxes(parse):
         left, top, right, bottom = inside

@@ -30,7 +30,7 @@ class FullWarp:
     """
 
     def __init__(self, garment: Garment, warp: Warp, size: tuple[int, int]) -> None:
-        self.size = size
+        self.size, self.garment, self.warp = size, garment, warp
         height = garment.canvas.shape[2]
         target = size if size[0] < height else (height, garment.canvas.shape[3])
         canvas, mask = garment.at(target)
@@ -38,9 +38,19 @@ class FullWarp:
         self.canvas = np.ascontiguousarray(rgba.permute(1, 2, 0).to(torch.uint8).numpy())
         grid = warp.grid_at((257, 193))[0].detach().cpu().numpy()
         self.grid = (grid + 1.0) * 0.5 * np.array([target[1] - 1, target[0] - 1], np.float32)
+        self._whole: tuple[np.ndarray, np.ndarray] | None = None
+
+    def whole(self) -> tuple[np.ndarray, np.ndarray]:
+        """All rows, kept for later."""
+        if self._whole is None:
+            self._whole = self.rows(0, self.size[0])
+        return self._whole
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Colours on white (n, w, 3) float32 in [0, 255] and alpha (n, w) in [0, 1] of the rows from `start`."""
+        if self._whole is not None:
+            rgb, alpha = self._whole
+            return rgb[start:stop], alpha[start:stop]
         down = np.arange(start, stop) * (256.0 / max(1, self.size[0] - 1))
         across = np.arange(self.size[1]) * (192.0 / max(1, self.size[1] - 1))
         grid = between(between(self.grid, down, 0), across, 1)
@@ -51,15 +61,10 @@ class FullWarp:
         return rgba[..., :3].astype(np.float32), rgba[..., 3].astype(np.float32) / 255.0
 
 
-def warp_full(garment: Garment, warp: Warp, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The garment warped at `size`: colours on white (h, w, 3) float32 in [0, 255] and alpha (h, w) in [0, 1]."""
-    return FullWarp(garment, warp, size).rows(0, size[0])
-
-
-def cut_out_warp(garment: Garment, warp: Warp, size: tuple[int, int]) -> np.ndarray:
-    """The garment warped at `size`, without the inside of its back collar: (h, w, 4) uint8, colours and alpha."""
-    rgb, alpha = warp_full(garment, warp, size)
-    alpha = alpha * (1.0 - collar_opening(garment, warp, size))
+def cut_out_warp(full: FullWarp) -> np.ndarray:
+    """The warped garment without the inside of its back collar: (h, w, 4) uint8, colours and alpha."""
+    rgb, alpha = full.whole()
+    alpha = alpha * (1.0 - collar_opening(full))
     return np.dstack([np.clip(rgb + 0.5, 0, 255), alpha * 255.0 + 0.5]).astype(np.uint8)
 
 
@@ -94,14 +99,14 @@ def carried_beyond(rgb: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarr
     return out
 
 
-def collar_opening(garment: Garment, warp: Warp, size: tuple[int, int]) -> np.ndarray:
+def collar_opening(full: FullWarp) -> np.ndarray:
     """Where the garment's neckline is open, (h, w) in [0, 1] with an edge of a few pixels: the inside of the back
     collar, and what lies right above it and is not covered by the garment."""
-    collar = plane(sample(garment.inside, warp.grid.cpu(), 0.0))
+    collar = plane(sample(full.garment.inside, full.warp.grid.cpu(), 0.0))
     opening = np.zeros_like(collar)
     if collar.max() >= 0.5:
         above = cv2.dilate(collar, np.ones((2 * UP + 1, 1), np.uint8), anchor=(0, 0))
-        opening = np.maximum(collar, above * (1.0 - plane(warp.mask)))
+        opening = np.maximum(collar, above * (1.0 - plane(full.warp.mask)))
         # Between collar and air runs the garment's own soft edge, which is no thread around the neck.
         opening = np.asarray(cv2.morphologyEx(opening, cv2.MORPH_CLOSE, np.ones((5, 1), np.uint8)))
-    return steepened(enlarge(opening, size), size[0] / opening.shape[0])
+    return steepened(enlarge(opening, full.size), full.size[0] / opening.shape[0])

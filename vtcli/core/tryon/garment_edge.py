@@ -63,7 +63,7 @@ def garment_cover(
     agreed = np.minimum(expected, alpha)
     near = dilated(expected, REACH * scale)
     further = dilated(np.minimum(alpha, 1.0 - near), (REACH + 1.0) * scale)
-    grown = np.minimum(np.minimum(near, alpha), 1.0 - further) * (1.0 - front)
+    edge = np.minimum(np.minimum(near, alpha), 1.0 - further) * (1.0 - front)
     beyond = expected * (1.0 - alpha)
     broad = dilated(eroded(beyond, THIN * scale), THIN * scale)
     filled = beyond * np.maximum(broad, hides) * (1.0 - scene)
@@ -71,8 +71,8 @@ def garment_cover(
     teeth = (eroded(dilated(alpha, BITE * scale), BITE * scale) - alpha > 0.5).astype(np.float32)
     ragged = dilated(teeth, 2 * BITE * scale)
     even = np.minimum(expected, dilated(alpha, REACH * scale)) * (1.0 - front)
-    grown = grown + ragged * (even - grown)
-    out: np.ndarray = np.maximum(grown, np.clip(agreed + filled, 0, 1))
+    edge = edge + ragged * (even - edge)
+    out: np.ndarray = np.maximum(edge, np.clip(agreed + filled, 0, 1))
     return out
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from vtcli.core.data.hole_filling import fill_holes
 from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.composition import held_garment
+from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.load import load_gmm, load_tom
 from vtcli.core.models.representation import represent
 from vtcli.core.models.warping import Warp, channels_last, warp_garments
@@ -31,13 +32,13 @@ class People:
     keypoints: Tensor
 
     @cached_property
-    def closed(self) -> Tensor:
+    def filled_parse(self) -> Tensor:
         """`parse` without holes in garments."""
         return fill_holes(self.parse, self.keypoints)
 
     def parse_for(self, network: GMM | TOM) -> Tensor:
-        """`parse` as `network` sees it: closed, or for CP-VTON's as it is."""
-        return self.parse if network.cpvton_inputs else self.closed
+        """`parse` as `network` sees it: filled, or for CP-VTON's as it is."""
+        return self.parse if network.cpvton_inputs else self.filled_parse
 
     @property
     def size(self) -> tuple[int, int]:
@@ -79,8 +80,8 @@ class Networks:
     def __init__(
         self, gmm: GMM, tom: TOM | None, device: torch.device, hashes: dict[str, str], amp: bool | None = None
     ) -> None:
-        self.gmm = gmm.to(device)
-        self.tom = tom.to(device) if tom is not None else None
+        self.gmm = fold_batch_norm(gmm).to(device)
+        self.tom = fold_batch_norm(tom).to(device) if tom is not None else None
         self.device = device
         self.hashes = hashes
         wanted = tom is None or not tom.cpvton_inputs
@@ -122,7 +123,7 @@ class Networks:
         person = represent(*given, keep, people.size)
         with runtime.autocast(self.device, self.amp):
             given = (channels_last(person.channels), warp.cloth, warp.mask)
-            out = self.tom(*given, parse=parse or keep == "outside")
+            out = self.tom(*given, parse=parse or keep == "outside", warp_parse=warp.expected_parse)
         expected = None
         if out.expected_parse is not None:
             expected = _enlarged(out.expected_parse, people.size).softmax(1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.hole_filling import fill_holes
+from vtcli.core.data.pixels import likeliest
 from vtcli.core.tryon import panel
 from vtcli.core.tryon.annotate import SURE, Annotator, certain
 from vtcli.core.tryon.networks import People
@@ -74,26 +75,27 @@ def annotate_person(
             probabilities = without_others(probabilities, window.box_in(box))
         probabilities = carry_on_below(probabilities, window.lowest_row(len(photo)))
     masks = UserMasks() if masks is None else masks
+    labels = likeliest(probabilities)
     if not force:
-        refuse_masks(masks, window, probabilities.argmax(1)[0].cpu().numpy())
+        refuse_masks(masks, window, labels[0].cpu().numpy())
     if masks.redraw is not None:
         redrawn = torch.from_numpy(window.labels(masks.redraw.astype(np.uint8)) > 0).to(annotator.device)
         garment = certain(torch.full_like(redrawn, L.UPPER_CLOTHES, dtype=torch.uint8)[None])
         probabilities = torch.where(redrawn, garment, probabilities)
-    likeliest = probabilities.argmax(1).to(torch.uint8)
-    labels = fill_holes(likeliest, joints)
-    if labels is not likeliest:
-        probabilities = torch.where((labels != likeliest)[:, None], certain(labels), probabilities)
+        labels = likeliest(probabilities)
+    filled = fill_holes(labels, joints)
+    if filled is not labels:
+        probabilities = torch.where((filled != labels)[:, None], certain(filled), probabilities)
     if keypoints is None:
-        joints = on_person(joints, labels)
-    people = People(image, labels, joints)
+        joints = on_person(joints, filled)
+    people = People(image, filled, joints)
     return AnnotatedPerson(photo, window, window.cut(photo), people, probabilities, masks.seen_in(window))
 
 
 def seen_in(annotator: Annotator, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The parser's own labels (256, 192) and joints (18, 3), refined, of a `picture` (256, 192, 3) uint8 of a person."""
     annotation = annotator.look(picture)
-    labels = refine_neck(annotation.probabilities, annotation.keypoints).argmax(1).to(torch.uint8)
+    labels = likeliest(refine_neck(annotation.probabilities, annotation.keypoints))
     return labels[0].cpu().numpy(), on_person(annotation.keypoints, labels)[0].cpu().numpy()
 
 

@@ -21,6 +21,7 @@ from vtcli.core.models.warping import Warp
 from vtcli.core.models.weights import stage_file
 from vtcli.core.system import runtime
 from vtcli.core.system.errors import UsageProblem, VtcliError
+from vtcli.core.system.workers import both
 from vtcli.core.tryon import composer, finding, framing, full_warp, given, person, shop_photo
 from vtcli.core.tryon.annotate import WEAK, Annotator
 from vtcli.core.tryon.finding import Choice, FoundPerson
@@ -108,16 +109,19 @@ class TryOn:
         seen from behind, a garment's photo that shows a person or no top, a mask that is empty or inverted. Neither
         with `force`. VtcliError: a picture that cannot be read, or arguments that do not fit.
         """
-        who = self.look(
-            person,
-            parse=parse,
-            keypoints=keypoints,
-            protect=protect,
-            redraw=redraw,
-            force=force,
-            choice=choice,
+        who, garment = both(
+            lambda: self.look(
+                person,
+                parse=parse,
+                keypoints=keypoints,
+                protect=protect,
+                redraw=redraw,
+                force=force,
+                choice=choice,
+            ),
+            lambda: self.cut_out(cloth, mask=cloth_mask, force=force),
         )
-        return self.dress(who, self.cut_out(cloth, mask=cloth_mask, force=force), keep=keep)
+        return self.dress(who, garment, keep=keep)
 
     def warp(
         self, person: Picture, cloth: Picture, *, keep: Keep = "outside", cloth_mask: Picture | None = None,
@@ -125,10 +129,13 @@ class TryOn:
         force: bool = False, choice: Choice = LARGEST,
     ) -> WarpResult:  # fmt: skip
         """The garment warped onto the person, in place, with alpha. Arguments and errors: as `run`."""
-        who = self.look(person, parse=parse, keypoints=keypoints, force=force, choice=choice)
-        garment = self.cut_out(cloth, mask=cloth_mask, force=force)
+        who, garment = both(
+            lambda: self.look(person, parse=parse, keypoints=keypoints, force=force, choice=choice),
+            lambda: self.cut_out(cloth, mask=cloth_mask, force=force),
+        )
         warp = self._warp(who.people, [garment], _checked(keep))
-        warped = full_warp.cut_out_warp(garment, warp, (who.view.shape[0], who.view.shape[1]))
+        full = full_warp.FullWarp(garment, warp, (who.view.shape[0], who.view.shape[1]))
+        warped = full_warp.cut_out_warp(full)
         canvas = np.zeros((*who.photo.shape[:2], 4), np.uint8)
         who.window.paste(canvas, warped)
         return WarpResult(Image.fromarray(canvas), who, garment, warp, warped)

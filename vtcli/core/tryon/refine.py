@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.pixels import likeliest
 from vtcli.core.tryon.annotate import SURE
 from vtcli.core.tryon.finding import others
 
@@ -67,7 +68,7 @@ def refine_hair(probabilities: Tensor, photo: Tensor) -> Tensor:
     Gaussian each, decide; unchanged where they are too much alike.
     """
     refined = probabilities.clone()
-    labels = probabilities.argmax(1)
+    labels = likeliest(probabilities)
     top = probabilities[:, list(L.TOP_LABELS)].sum(1)
     for i in range(len(photo)):
         hair = labels[i] == L.HAIR
@@ -106,7 +107,7 @@ def without_others(probabilities: Tensor, box: tuple[float, float, float, float]
     """Other people than the one in `box` (left, top, right, bottom in window pixels) become background.
 
     `probabilities` (1, 20, H, W)."""
-    parse = probabilities.argmax(1)[0].cpu().numpy()
+    parse = likeliest(probabilities)[0].cpu().numpy()
     foreign = others(parse, box)
     if not foreign.any():
         return probabilities

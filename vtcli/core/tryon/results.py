@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.pixels import grey_levels, signed
+from vtcli.core.data.pixels import grey_levels, likeliest, signed
 from vtcli.core.garments.placement import Garment
 from vtcli.core.models.tps import sample
 from vtcli.core.models.warping import Warp
@@ -62,7 +62,7 @@ class TryOnResult:
             ("rendered person", grey_levels(self.composition.rendered_person)),
         ]
         if parse is not None:
-            cells.append(("expected parse", panel.parse_picture(parse.argmax(1)[0].cpu().numpy())))
+            cells.append(("expected parse", panel.parse_picture(likeliest(parse)[0].cpu().numpy())))
         cells.append(("result", self.picture.pixels))
         return panel.contact_sheet(cells)
 

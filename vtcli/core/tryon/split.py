@@ -31,7 +31,7 @@ import vtcli
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import has_label
 from vtcli.core.data.layouts import read_pairs_list, stem
-from vtcli.core.data.pixels import grey_levels, shares, signed
+from vtcli.core.data.pixels import grey_levels, likeliest, shares, signed
 from vtcli.core.data.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.system import distributed
@@ -287,7 +287,7 @@ def _make(
     if options.save_parse:
         if composition.expected_parse is None:
             raise VtcliError("these TOM weights have no auxiliary decoder, so there is no M_exp to save")
-        parses = composition.expected_parse.argmax(1).to(torch.uint8).cpu().numpy()
+        parses = likeliest(composition.expected_parse).cpu().numpy()
     pictures = compose_batch(image, people, cloths, masks > 127, warp, composition, options.keep)
     return pictures, parses, ious
 
