@@ -5,7 +5,7 @@ In the VITON set the garment's box is centred and 180 pixels wide at 256×192 (m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -28,12 +28,14 @@ RIM = 1.0
 class Garment:
     """`canvas` (1, 3, H, W) in [-1, 1], the garment on white, 3:4 and as sharp as the shop photo; `mask`
     (1, 1, H, W) in [0, 1]; `inside` (1, 1, 256, 192) in [0, 1]: where the inside of the back collar shows;
-    `notes`: what whoever gave the photo should know, a line each."""
+    `notes`: what whoever gave the photo should know, a line each; `worn`: the canvas as a person wears it, without the
+    shop's background in the garment's rim (None: it has none)."""
 
     canvas: Tensor
     mask: Tensor
     inside: Tensor
     notes: tuple[str, ...] = ()
+    worn: Tensor | None = None
 
     def at(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Canvas and mask at `size`, antialiased."""
@@ -44,6 +46,10 @@ class Garment:
             for x in (self.canvas, self.mask)
         ]
         return small[0], small[1]
+
+    def as_worn(self) -> Garment:
+        """The same with its canvas as a person wears it."""
+        return self if self.worn is None else replace(self, canvas=self.worn, worn=None)
 
     @cached_property
     def front(self) -> Tensor:
@@ -114,12 +120,19 @@ def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
 
 def as_placed(rgb: np.ndarray, mask: np.ndarray) -> Garment:
     """The garment of a data set's shop photo `rgb` (256, 192, 3) uint8 with its `mask` (256, 192) bool: it lies where
-    the GMM knows garments, and nothing is resampled."""
+    the GMM knows garments, and nothing is resampled. The networks see the photo as it is."""
+    worn = np.where(mask[..., None], _own_colours(rgb, mask, 1), 255).astype(np.uint8) if mask.any() else rgb
     return Garment(
-        torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0,
+        _signed(rgb),
         torch.from_numpy(mask.astype(np.float32))[None, None],
         torch.from_numpy(inner_collar(rgb, mask).astype(np.float32))[None, None],
+        worn=_signed(worn),
     )
+
+
+def _signed(rgb: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 → (1, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0
 
 
 def _own_colours(rgb: np.ndarray, mask: np.ndarray, rim: int) -> np.ndarray:

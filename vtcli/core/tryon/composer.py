@@ -43,7 +43,14 @@ from vtcli.core.tryon.full_warp import (
     collar_opening,
     own_colours,
 )
-from vtcli.core.tryon.garment_edge import carried_cloth, crisp, garment_cover, neckline, whole
+from vtcli.core.tryon.garment_edge import (
+    between_shoulders,
+    carried_cloth,
+    crisp,
+    garment_cover,
+    neckline,
+    whole,
+)
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import LOWER, bared, is_dress, missed, skirt
 from vtcli.core.tryon.planes import (
@@ -302,6 +309,9 @@ def _garments(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where clothes are worn, where M_exp expects the new garment, and what stays of a dress, all (256, 192)."""
     worn, new = before[list(CLOTHES)].sum(0), whole(after[list(CLOTHES)].sum(0))
+    # M_exp takes the worn garment's neckline for the new one's now and then; the warp has the garment's own.
+    zone = between_shoulders(people.keypoints[0].cpu().numpy(), worn.shape)
+    new = np.where(zone & (after.argmax(0) == L.BACKGROUND), np.maximum(new, warped), new)
     if not is_dress(people, before):
         return worn, new, np.zeros(worn.shape, bool)
     # What M_exp calls a dress and the warped garment does not reach is the old one.

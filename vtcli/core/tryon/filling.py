@@ -10,10 +10,12 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import neck_region
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.old_garment import LOWER
-from vtcli.core.tryon.planes import colours, enlarge, lab, mirrored, rgb
+from vtcli.core.tryon.planes import colours, enlarge, lab, mirrored_up, rgb
 
 ISLAND = 500
 """Pixels of background at 256×192 below which a piece of it is no witness of the scene."""
+INPAINT = 3
+"""Radius in pixels at 256×192 from which the inpainting takes its colours; its time grows with the square."""
 LEAST_LOWER = 150
 """Pixels of the lower body at 256×192 that are enough to tell how it goes on."""
 SHADE = 5.0
@@ -38,7 +40,7 @@ def scene_behind(window: np.ndarray, people: People, missed: np.ndarray, size: t
     hole = cv2.dilate(1 - scene, np.ones((7, 7), np.uint8))
     if hole.all():
         return cv2.resize(small, (size[1], size[0])).astype(np.float32)
-    filled = cv2.inpaint(small, hole, 5, cv2.INPAINT_TELEA)
+    filled = cv2.inpaint(small, hole, INPAINT, cv2.INPAINT_TELEA)
     return cv2.resize(filled, (size[1], size[0]), interpolation=cv2.INTER_CUBIC).astype(np.float32)
 
 
@@ -47,7 +49,7 @@ def lower_body(window: np.ndarray, people: People, stays: np.ndarray) -> np.ndar
     (h, w, 3) float32. None where hardly any lower body is seen."""
     seen = np.isin(people.parse[0].cpu().numpy(), LOWER) | stays
     below = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    return mirrored(window, below) if below.sum() >= LEAST_LOWER else None
+    return mirrored_up(window, below) if below.sum() >= LEAST_LOWER else None
 
 
 def own_skin(people: People, before: np.ndarray, old: np.ndarray) -> np.ndarray:

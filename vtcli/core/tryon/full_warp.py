@@ -33,7 +33,7 @@ class FullWarp:
         self.size, self.garment, self.warp = size, garment, warp
         height = garment.canvas.shape[2]
         target = size if size[0] < height else (height, garment.canvas.shape[3])
-        canvas, mask = garment.at(target)
+        canvas, mask = garment.as_worn().at(target)
         rgba = torch.cat([(canvas[0] + 1.0) * 127.5, mask[0] * 255.0]).clamp(0, 255) + 0.5
         self.canvas = np.ascontiguousarray(rgba.permute(1, 2, 0).to(torch.uint8).numpy())
         grid = warp.grid_at((257, 193))[0].detach().cpu().numpy()

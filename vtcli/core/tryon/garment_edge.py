@@ -81,19 +81,26 @@ def carried_cloth(alpha: np.ndarray, scale: float) -> np.ndarray:
     return dilated(alpha, FILLED * scale)
 
 
+def between_shoulders(joints: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Where necklines are, bool of `shape` (256, 192): between the shoulders, down to the chest; nowhere without those
+    `joints` (18, 3) in pixels."""
+    if not L.joints_present(joints[[L.NECK, L.R_SHOULDER, L.L_SHOULDER]]).all():
+        return np.zeros(shape, bool)
+    xs = joints[[L.R_SHOULDER, L.L_SHOULDER], 0]
+    span = xs.max() - xs.min()
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    across = (columns > xs.min() + 0.1 * span) & (columns < xs.max() - 0.1 * span)
+    out: np.ndarray = across & (rows < joints[L.NECK, 1] + 0.7 * span)
+    return out
+
+
 def neckline(warped: np.ndarray, share: np.ndarray, joints: np.ndarray) -> np.ndarray:
     """The hollow of the warped garment's neckline, (256, 192) bool: garment on both sides and below, none above, between
     the shoulders; and the inside of the back that shows in it on a shop photo, which M_cm lets go of.
 
     `warped`, `share` M_cm (256, 192) in [0, 1]; `joints` (18, 3) in pixels.
     """
-    if not L.joints_present(joints[[L.NECK, L.R_SHOULDER, L.L_SHOULDER]]).all():
-        return np.zeros(warped.shape, bool)
-    xs = joints[[L.R_SHOULDER, L.L_SHOULDER], 0]
-    span = xs.max() - xs.min()
-    rows, columns = np.mgrid[: warped.shape[0], : warped.shape[1]]
-    part = (columns > xs.min() + 0.1 * span) & (columns < xs.max() - 0.1 * span)
-    part &= rows < joints[L.NECK, 1] + 0.7 * span
+    part = between_shoulders(joints, warped.shape)
     inside = part & (warped > 0.5) & (share < LETS_GO)
     there = (warped > 0.5) & ~inside
     left, below = np.cumsum(there, 1) > 0, np.cumsum(there[::-1], 0)[::-1] > 0

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import csv
 import textwrap
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +24,10 @@ from vtcli.core.tryon.pictures import Picture
 from vtcli.core.tryon.pipeline import LARGEST, Keep, TryOn
 from vtcli.core.tryon.results import TryOnResult
 
-CUT_OUT = 8
-"""Garments kept at full size; others are cut out again when their turn comes."""
+GARMENTS = 2**29
+"""Bytes of cut-out garments that are kept, about twenty of a shop's; others are cut out again when their turn comes."""
+PEOPLE = 64
+"""Photos whose thumbnails are kept."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,9 @@ def run_many(
     parse: Picture | None = None, keypoints: np.ndarray | None = None, cloth_mask: Picture | None = None,
     protect: Picture | None = None, redraw: Picture | None = None,
 ) -> Iterator[JobResult]:  # fmt: skip
-    """Try-ons in the jobs' order; one that fails does not stop the others. Options: `TryOn.run`'s."""
+    """Try-ons in the jobs' order; one that fails does not stop the others. While one is made, the next one's photos are
+    looked at. Options: `TryOn.run`'s."""
+    garments = _Garments(lambda cloth: engine.cut_out(cloth, mask=cloth_mask, force=force))
 
     @lru_cache(maxsize=1)
     def look(person: Path) -> AnnotatedPerson | VtcliError:
@@ -111,21 +117,44 @@ def run_many(
         except VtcliError as problem:
             return problem
 
-    @lru_cache(maxsize=CUT_OUT)
-    def cut_out(cloth: Path) -> Garment | VtcliError:
-        try:
-            return engine.cut_out(cloth, mask=cloth_mask, force=force)
-        except VtcliError as problem:
-            return problem
+    def ready(job: Job) -> tuple[AnnotatedPerson | VtcliError, Garment | VtcliError]:
+        return look(job.person), garments[job.cloth]
 
-    for job in jobs:
-        who, garment = look(job.person), cut_out(job.cloth)
-        if isinstance(who, VtcliError):
-            yield JobResult(job, None, who, job.person)
-        elif isinstance(garment, VtcliError):
-            yield JobResult(job, None, garment, job.cloth)
-        else:
-            yield JobResult(job, engine.dress(who, garment, keep=keep))
+    with ThreadPoolExecutor(1) as ahead:
+        following = ahead.submit(ready, jobs[0]) if jobs else None
+        for place, job in enumerate(jobs, 1):
+            assert following is not None
+            who, garment = following.result()
+            following = ahead.submit(ready, jobs[place]) if place < len(jobs) else None
+            if isinstance(who, VtcliError):
+                yield JobResult(job, None, who, job.person)
+            elif isinstance(garment, VtcliError):
+                yield JobResult(job, None, garment, job.cloth)
+            else:
+                yield JobResult(job, engine.dress(who, garment, keep=keep))
+
+
+class _Garments:
+    """Garments by file, cut out when they are first asked for; the latest ones are kept, `GARMENTS` bytes of them."""
+
+    def __init__(self, cut_out: Callable[[Path], Garment]) -> None:
+        self.cut_out = cut_out
+        self.kept: OrderedDict[Path, Garment | VtcliError] = OrderedDict()
+
+    def __getitem__(self, cloth: Path) -> Garment | VtcliError:
+        if cloth not in self.kept:
+            try:
+                self.kept[cloth] = self.cut_out(cloth)
+            except VtcliError as problem:
+                self.kept[cloth] = problem
+        self.kept.move_to_end(cloth)
+        while len(self.kept) > 1 and sum(map(self._bytes, self.kept.values())) > GARMENTS:
+            self.kept.popitem(last=False)
+        return self.kept[cloth]
+
+    @staticmethod
+    def _bytes(garment: Garment | VtcliError) -> int:
+        return 0 if isinstance(garment, VtcliError) else garment.canvas.nbytes + garment.mask.nbytes
 
 
 class Sheet:
@@ -136,31 +165,38 @@ class Sheet:
     def __init__(self, across: int = 3) -> None:
         self.across = across
         self.cells: list[Image.Image] = []
+        self.width = round(0.75 * self.HEIGHT)
+        self._thumbnail = lru_cache(maxsize=PEOPLE)(self._read_thumbnail)
         self.font = ImageFont.load_default(12)
 
     def add(self, done: JobResult) -> None:
         """Take thumbnails of a job, or its problem."""
-        shown: list[Image.Image] = []
-        for file in (done.job.person, done.job.cloth):
-            try:
-                shown.append(open_rgb(file))
-            except VtcliError:
-                shown.append(Image.new("RGB", (225, 300), (225, 225, 225)))
+        shown = [self._thumbnail(file) for file in (done.job.person, done.job.cloth)]
         if done.result is not None:
-            shown.append(done.result.image)
-        width = round(0.75 * self.HEIGHT)
+            shown.append(self._small(done.result.image))
+        width = self.width
         cell = Image.new("RGB", (3 * (width + self.GAP), self.HEIGHT + self.CAPTION + self.GAP), "white")
         draw = ImageDraw.Draw(cell)
         draw.text((2, 2), done.job.name[:90], fill=(40, 40, 40), font=self.font)
-        for i, picture in enumerate(shown):
-            small = picture.copy()
-            small.thumbnail((width, self.HEIGHT), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        for i, small in enumerate(shown):
             cell.paste(small, (i * (width + self.GAP), self.CAPTION))
         if done.result is None:
             draw.multiline_text(
                 (2 * (width + self.GAP), self.CAPTION + 20), _wrapped(done.told(str(done.problem)), 34), fill=(170, 30, 30), font=self.font
             )  # fmt: skip
         self.cells.append(cell)
+
+    def _read_thumbnail(self, file: Path) -> Image.Image:
+        """A photo's thumbnail; a grey one where it cannot be read."""
+        try:
+            return self._small(open_rgb(file))
+        except VtcliError:
+            return Image.new("RGB", (self.width, self.HEIGHT), (225, 225, 225))
+
+    def _small(self, picture: Image.Image) -> Image.Image:
+        small = picture.copy()
+        small.thumbnail((self.width, self.HEIGHT), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return small
 
     def picture(self) -> Image.Image:
         """The sheet as it is."""

@@ -42,8 +42,10 @@ def palette(rgb: np.ndarray, count: int) -> np.ndarray:
 
 def apart(values: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """The distance of colours (…, 3) in CIELAB to the nearest of `centers` (n, 3)."""
-    distances = [np.linalg.norm(values - center, axis=-1) for center in centers]
-    out: np.ndarray = np.min(distances, axis=0)
+    flat = values.reshape(-1, values.shape[-1])
+    # |v - c|² = |v|² - 2 v·c + |c|²: one product of matrices instead of a pass for each centre.
+    squares = (flat**2).sum(1)[:, None] - 2.0 * flat @ centers.T + (centers**2).sum(1)
+    out: np.ndarray = np.sqrt(np.maximum(squares.min(1), 0.0)).reshape(values.shape[:-1])
     return out
 
 

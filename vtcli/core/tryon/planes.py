@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+EVEN = 8
+"""Columns at 256×192 to both sides over which an edge is evened out before it serves as a mirror."""
+
 
 def plane(x: Tensor) -> np.ndarray:
     """The first sample's first channel: (B, C, H, W) → (H, W) float32."""
@@ -105,9 +108,34 @@ def mirrored(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
     edge = at[nearest]
     across = np.clip(2 * edge - own, 0, (width - 1, height - 1))
     inside = there[across[..., 1].astype(int), across[..., 0].astype(int)] > 0
-    source = np.where(inside[..., None], across, edge)
+    return _moved(image, np.where(inside[..., None], across, edge) - own)
+
+
+def mirrored_up(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """What is `seen` (256, 192) bool of `image` (h, w, 3), carried on above its upper edge: each pixel takes the colour as
+    far below that edge as it lies above, (h, w, 3) float32. The edge is smoothed, since every notch of it would throw a
+    fan of stripes; where nothing is seen in a column, or not so far down, the nearest edge is the mirror."""
+    height, width = seen.shape
+    columns = np.nonzero(seen.any(0))[0]
+    if not len(columns):
+        return mirrored(image, seen)
+    first = np.interp(np.arange(width), columns, seen.argmax(0)[columns])
+    around = np.pad(first, EVEN, mode="edge")
+    first = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * EVEN + 1), axis=1)
+    edge = cv2.GaussianBlur(first[None].astype(np.float32), (0, 0), EVEN / 2)
+    rows, across = np.mgrid[:height, :width].astype(np.float32)
+    source = np.where(rows < edge, 2 * edge - rows, rows)
+    inside = seen[np.minimum(source.astype(int), height - 1), across.astype(int)]
+    inside &= (source < height) & (rows < edge) & seen.any(0)
+    share = enlarge(cv2.blur(inside.astype(np.float32), (3, 3)), image.shape[:2])[..., None]
+    up = _moved(image, np.stack([np.zeros_like(source), np.minimum(source, height - 1) - rows], -1))
+    return share * up + (1.0 - share) * mirrored(image, seen)
+
+
+def _moved(image: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """`image` (h, w, 3) sampled as far away as `moved` (256, 192, 2) says, x and y in pixels of 256×192."""
     size = image.shape[:2]
-    moved = cv2.resize(source - own, size[::-1], interpolation=cv2.INTER_LINEAR) * (size[0] / height)
+    moved = cv2.resize(moved, size[::-1], interpolation=cv2.INTER_LINEAR) * (size[0] / moved.shape[0])
     grid = (np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), -1) + moved).astype(np.float32)
     out = cv2.remap(image, grid, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     return np.asarray(out, np.float32)
