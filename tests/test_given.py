@@ -58,9 +58,9 @@ def test_the_right_ones_are_taken(annotator: Annotator) -> None:
 
 
 def test_parse_maps_of_other_label_sets_are_told(annotator: Annotator) -> None:
-    with pytest.raises(UnfitPhoto, match="try --labels atr"):
+    with pytest.raises(UnfitPhoto, match="but like ATR"):
         given.refuse_unlike(annotator, PHOTO, _as_atr(), None)
-    with pytest.raises(UnfitPhoto, match="try --labels cihp"):
+    with pytest.raises(UnfitPhoto, match="as in CIHP"):
         given.refuse_unlike(annotator, PHOTO, _as_cihp(), None)
     with pytest.raises(UnfitPhoto, match="does not look like LIP"):
         given.refuse_unlike(annotator, PHOTO, ((PARSE.astype(int) * 7) % 20).astype(np.uint8), None)

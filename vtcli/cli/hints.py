@@ -11,8 +11,16 @@ _OPTIONS = {"force": "--force", "cloth_mask": "--cloth-mask"}
 
 def spelled(problem: VtcliError) -> str:
     """The message, with the options that would help."""
-    options = [_OPTIONS[name] for name in problem.helps] if isinstance(problem, RefusedPhoto) else []
-    return f"{problem}; {' or '.join(options)} goes on all the same" if options else str(problem)
+    if not isinstance(problem, RefusedPhoto):
+        return str(problem)
+    options = [_OPTIONS[name] for name in problem.helps]
+    better = f": try {labels_option(problem.labels)}" if problem.labels else ""
+    return f"{problem}{better}" + (f"; {' or '.join(options)} goes on all the same" if options else "")
+
+
+def labels_option(labels: str) -> str:
+    """The option that reads parse maps in a label set."""
+    return f"--labels {labels}"
 
 
 def exit_code(problem: VtcliError) -> int:

@@ -17,6 +17,9 @@ class Labels(StrEnum):
     LIP = "lip"
     ATR = "atr"
     CIHP = "cihp"
+    CP_VTON_PLUS = "cp-vton+"
+    ACGPN = "acgpn"
+    GP_VTON = "gp-vton"
 
 
 PersonPhoto = Annotated[Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")]

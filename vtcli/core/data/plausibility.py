@@ -6,10 +6,12 @@ be believed; here it is told. The parser errs, too: only what no error of it exp
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.labels import ATR_TO_LIP
+from vtcli.core.data.labels import LABEL_SETS, TO_LIP, LabelSet
 
 LEAST_AGREEMENT = 0.55
 """Share of the person's pixels on which two parse maps of one photo agree at least, in regions: of 96 of VITON's
@@ -34,7 +36,14 @@ for _region, _labels in enumerate(
     start=1,
 ):
     _REGIONS[list(_labels)] = _region
-_TOP = 2
+
+
+@dataclass(frozen=True)
+class ParseProblem:
+    """What is wrong with a given parse map. `labels`: the label set in which it would fit the photo, where there is one."""
+
+    words: str
+    labels: LabelSet | None = None
 
 
 def agreement(given: np.ndarray, seen: np.ndarray) -> float:
@@ -45,22 +54,28 @@ def agreement(given: np.ndarray, seen: np.ndarray) -> float:
     return float((a == b)[person].mean()) if person.any() else 1.0
 
 
-def parse_problem(given: np.ndarray, seen: np.ndarray, labels: str = "lip") -> str | None:
+def parse_problem(given: np.ndarray, seen: np.ndarray, labels: LabelSet = "lip") -> ParseProblem | None:
     """What is wrong with the parse map `given` (H, W), LIP labels, of a photo in which the parser sees `seen` (H, W); None
     where nothing is. `labels`: the label set that it was read as."""
     own = agreement(given, seen)
     if labels == "lip":
-        as_atr = 0.0 if (given > 17).any() else agreement(ATR_TO_LIP[given], seen)
-        if as_atr > max(own + BETTER, SURE_AGREEMENT):
-            return "does not look like LIP labels: try --labels atr"
+        others = {
+            name: agreement(table[given], seen)
+            for name, table in TO_LIP.items()
+            if given.max(initial=0) < len(table)
+        }
+        name = max(others, key=lambda one: others[one])
+        if others[name] > max(own + BETTER, SURE_AGREEMENT):
+            return ParseProblem(f"does not look like LIP labels, but like {name.upper()}'s", name)
         skin = given == L.JUMPSUITS
         if skin.any() and skin.mean() < 0.1 and np.isin(seen[skin], _NO_GARMENT).mean() > 0.6:
-            return "label 10 lies on skin, as in CIHP, and not on a jumpsuit, as in LIP: try --labels cihp"
+            return ParseProblem("label 10 lies on skin, as in CIHP, and not on a jumpsuit, as in LIP", "cihp")
     if own < LEAST_AGREEMENT:
-        return (
+        known = ", ".join(name.upper() for name in LABEL_SETS)
+        return ParseProblem(
             f"does not look like {labels.upper()} labels of this photo: it agrees with what vtcli sees on {own:.0%} of "
-            f"the person (at least {LEAST_AGREEMENT:.0%} is needed); vtcli reads LIP, ATR and CIHP "
-            "(--labels); maps of other sets must be turned into one of these"
+            f"the person (at least {LEAST_AGREEMENT:.0%} is needed); vtcli reads the label sets {known}; maps of others "
+            "must be turned into one of these"
         )
     return None
 

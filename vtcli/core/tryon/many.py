@@ -3,7 +3,6 @@ shows all."""
 
 from __future__ import annotations
 
-import csv
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vtcli.core.data.images import IMAGE_SUFFIXES, open_rgb
+from vtcli.core.data.pairs_lists import read_rows, stem
 from vtcli.core.garments.placement import Garment
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.tryon.finding import Choice
@@ -60,29 +60,16 @@ def everybody_everything(people: Path, cloths: Path) -> list[Job]:
 
 
 def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) -> list[Job]:
-    """The pairs of a file: a person and a garment a line, apart by a comma; `#` starts a comment. Names are files of
-    `people` and `cloths` (default: the list's own folder), with or without their endings. UsageProblem names a line
-    that does not fit."""
-    if not pairs.is_file():
-        raise UsageProblem(f"{pairs}: no such file")
+    """The pairs of a file, as `vtcli.core.data.pairs_lists` reads it. Names are files of `people` and `cloths` (default: the
+    list's own folder), with or without their endings; paths in these folders are taken, too. VtcliError names a line that
+    is not two names, UsageProblem one whose pictures are not there."""
+    folders = (people or pairs.parent, cloths or pairs.parent)
     chosen = []
-    try:
-        rows = list(csv.reader(pairs.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise UsageProblem(f"{pairs}: not a list of names in UTF-8 ({problem})") from problem
-    for number, row in enumerate(rows, 1):
-        cells = [cell.strip() for cell in row]
-        if not any(cells) or cells[0].startswith("#"):
-            continue
-        if len(cells) != 2 or not all(cells):
-            raise UsageProblem(f"{pairs}: line {number} should name a person and a garment, apart by a comma")
-        if number == 1 and [cell.lower() for cell in cells] in (["person", "cloth"], ["people", "cloths"]):
-            continue
-        folders = (people or pairs.parent, cloths or pairs.parent)
+    for number, *cells in read_rows(pairs, *map(_stems, folders)):
         files = [_file(folder, cell) for folder, cell in zip(folders, cells, strict=True)]
         for cell, file, folder in zip(cells, files, folders, strict=True):
             if file is None:
-                raise UsageProblem(f"{pairs}: line {number}: no picture {cell} in {folder}")
+                raise UsageProblem(f"{pairs}, line {number}: no picture {cell} in {folder}")
         chosen.append((files[0], files[1]))
     if not chosen:
         raise UsageProblem(f"{pairs}: names no pair")
@@ -184,6 +171,10 @@ def _pictures(folder: Path) -> list[Path]:
     if not files:
         raise UsageProblem(f"{folder}: no pictures in it")
     return files
+
+
+def _stems(folder: Path) -> set[str]:
+    return {stem(file.name) for file in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _file(folder: Path, name: str) -> Path | None:

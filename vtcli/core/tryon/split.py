@@ -30,7 +30,7 @@ from PIL import Image
 import vtcli
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import has_label
-from vtcli.core.data.layouts import read_pairs_list, stem
+from vtcli.core.data.pairs_lists import read_pairs_list, stem
 from vtcli.core.data.pixels import grey_levels, shares, signed
 from vtcli.core.data.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
@@ -64,7 +64,7 @@ class _Job:
 def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
     """Positions (person, garment) of "paired", "unpaired" (the split's own list), "shuffled" (everyone in the garment of
     another, the same one every time), or a file's pairs: two names
-    a line, with or without extension (`vtcli.core.data.layouts.read_pairs_list`)."""
+    a line, with or without extension (`vtcli.core.data.pairs_lists.read_pairs_list`)."""
     if pairs == "paired":
         return [(i, i) for i in range(len(store))]
     if pairs == "unpaired":

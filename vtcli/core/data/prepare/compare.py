@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,10 +51,12 @@ def doubts(plan: SplitPlan, annotator: Annotator) -> Iterator[Doubt]:
         if all(np.isin(labels, some).mean() > SEEN for some in (L.HEAD_LABELS, L.TOP_LABELS))
     ]
     used = plan.header["labels"]
-    parses = [
+    wrong = [
         parse_problem(p.arrays["parse"], labels, used) for p, labels, _ in seen if "parse" not in p.derived
     ]
-    yield from _doubt(plan, "parse maps", parses)
+    better = Counter(problem.labels for problem in wrong if problem is not None)
+    for doubt in _doubt(plan, "parse maps", [None if p is None else p.words for p in wrong]):
+        yield replace(doubt, labels=better.most_common(1)[0][0])
     width = plan.options.size[1]
     joints = [
         joints_problem(p.arrays["keypoints"], own, width)
