@@ -266,7 +266,8 @@ def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> tuple[Tensor, Ten
     head is kept, of all or (B,) bool of each."""
     gmm.to(pairs.image.device)
     given = (pairs.given_image, pairs.given_parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
-    warp = warp_garments(gmm, *given, pairs.front_mask, head)
+    with torch.autocast(pairs.image.device.type, enabled=False):  # in float32, as at inference
+        warp = warp_garments(gmm, *given, pairs.front_mask, head)
     return warp.cloth, warp.mask
 
 
