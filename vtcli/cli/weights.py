@@ -62,9 +62,10 @@ def import_files(
     console.set_quiet(quiet)
     from vtcli.core.models.importing import import_weights
 
-    for file in files:
-        imported = import_weights(file, out, None if stage is None else stage.value, force)
-        console.say(f"{file}: {imported.stage}, {imported.parameters:,} parameters -> {imported.path}")
+    for imported in import_weights(files, out, None if stage is None else stage.value, force):
+        console.say(
+            f"{imported.source}: {imported.stage}, {imported.parameters:,} parameters -> {imported.path}"
+        )
 
 
 @app.command("list")

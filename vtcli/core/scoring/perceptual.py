@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from vtcli.core.scoring.features import read_state
+from vtcli.core.models.foreign import read_tensors
 from vtcli.core.scoring.pictures import Picture
 from vtcli.core.system.errors import VtcliError
 
@@ -50,7 +50,7 @@ class Lpips:
         except ImportError as problem:
             raise VtcliError("LPIPS needs its package; run `pip install 'vtcli[lpips]'`") from problem
         what = "torchvision's AlexNet or VGG-16 weights"
-        state = read_state(path, what)
+        state = read_tensors(path, what)
         first = state.get("features.0.weight")
         trunk = None if first is None else _TRUNKS.get(tuple(first.shape))
         if trunk is None:
