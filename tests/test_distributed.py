@@ -186,7 +186,7 @@ def test_torchrun_speaks_once_and_writes_once(store: Path, tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("people")
-    write_store(root, "test", 9, seed=3)
+    write_store(root, "test", 9, seed=3, size=(256, 192))
     return root / "test"
 
 

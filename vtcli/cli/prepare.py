@@ -12,7 +12,7 @@ import typer
 
 from vtcli.cli import console
 from vtcli.cli.hints import labels_option
-from vtcli.cli.options import Device, Labels, Quiet, Weights
+from vtcli.cli.options import Device, Labels, Quiet, Weights, no_stream
 from vtcli.core.system.errors import UsageProblem, VtcliError
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def prepare(
     data_dir: Annotated[
         Path, typer.Argument(help="Folder with train/ and test/, or with image/ and cloth/.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store.")] = Path("prepared"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=no_stream, help="Folder for the store.")
+    ] = Path("prepared"),
     split: Annotated[Split, typer.Option("--split", help="Which splits to prepare.")] = Split.ALL,
     size: Annotated[
         str, typer.Option("--size", metavar="HEIGHTxWIDTH", help="Size of the pictures in the store.")
@@ -142,7 +144,7 @@ def _follow(events: Iterator[Event], strict: bool) -> list[SplitDone]:
                         f"{event.split}: {event.kept:,} pairs are there already; continuing from there"
                     )
             elif isinstance(event, Doubt):
-                doubt = f"{event.split}: {event.wrong} of {event.looked_at} {event.what} looked at do not fit: {event.reason}"
+                doubt = event.told()
                 if event.labels is not None:
                     doubt += f": try {labels_option(event.labels)}"
                 if strict:

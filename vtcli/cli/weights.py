@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vtcli.cli import console
-from vtcli.cli.options import Quiet
+from vtcli.cli.options import Quiet, no_stream
 from vtcli.core.system.errors import VtcliError
 
 if TYPE_CHECKING:
@@ -38,7 +38,13 @@ def import_files(
         list[Path], typer.Argument(metavar="FILE…", help="CP-VTON's gmm_final.pth, tom_final.pth, or both.")
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for gmm.safetensors and tom.safetensors; required.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            callback=no_stream,
+            help="Folder for gmm.safetensors and tom.safetensors; required.",
+        ),
     ],
     stage: Annotated[
         Stage | None,

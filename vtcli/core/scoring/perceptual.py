@@ -48,7 +48,9 @@ class Lpips:
         try:
             import lpips
         except ImportError as problem:
-            raise VtcliError("LPIPS needs its package; run `pip install 'vtcli[lpips]'`") from problem
+            raise VtcliError(
+                "LPIPS needs its package; run `pip install -e '.[lpips]'` in vtcli's folder"
+            ) from problem
         what = "torchvision's AlexNet or VGG-16 weights"
         state = read_tensors(path, what)
         first = state.get("features.0.weight")
@@ -83,7 +85,7 @@ class StLpips:
                 from stlpips_pytorch import stlpips
             except ImportError as problem:
                 raise VtcliError(
-                    "ST-LPIPS needs its package; run `pip install 'vtcli[metrics]'`"
+                    "ST-LPIPS needs its package; run `pip install -e '.[metrics]'` in vtcli's folder"
                 ) from problem
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -145,7 +145,7 @@ def local_device(name: str) -> str:
     local, present = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if local >= present:
         raise UsageProblem(
-            f"{present} GPUs here for {local + 1} or more processes; lower --nproc-per-node, or use --device cpu"
+            f"{present} GPUs here for {local + 1} or more processes; start fewer (torchrun --nproc-per-node), or compute on the CPU (--device cpu)"
         )
     torch.cuda.set_device(local)
     return f"cuda:{local}"

@@ -91,8 +91,10 @@ def run_split(
 ) -> Iterator[tuple[int, int]]:
     """Make the pictures of a split; yields (done, all) after each batch (under torchrun, of this rank's share).
 
-    Raises VtcliError when `out` holds another run's pictures, or another run is at work there.
+    Raises VtcliError when `out` holds another run's pictures, or another run is at work there, and UsageProblem when the
+    store's pictures are of another size than the networks'.
     """
+    networks.check_size(store)
     with hold(out, f"vtcli {options.kind}") if distributed.is_first() else nullcontext():
         yield from _run(networks, store, out, options)
 

@@ -42,6 +42,12 @@ class Doubt:
     reason: str
     labels: LabelSet | None = None
 
+    def told(self) -> str:
+        """All of it in a line."""
+        return (
+            f"{self.split}: {self.wrong} of {self.looked_at} {self.what} looked at do not fit: {self.reason}"
+        )
+
 
 @dataclass(frozen=True)
 class Advanced:
