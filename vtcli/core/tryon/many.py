@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -64,9 +65,10 @@ def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) 
     list's own folder), with or without their endings; paths in these folders are taken, too. VtcliError names a line that
     is not two names, UsageProblem one whose pictures are not there."""
     folders = (people or pairs.parent, cloths or pairs.parent)
+    known = [_by_stem(folder) for folder in folders]
     chosen = []
-    for number, *cells in read_rows(pairs, *map(_stems, folders)):
-        files = [_file(folder, cell) for folder, cell in zip(folders, cells, strict=True)]
+    for number, *cells in read_rows(pairs, *known):
+        files = [_file(folder, cell, own) for folder, cell, own in zip(folders, cells, known, strict=True)]
         for cell, file, folder in zip(cells, files, folders, strict=True):
             if file is None:
                 raise UsageProblem(f"{pairs}, line {number}: no picture {cell} in {folder}")
@@ -173,16 +175,17 @@ def _pictures(folder: Path) -> list[Path]:
     return files
 
 
-def _stems(folder: Path) -> set[str]:
-    return {stem(file.name) for file in folder.iterdir()} if folder.is_dir() else set()
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """A folder's pictures by their names without endings; of several with one name the first in order."""
+    files = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []
+    return {stem(file.name): file for file in files if file.suffix.lower() in IMAGE_SUFFIXES}
 
 
-def _file(folder: Path, name: str) -> Path | None:
-    candidates = (folder / f"{name}{suffix}" for suffix in ("", *IMAGE_SUFFIXES))
-    try:
-        return next((file for file in candidates if file.is_file()), None)
-    except OSError:  # no file can have such a name
-        return None
+def _file(folder: Path, name: str, known: dict[str, Path]) -> Path | None:
+    with suppress(OSError):  # no file can have such a name
+        if (folder / name).is_file():
+            return folder / name
+    return known.get(stem(name))
 
 
 def _named(pairs: list[tuple[Path, Path]]) -> list[Job]:
