@@ -86,7 +86,7 @@ class Bench:
         from vtcli.core.models.weights import save_weights
 
         torch.manual_seed(0)
-        metadata = {"preset": "lite", "aux": True}
+        metadata = {"preset": "lite", "aux": True, "size": [int(side) for side in SIZE.split("x")]}
         gmm, tom = build_gmm("lite", True), build_tom("lite", True)
         save_weights(self.weights / "gmm.safetensors", gmm, {"stage": "gmm", **metadata})
         save_weights(self.weights / "tom.safetensors", tom, {"stage": "tom", **metadata})

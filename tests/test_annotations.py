@@ -254,3 +254,59 @@ def test_label_maps_that_were_resized_like_photos_are_refused(tmp_path: Path) ->
     blurred = np.asarray(labels.resize((300, 400), Image.Resampling.BILINEAR))
     with pytest.raises(VtcliError, match=r"blurred\.png: .*nearest"):
         read_parse(_parse_file(tmp_path / "blurred.png", blurred))
+
+
+def test_labels_of_acgpn_gp_vton_and_cp_vton_plus(tmp_path: Path) -> None:
+    acgpn = np.array([[0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]], np.uint8)
+    names = [
+        "background",
+        "hair",
+        "upper-clothes",
+        "left-shoe",
+        "right-shoe",
+        "background",
+        "pants",
+        "left-leg",
+    ]
+    names += ["right-leg", "left-arm", "face", "right-arm"]
+    read = read_parse(_parse_file(tmp_path / "acgpn.png", acgpn), "acgpn")
+    assert [L.LIP_NAMES[i] for i in read[0]] == names
+    bytedance = np.array([[2, 5, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23]], np.uint8)
+    names = [
+        "hair",
+        "upper-clothes",
+        "pants",
+        "pants",
+        "background",
+        "skirt",
+        "face",
+        "left-arm",
+        "right-arm",
+    ]
+    names += [
+        "left-leg",
+        "right-leg",
+        "left-shoe",
+        "right-shoe",
+        "upper-clothes",
+        "upper-clothes",
+        "background",
+    ]
+    read = read_parse(_parse_file(tmp_path / "gp.png", bytedance), "gp-vton")
+    assert [L.LIP_NAMES[i] for i in read[0]] == names
+    neck = np.array([[13, 20, 5]], np.uint8)
+    assert read_parse(_parse_file(tmp_path / "plus.png", neck), "cp-vton+").tolist() == [[13, 0, 5]]
+    with pytest.raises(
+        VtcliError, match=r"label 20, but LIP goes to 19; CP-VTON\+ and GP-VTON labels go further"
+    ):
+        read_parse(tmp_path / "plus.png")
+
+
+def test_dress_codes_joints_are_those_of_384_by_512(tmp_path: Path) -> None:
+    """Four values a joint (x, y, confidence, number), for 384x512 whatever the photo measures; -1 where not found."""
+    joints = [[100.0 + i, 200.0 + i, 0.9, float(i)] for i in range(18)]
+    joints[10] = [-1.0, -1.0, 0.0, -1.0]
+    (tmp_path / "000001_2.json").write_text(json.dumps({"keypoints": joints}))
+    read = read_pose(tmp_path / "000001_2.json", (1024, 768))
+    assert np.allclose(read[0], (200, 400, 0.9)) and not read[10].any()
+    assert np.allclose(read_pose(tmp_path / "000001_2.json", (512, 384))[17], (117, 217, 0.9))

@@ -19,8 +19,8 @@ from vtcli.core.data.poses import read_pose
 from vtcli.core.garments.collar import inner_collar, without_collar
 from vtcli.core.garments.placement import place
 from vtcli.core.models.tps import sample
-from vtcli.core.system.errors import UsageProblem
-from vtcli.core.tryon import results
+from vtcli.core.system.errors import UsageProblem, VtcliError
+from vtcli.core.tryon import many, results
 from vtcli.core.tryon.finding import Choice, others, people_boxes
 from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
 from vtcli.core.tryon.refine import on_person, refine_hair, refine_neck
@@ -300,11 +300,17 @@ def test_from_behind_is_refused(engine: TryOn, cloth: Image.Image) -> None:
 
 
 def test_several_garments_and_a_sheet(vtcli: Run, tmp_path: Path) -> None:
-    """One that cannot be tried on does not stop the others, and is reported."""
+    """What cannot be tried on, read or named does not stop the others, and is reported, with --quiet too."""
     out = tmp_path / "pictures"
     Image.fromarray(skimage.data.coffee()).save(tmp_path / "coffee.png")
-    ended = vtcli("tryon", SAMPLES / "person.jpg", CLOTHS[0], tmp_path / "coffee.png", CLOTHS[1], "-o", out)
-    assert ended.code == 1 and "coffee.png" in ended.err and "1 of 3" in ended.err
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
+    long = tmp_path / f"{'x' * 250}.jpg"  # with the person's name too long for a file
+    long.write_bytes(CLOTHS[2].read_bytes())
+    cloths = (CLOTHS[0], tmp_path / "coffee.png", tmp_path / "phone.heic", long, CLOTHS[1])
+    ended = vtcli("tryon", SAMPLES / "person.jpg", *cloths, "-o", out, "--quiet")
+    assert ended.code == 1 and "3 of 5" in ended.err
+    reasons = ended.err.splitlines()
+    assert "coffee.png" in reasons[0] and "phone.heic" in reasons[1] and "too long" in reasons[2], reasons
     names = {f"person__{file.stem}.png" for file in CLOTHS[:2]}
     files = {file.name for file in out.iterdir()}
     assert names | {"sheet.jpg"} <= files and "person__coffee.png" not in files
@@ -325,7 +331,7 @@ def test_folders_and_lists(vtcli: Run, tmp_path: Path) -> None:
     names = {f.stem for f in out.glob("*.png")}
     assert names == {f"{p.stem}__{c.stem}" for p in PEOPLE[:2] for c in CLOTHS[:2]}
     pairs = tmp_path / "pairs.csv"
-    pairs.write_text(f"person,cloth\n{PEOPLE[0].name}, {CLOTHS[1].stem}\n")
+    pairs.write_text(f"person;cloth\n{PEOPLE[0].name}; {CLOTHS[1].stem}\n", encoding="utf-16")
     out = tmp_path / "one"
     ended = vtcli("tryon", "--people", people_, "--cloths", cloths, "--pairs", pairs, "-o", out)
     assert ended.code == 0, ended.err
@@ -336,6 +342,29 @@ def test_folders_and_lists(vtcli: Run, tmp_path: Path) -> None:
     (people_ / f"{PEOPLE[0].stem}.png").write_bytes(PEOPLE[0].read_bytes())
     ended = vtcli("tryon", "--people", people_, "--cloths", cloths, "-o", out)
     assert ended.code == 2 and "rename" in ended.err
+
+
+def test_lists_of_pictures_are_read_as_those_of_data_sets_are(tmp_path: Path) -> None:
+    """Nothing in a list or a folder is passed over: what cannot be read is a job that fails."""
+    for name in ("a b.jpg", "c.HEIC", "d.png", "e.jxl", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    pairs = tmp_path / "pairs.txt"
+    for text in (
+        "a b.jpg d.png\nc.HEIC d\n", "\ufeffa b.jpg\td.png\nc.HEIC\td\n", "person;cloth\na b.jpg;d.png;\n# x\nc;d\n",
+        '"a b","d.png"\r\n"c.HEIC","d"\r\n', "a b.jpg, d.png\nc.HEIC, d.png",
+    ):  # fmt: skip
+        for encoding in ("utf-8", "utf-16"):
+            pairs.write_text(text, encoding=encoding, newline="")
+            jobs = many.listed(pairs)
+            assert [(j.person.name, j.cloth.name) for j in jobs] == [
+                ("a b.jpg", "d.png"),
+                ("c.HEIC", "d.png"),
+            ]
+    pairs.write_text("a b.jpg d.png\nc.HEIC\n")
+    with pytest.raises(VtcliError, match=r"pairs\.txt, line 2: expected two file names"):
+        many.listed(pairs)
+    people = {job.person.name for job in many.everybody_everything(tmp_path, tmp_path)}
+    assert people == {"a b.jpg", "c.HEIC", "d.png", "e.jxl"}
 
 
 def test_unsure_results_come_with_a_panel(

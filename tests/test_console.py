@@ -16,7 +16,7 @@ from vtcli.cli import console
 from vtcli.cli.app import app
 
 
-def vtcli(
+def run_process(
     *arguments: object, encoding: str = "utf-8", columns: int = 80, **streams: int
 ) -> tuple[int, str, str]:
     """(exit code, standard output, standard error) of a process whose streams have `encoding`."""
@@ -66,7 +66,7 @@ def test_help_and_lists_in_poor_encodings() -> None:
 
 
 def test_a_table_in_ascii_has_all_its_rows(results: list[Path]) -> None:
-    code, out, err = vtcli("score", *results, "--bootstrap", 20, encoding="ascii")
+    code, out, err = run_process("score", *results, "--bootstrap", 20, encoding="ascii")
     assert code == 0, err
     assert "SSIM ^" in out
     assert "FD (Lite0) v" in out
@@ -84,7 +84,7 @@ def test_files_are_written_though_the_reader_has_gone(results: list[Path], tmp_p
         "--report",
         tmp_path / "s.html",
     )
-    code, _, err = vtcli("score", *results, *arguments, "--bootstrap", 20, stdout=writer)
+    code, _, err = run_process("score", *results, *arguments, "--bootstrap", 20, stdout=writer)
     os.close(writer)
     assert (code, "Traceback" in err, "Exception ignored" in err) == (0, False, False), err
     assert all((tmp_path / name).stat().st_size for name in ("s.json", "s.csv", "s.html"))
@@ -95,13 +95,13 @@ def test_a_full_disk_behind_standard_output_is_one_line_after_the_files(
     results: list[Path], tmp_path: Path
 ) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    code, _, err = vtcli("score", results[0], "--json", tmp_path / "s.json", stdout=full)
+    code, _, err = run_process("score", results[0], "--json", tmp_path / "s.json", stdout=full)
     assert code == 1
     assert "vtcli: standard output: cannot be written (No space left on device)" in err
     assert "Traceback" not in err
     assert "Exception ignored" not in err
     assert (tmp_path / "s.json").stat().st_size
-    code, out, _ = vtcli("score", results[0], "--json", tmp_path / "t.json", stderr=full)
+    code, out, _ = run_process("score", results[0], "--json", tmp_path / "t.json", stderr=full)
     os.close(full)
     assert code == 0
     assert "SSIM" in out
@@ -125,3 +125,75 @@ def test_eight_runs_are_readable_at_80_columns(tmp_path: Path, monkeypatch: pyte
     cells = [line for line in lines if line.startswith("│ SSIM ↑")]
     assert len(cells) == len(heads)
     assert "…" not in "".join(lines)
+
+
+def test_a_log_holds_no_cursor_codes_and_whole_cells(
+    results: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FORCE_COLOR makes rich take a pipe for a terminal: colours, yes, but no bars."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    code, _, err = run_process("score", *results, "--bootstrap", 20)
+    assert code == 0
+    assert not any(code in err for code in ("\x1b[?25l", "\x1b[2K", "\x1b[1A")), err
+    monkeypatch.delenv("FORCE_COLOR")
+    code, out, _ = run_process("weights", "list", columns=40)
+    assert code == 0
+    assert "…" not in out
+    assert all(name in out for name in ("gmm.safetensors", "parser.safetensors", "sha256"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tryon", "a.jpg", "b.jpg", "-o", "-"), ("tryon", "a.jpg", "b.jpg", "-o", "o.png", "--panel", "-"),
+        ("tryon", "--data", "d", "-o", "-"), ("warp", "a.jpg", "b.jpg", "-o", "-"), ("prepare", "d", "-o", "-"),
+        ("train", "gmm", "--out", "-"), ("weights", "import", "a.pth", "-o", "-"), ("score", "r", "--json", "-"),
+        ("score", "r", "--report", "-"),
+    ],
+)  # fmt: skip
+def test_nothing_goes_to_a_file_called_dash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vtcli: Any, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = vtcli(*arguments)
+    assert ended.code == 2
+    assert "-: nothing is written to standard output; name a file" in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "arguments", "told"),
+    [
+        (
+            "cv2", "raise ImportError('libGL.so.1: cannot open shared object file')", ("prepare", "d"),
+            "opencv-python-headless does not load (libGL.so.1: cannot open shared object file); `pip install "
+            "--force-reinstall opencv-python-headless` repairs it, after `pip uninstall opencv-python",
+        ),
+        (
+            "torch", "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')", ("weights", "list"),
+            "torch is not installed; `pip install --force-reinstall torch` repairs it",
+        ),
+        (
+            "torch", "import torch_inside", ("weights", "list"),
+            "torch does not load (No module named 'torch_inside'); `pip install --force-reinstall torch` repairs it",
+        ),
+    ],
+)  # fmt: skip
+def test_a_missing_or_broken_library_is_one_line_with_the_repair(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    code: str,
+    arguments: tuple[str, ...],
+    told: str,
+) -> None:
+    (tmp_path / f"{module}.py").write_text(code)
+    (tmp_path / "d/image").mkdir(parents=True)
+    root = Path(__file__).resolve().parent.parent
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(root))))
+    monkeypatch.chdir(tmp_path)
+    code_, _, err = run_process(*arguments)
+    assert code_ == 1
+    assert told in err
+    assert len(err.splitlines()) == 1

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vtcli.cli.hints import spelled
 from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_parse
 from vtcli.core.data.poses import read_pose
@@ -58,12 +59,22 @@ def test_the_right_ones_are_taken(annotator: Annotator) -> None:
 
 
 def test_parse_maps_of_other_label_sets_are_told(annotator: Annotator) -> None:
-    with pytest.raises(UnfitPhoto, match="try --labels atr"):
+    with pytest.raises(UnfitPhoto, match="but like ATR"):
         given.refuse_unlike(annotator, PHOTO, _as_atr(), None)
-    with pytest.raises(UnfitPhoto, match="try --labels cihp"):
+    with pytest.raises(UnfitPhoto, match="as in CIHP"):
         given.refuse_unlike(annotator, PHOTO, _as_cihp(), None)
-    with pytest.raises(UnfitPhoto, match="does not look like LIP"):
+    with pytest.raises(UnfitPhoto, match="is not one of this photo"):
         given.refuse_unlike(annotator, PHOTO, ((PARSE.astype(int) * 7) % 20).astype(np.uint8), None)
+    acgpn = np.zeros(L.LABELS, np.uint8)
+    for label, lip in enumerate(L.ACGPN_TO_LIP):
+        if label not in (2, 3, 7):
+            acgpn[lip] = label
+    with pytest.raises(UnfitPhoto, match="like ACGPN") as caught:
+        given.refuse_unlike(annotator, PHOTO, acgpn[PARSE], None)
+    assert spelled(caught.value).endswith("try --labels acgpn; --force goes on all the same")
+    # Read in a wrong set, it fits on top and trousers; the face gives it away.
+    with pytest.raises(UnfitPhoto, match="a head on"):
+        given.refuse_unlike(annotator, PHOTO, L.ATR_TO_LIP[acgpn[PARSE]], None)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vtcli.core.data.layouts import find_layout, own_cloth, read_pairs_list, stem
+from vtcli.core.data.layouts import find_layout, own_cloth
+from vtcli.core.data.pairs_lists import read_pairs_list, stem
 from vtcli.core.system.errors import VtcliError
 
 
@@ -198,3 +199,103 @@ def test_names_and_own_garments() -> None:
     assert own_cloth("000001_0", cloths) == "000001_1"
     assert own_cloth("00002_00", cloths) == "00002_00"
     assert own_cloth("x", cloths) == "x" and own_cloth("y", cloths) is None
+
+
+def test_dress_code_is_read_where_its_tops_are(tmp_path: Path) -> None:
+    for n in ("000001", "000002", "000003"):
+        _touch(
+            tmp_path / "upper_body", f"images/{n}_0.jpg", f"images/{n}_1.jpg", f"label_maps/{n}_4.png",
+            f"keypoints/{n}_2.json", f"skeletons/{n}_5.jpg", f"dense/{n}_5.png",
+        )  # fmt: skip
+    _touch(
+        tmp_path, "dresses/images/020000_0.jpg", "dresses/images/020000_1.jpg", "lower_body/images/1_0.jpg"
+    )
+    tops = tmp_path / "upper_body"
+    alone = find_layout(tmp_path).splits["train"]
+    assert [(p.name, p.cloth) for p in alone.pairs] == [(f"{n:06d}_0", f"{n:06d}_1") for n in (1, 2, 3)]
+    (tops / "train_pairs.txt").write_text("000001_0.jpg\t000001_1.jpg\n")
+    (tops / "test_pairs_paired.txt").write_text("000002_0.jpg\t000002_1.jpg\n000003_0.jpg\t000003_1.jpg\n")
+    (tops / "test_pairs_unpaired.txt").write_text("000002_0.jpg\t000003_1.jpg\n000003_0.jpg\t000002_1.jpg\n")
+    for root in (tmp_path, tops):
+        layout = find_layout(root)
+        assert (layout.title, layout.labels) == ("DressCode", "atr")
+        (pair,) = layout.splits["train"].pairs
+        names = ["000001_0.jpg", "000001_1.jpg", "000001_4.png", "000001_2.json"]
+        assert [f.name for f in pair.files()] == names
+        test = layout.splits["test"]
+        assert [p.name for p in test.pairs] == ["000002_0", "000003_0"] and not test.skipped
+        assert test.unpaired == [("000002_0", "000003_1"), ("000003_0", "000002_1")]
+    assert find_layout(tops).unused == ("dense", "skeletons")
+    assert set(find_layout(tmp_path).unused) == {
+        "dresses", "lower_body", "upper_body/dense", "upper_body/skeletons",
+    }  # fmt: skip
+    with pytest.raises(VtcliError, match="tops alone"):
+        _touch(tmp_path / "other", "dresses/images/1_0.jpg", "dresses/keypoints/1_2.json")
+        find_layout(tmp_path / "other")
+
+
+def test_dress_codes_list_of_all_garments_is_cut_to_tops(tmp_path: Path) -> None:
+    tops = tmp_path / "upper_body"
+    _touch(tops, "images/000001_0.jpg", "images/000001_1.jpg", "keypoints/000001_2.json")
+    (tmp_path / "train_pairs.txt").write_text(
+        "000001_0.jpg\t000001_1.jpg\t0\n020000_0.jpg\t020000_1.jpg\t2\n030000_0.jpg\t030000_1.jpg\t1\n"
+    )
+    split = find_layout(tmp_path).splits["train"]
+    assert [p.name for p in split.pairs] == ["000001_0"] and not split.skipped
+
+
+def test_gp_vtons_form_of_viton_hd(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for n in ("00001", "00002"):
+            _touch(
+                tmp_path / split, f"image/{n}_00.jpg", f"cloth/{n}_00.jpg", f"cloth_mask-bytedance/{n}_00.png",
+                f"parse-bytedance/{n}_00.png", f"openpose_json/{n}_00_keypoints.json",
+                f"cloth_parse-bytedance/{n}_00.png", f"densepose/{n}_00.png",
+            )  # fmt: skip
+    (tmp_path / "train_pairs_1018.txt").write_text("00001_00.png 00001_00.png upper\n")
+    (tmp_path / "test_pairs_paired_1018.txt").write_text("00001_00.png 00001_00.png upper\n")
+    (tmp_path / "test_pairs_unpaired_1018.txt").write_text("00001_00.png 00002_00.png upper\n")
+    layout = find_layout(tmp_path)
+    assert (layout.title, layout.labels) == ("GP-VTON's VITON-HD", "gp-vton")
+    (pair,) = layout.splits["train"].pairs
+    assert [f.parent.name for f in pair.files()[2:]] == [
+        "cloth_mask-bytedance",
+        "parse-bytedance",
+        "openpose_json",
+    ]
+    assert layout.splits["test"].unpaired == [("00001_00", "00002_00")]
+    assert set(layout.unused) == {
+        f"{s}/{f}" for s in ("train", "test") for f in ("cloth_parse-bytedance", "densepose")
+    }
+    # Laid into VITON-HD itself, its own maps count, and the others are named.
+    _touch(tmp_path, "train/image-parse-v3/00001_00.png", "test/image-parse-v3/00001_00.png")
+    layout = find_layout(tmp_path)
+    assert (layout.title, layout.labels) == ("VITON-HD", "cihp")
+    assert "train/parse-bytedance" in layout.unused
+
+
+def test_cp_vton_pluss_form(tmp_path: Path) -> None:
+    _viton(tmp_path, "train", "000001")
+    _touch(tmp_path, "train/image-parse-new/000001_0.png", "train/image-mask/000001_0.png")
+    layout = find_layout(tmp_path)
+    assert (layout.title, layout.labels) == ("CP-VTON+'s VITON", "cp-vton+")
+    (pair,) = layout.splits["train"].pairs
+    assert pair.parse_file is not None and pair.parse_file.parent.name == "image-parse-new"
+    assert layout.unused == ("train/image-mask", "train/image-parse")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a.jpg b.jpg upper", "a.jpg\tb.jpg\t0", "a.jpg,b.jpg,upper_body", "a.jpg;b.jpg;", '"a.jpg","b.jpg"', "a,b",
+        "a;b", "a.jpg, b.jpg,", '"a.jpg";"b.jpg"',
+    ],
+)  # fmt: skip
+def test_lines_of_other_programs(tmp_path: Path, line: str) -> None:
+    (pair,) = read_pairs_list(_list(tmp_path, f"person,cloth\n{line}\nc.jpg d.jpg dresses\n"))
+    assert [stem(name) for name in pair] == ["a", "b"]
+
+
+def test_names_without_endings_may_hold_blanks_where_a_mark_parts_them(tmp_path: Path) -> None:
+    path = _list(tmp_path, 'my photo, red top\n"a, b.jpg";"c;d.jpg"\n')
+    assert read_pairs_list(path) == [("my photo", "red top"), ("a, b.jpg", "c;d.jpg")]

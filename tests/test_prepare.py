@@ -525,3 +525,65 @@ def test_help_teaches_by_example(vtcli: Cli) -> None:
 def test_not_a_data_folder(tmp_path: Path, vtcli: Cli) -> None:
     ended = vtcli("prepare", tmp_path, "--out", tmp_path / "p")
     assert ended.code == 1 and str(tmp_path) in ended.err and len(ended.err.strip().splitlines()) == 1
+
+
+def _as_dress_code(root: Path, fields: dict[str, np.ndarray], number: int) -> None:
+    """Write one pair as DressCode does: labels of ATR, joints for 384x512 with four values each."""
+    for kind in ("images", "label_maps", "keypoints", "skeletons"):
+        (root / "upper_body" / kind).mkdir(parents=True, exist_ok=True)
+    atr = np.zeros(L.LABELS, np.uint8)
+    for label, lip in enumerate(L.ATR_TO_LIP):
+        if label not in (8, 16):  # belt and bag share their LIP label with others
+            atr[lip] = label
+    name, tops = f"{number:06d}", root / "upper_body"
+    Image.fromarray(fields["image"]).save(tops / f"images/{name}_0.jpg", quality=92)
+    Image.fromarray(fields["cloth"]).save(tops / f"images/{name}_1.jpg", quality=92)
+    Image.fromarray(atr[fields["parse"]]).save(tops / f"label_maps/{name}_4.png")
+    scale = 512 / fields["image"].shape[0]
+    joints = [
+        [x * scale, y * scale, c, i] if c else [-1, -1, 0, -1]
+        for i, (x, y, c) in enumerate(fields["keypoints"])
+    ]
+    (tops / f"keypoints/{name}_2.json").write_text(
+        json.dumps({"keypoints": np.array(joints, float).tolist()})
+    )
+
+
+def test_dress_code(tmp_path: Path, vtcli: Cli) -> None:
+    fields = drawn_pairs(3, 4, SIZE)
+    for i in range(3):
+        _as_dress_code(tmp_path / "dresscode", {k: v[i] for k, v in fields.items()}, i)
+    (tmp_path / "dresscode/lower_body/images").mkdir(parents=True)
+    tops = tmp_path / "dresscode/upper_body"
+    (tops / "train_pairs.txt").write_text("000000_0.jpg\t000000_1.jpg\n")
+    (tops / "test_pairs_paired.txt").write_text("000001_0.jpg\t000001_1.jpg\n000002_0.jpg\t000002_1.jpg\n")
+    (tops / "test_pairs_unpaired.txt").write_text("000001_0.jpg\t000002_1.jpg\n")
+    ended = vtcli("prepare", tmp_path / "dresscode", "-o", tmp_path / "out", "--size", "64x48", "-j", 1)
+    assert ended.code == 0, ended.err
+    assert "DressCode layout, parse maps in ATR labels: train 1 pairs, test 2 pairs" in ended.err
+    assert "found and not used: lower_body, upper_body/skeletons" in ended.err
+    store = PreparedStore.open(tmp_path / "out", "test")
+    assert store.manifest.layout == "dresscode" and store.manifest.unpaired == [("000001_0", "000002_1")]
+    assert np.array_equal(store.read("parse", [0, 1]), fields["parse"][1:])
+    assert np.allclose(store.read("keypoints", [0, 1]), fields["keypoints"][1:], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "name", ["photo.heic", "photo.HEIF", "photo.hif", "photo.avif", "photo.jxl", "photo.dng"]
+)
+def test_pictures_of_unknown_formats_are_listed_as_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Without a reader for it, a picture is in `skipped.csv`, never passed over."""
+    monkeypatch.setattr("vtcli.core.data.images._learn_heic", lambda: False)
+    data = tmp_path / "raw"
+    for kind in ("image", "cloth"):
+        (data / kind).mkdir(parents=True)
+        Image.fromarray(drawn_pairs(1, 0, SIZE)[kind][0]).save(data / kind / "a.png")
+    brand = b"avif" if name.endswith("avif") else b"heic" if "h" in Path(name).suffix.lower() else b"\0\0\0\0"
+    (data / "image" / name).write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0" * 40)
+    Image.fromarray(drawn_pairs(1, 0, SIZE)["cloth"][0]).save(data / "cloth/photo.png")
+    report = _run(data, tmp_path / "out", SMALL, _annotator([]))["train"]
+    assert report.written == 1
+    (row,) = list(csv.reader((tmp_path / "out/train/skipped.csv").open()))[1:]
+    assert row[0] == f"image/{name}" and "JPEG or PNG" in row[1]

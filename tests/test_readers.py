@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vtcli.core.data.layouts import read_pairs_list, stem
+from vtcli.core.data.pairs_lists import read_pairs_list, stem
 from vtcli.core.data.poses import read_pose
 from vtcli.core.data.prepare.journal import Journal
 from vtcli.core.data.results import ResultsInfo

@@ -216,6 +216,24 @@ def test_sigterm_breaks_a_validation_off(
     assert _log(tmp_path / "parts" / "gmm", "validation") == _log(tmp_path / "whole" / "gmm", "validation")
 
 
+def test_resumed_with_other_options_it_says_so(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
+    write_store(tmp_path / "other", "train", 8, seed=7)
+    write_store(tmp_path / "other", "test", 4, seed=8)
+    command = ("train", "gmm", "--out", tmp_path, "--val", 2, "--device", "cpu")
+    assert vtcli(*command, "--data", store, "--steps", 1, "--batch-size", 2).code == 0
+    same = vtcli(*command, "--data", store, "--steps", 1, "--batch-size", 2, "--resume")
+    assert same.code == 0 and "goes on with" not in same.err
+    ended = vtcli(
+        *command, "--data", tmp_path / "other", "--steps", 2, "--batch-size", 4, "--lr", 2e-4, "--aux-weight", 0.5,
+        "--resume",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert [line.partition("goes on with ")[2] for line in ended.err.splitlines() if "goes on with" in line] == [
+        "another aux_weight: 0.5, begun with 0.1", "another batch: 4, begun with 2",
+        "another learning rate: 0.0002, begun with 0.001", "another store",
+    ]  # fmt: skip
+
+
 def test_seed_reproduces(vtcli: Vtcli, store: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         command = ("train", "gmm", "--data", store, "--out", tmp_path / name, "--steps", 2, *FEW)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from conftest import Ended
+from conftest import Ended, drawn_pairs
 from PIL import Image
 
 from vtcli import TryOn
@@ -19,6 +19,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_mask, read_parse
 from vtcli.core.data.poses import read_pose
 from vtcli.core.data.results import ResultsInfo
+from vtcli.core.data.store import Entry, Manifest, write_manifest, write_shard
 from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.tps import tps_grid
 from vtcli.core.models.warping import Warp
@@ -368,7 +369,9 @@ def test_split_continues_and_is_scored(vtcli: Run, tmp_path: Path) -> None:
         "--batch-size",
         2,
     )
-    assert vtcli(*arguments, "-o", out, "--save-parse").code == 0
+    ended = vtcli(*arguments, "-o", out, "--save-parse")
+    assert ended.code == 0, ended.err
+    assert "unpaired: everyone in the garment that the split's list names, keep outside" in ended.err
     info = ResultsInfo.load(out)
     assert info.keep == "outside" and info.pairing == "unpaired" and len(info.pairs) == 5
     assert all(pair.person != pair.cloth for pair in info.pairs)
@@ -422,3 +425,29 @@ def test_a_loose_photo_and_its_pair_in_a_split_are_composed_alike(
         changed = np.abs(np.asarray(alone.image).astype(int) - alone.person.photo)
         assert changed.mean() > 3, "something was tried on"
         assert difference.mean() < 0.1 and (difference > 3).mean() < 0.002, pair.name
+
+
+def test_a_split_says_what_it_makes_and_which_masks_do_not_fit(vtcli: Run, tmp_path: Path) -> None:
+    """A store that an older vtcli made may hold inverted masks."""
+    fields = drawn_pairs(3, 1, (256, 192))
+    folder = tmp_path / "store" / "test"
+    folder.mkdir(parents=True)
+    write_shard(folder, 0, fields | {"cloth_mask": 255 - fields["cloth_mask"]})
+    write_manifest(
+        folder, Manifest("test", (256, 192), [Entry(f"{i}_0", f"{i}_1", f"{i}") for i in range(3)])
+    )
+    ended = vtcli("warp", "--data", tmp_path / "store", "-o", tmp_path / "out", "--limit", 1)
+    assert ended.code == 0, ended.err
+    assert "paired: everyone in their own garment, keep head; --pairs shuffled for others" in ended.err
+    assert "test: 3 of 3 garment masks looked at do not fit: the mask covers the background" in ended.err
+
+
+def test_a_store_of_another_size_than_the_networks_is_refused(
+    vtcli: Run, store: Path, tmp_path: Path
+) -> None:
+    for command in ("tryon", "warp"):
+        ended = vtcli(command, "--data", store, "-o", tmp_path / "out")
+        assert ended.code == 2
+        assert "holds pictures of 128x96, and these networks know 256x192" in ended.err
+        assert "--size 256x192" in ended.err and len(ended.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

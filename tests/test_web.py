@@ -212,7 +212,7 @@ def test_without_the_extra_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     ended = vtcli("web")
-    assert ended.code == 1 and "pip install 'vtcli[web]'" in ended.err and len(ended.err.splitlines()) == 1
+    assert ended.code == 1 and "pip install -e '.[web]'" in ended.err and len(ended.err.splitlines()) == 1
 
 
 def test_a_port_that_is_taken(vtcli: Callable[..., Ended], address: str) -> None:

@@ -168,3 +168,66 @@ def test_listing_survives_what_it_finds(
     assert "tom" in strange
     listed = vtcli("weights", "list")
     assert listed.code == 0 and "1,234 steps" in listed.out and "gmm.safetensors" in listed.err
+
+
+def test_cp_vton_pluss_files_are_called_by_name(vtcli: Callable, tmp_path: Path) -> None:
+    gmm = {k: torch.zeros(()).expand(v.shape) for k, v in cpvton.GMM().state_dict().items()}
+    tom = {k: torch.zeros(()).expand(v.shape) for k, v in cpvton.UnetGenerator().state_dict().items()}
+    for name, state in (
+        ("gmm_final.pth", gmm | {"extractionB.model.0.weight": torch.zeros(64, 1, 4, 4)}),
+        ("tom_final.pth", tom | {"model.model.0.weight": torch.zeros(64, 26, 4, 4)}),
+    ):
+        torch.save(state, tmp_path / name)
+        ended = vtcli("weights", "import", tmp_path / name, "--out", tmp_path / "out")
+        assert ended.code == 1 and "of CP-VTON+" in ended.err and ended.err.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+
+def test_two_files_of_one_stage_are_told_and_nothing_is_written(vtcli: Callable, tmp_path: Path) -> None:
+    state = {k: torch.zeros(()).expand(v.shape) for k, v in cpvton.GMM().state_dict().items()}
+    for name in ("one.pth", "two.pth"):
+        torch.save(state, tmp_path / name)
+    ended = vtcli("weights", "import", tmp_path / "one.pth", tmp_path / "two.pth", "--out", tmp_path / "out")
+    assert (
+        ended.code == 2 and "one.pth" in ended.err and "two.pth both hold the weights of a gmm" in ended.err
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_tensors_are_found_in_what_training_programs_wrap_around_them(
+    vtcli: Callable, tmp_path: Path
+) -> None:
+    state = {k: torch.zeros(()).expand(v.shape) for k, v in cpvton.UnetGenerator().state_dict().items()}
+    for number, value in enumerate(({"epoch": 3, "model": state}, {"step": 1, "net": {"state_dict": state}})):
+        torch.save(value, tmp_path / "tom.pth")
+        ended = vtcli("weights", "import", tmp_path / "tom.pth", "--out", tmp_path / f"out-{number}")
+        assert ended.code == 0, ended.err
+
+
+def test_what_is_no_weights_file_says_what_it_is_and_what_to_do(vtcli: Callable, tmp_path: Path) -> None:
+    import argparse
+    import zipfile
+
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning")
+    (tmp_path / "pointer.pth").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    )
+    (tmp_path / "empty.pth").write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / "archive.pth", "w") as archive:
+        archive.writestr("checkpoints/gmm_final.pth", b"")
+    torch.save({"opt": argparse.Namespace(a=1), "w": torch.zeros(1)}, tmp_path / "objects.pth")
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "network.pth")
+    for name, words in (
+        ("page.pth", "a web page"), ("pointer.pth", "git lfs pull"), ("empty.pth", "empty file"),
+        ("archive.pth", "unpack it"), ("objects.pth", "an object of argparse.Namespace"),
+        ("network.pth", "torch.save(network.state_dict()"),
+    ):  # fmt: skip
+        ended = vtcli("weights", "import", tmp_path / name, "--out", tmp_path / "out")
+        assert ended.code == 1 and name in ended.err and words in ended.err, ended.err
+        assert ended.err.count("\n") == 1
+    for name in ("page", "pointer"):
+        (tmp_path / "gmm.safetensors").write_bytes((tmp_path / f"{name}.pth").read_bytes())
+        ended = vtcli("tryon", "p.jpg", "c.jpg", "-o", tmp_path / "o.png", "--weights", tmp_path)
+        assert ended.code == 1, ended.err
+        ended = vtcli("weights", "list", tmp_path)
+        assert ("a web page" if name == "page" else "git lfs pull") in ended.err

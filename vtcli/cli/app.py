@@ -70,6 +70,9 @@ def main() -> None:
     except VtcliError as problem:
         console.err.print(f"{name}: {hints.spelled(problem)}", markup=False, soft_wrap=True, style="red")
         sys.exit(hints.exit_code(problem))
+    except ImportError as problem:
+        console.err.print(f"{name}: {hints.repair(problem)}", markup=False, soft_wrap=True, style="red")
+        sys.exit(1)
     except OSError as problem:  # what no part of vtcli expected: the disk, the system
         where = f"{problem.filename}: " if problem.filename else ""
         console.err.print(

@@ -98,6 +98,16 @@ def is_quiet() -> bool:
     return _quiet
 
 
+def on_terminal() -> bool:
+    """Whether progress bars can be drawn: FORCE_COLOR makes rich take a file for a terminal, and a log full of cursor codes."""
+    return err.is_terminal and err.file.isatty()
+
+
+def fail(message: str) -> None:
+    """A line on what could not be done, shown even with --quiet."""
+    _tell(message, style="red")
+
+
 def say(message: str) -> None:
     """One message on standard error; square brackets are text, not markup."""
     if not _quiet:
@@ -125,13 +135,20 @@ def show(result: Table | str) -> None:
     if _mute:
         return
     try:
-        out.print(result, markup=False, soft_wrap=isinstance(result, str))
+        _unbounded(result).print(result, markup=False, soft_wrap=isinstance(result, str))
         out.file.flush()
     except BrokenPipeError:
         out.on_broken_pipe()
     except OSError as problem:
         _drop(out.file)
         raise VtcliError(f"standard output: cannot be written ({problem.strerror or problem})") from problem
+
+
+def _unbounded(result: Table | str) -> Console:
+    """Where to print `result`: a file has no edge at which cells would have to be cut."""
+    if isinstance(result, str) or out.file.isatty() or width_of(result) <= out.width:
+        return out
+    return _Console(file=out.file, width=width_of(result), highlight=False)
 
 
 def width() -> int:
@@ -155,7 +172,7 @@ def progress(label: str, total: int | None, unit: str = "") -> Iterator[Advance]
     """A bar with count, rate and ETA on a terminal; a plain line every 15 seconds elsewhere."""
     if _quiet:
         yield lambda done, note="": None
-    elif err.is_terminal:
+    elif on_terminal():
         with _bar(label, total, unit) as advance:
             yield advance
     else:

@@ -17,6 +17,9 @@ class Labels(StrEnum):
     LIP = "lip"
     ATR = "atr"
     CIHP = "cihp"
+    CP_VTON_PLUS = "cp-vton+"
+    ACGPN = "acgpn"
+    GP_VTON = "gp-vton"
 
 
 PersonPhoto = Annotated[Path | None, typer.Argument(help="Photo of a person, upright, seen from the front.")]
@@ -57,6 +60,15 @@ Weights = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+
+
+def no_stream(parameter: typer.CallbackParam, path: Path | None) -> Path | None:
+    """UsageProblem where `-` is named as a file to be written, which elsewhere means standard output."""
+    if path is not None and str(path) == "-":
+        raise UsageProblem(
+            f"{parameter.opts[0]} -: nothing is written to standard output; name a file or a folder"
+        )
+    return path
 
 
 def refuse_unused(context: typer.Context, mode: str, used: set[str]) -> None:

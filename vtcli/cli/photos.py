@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ from vtcli.core.system.errors import UsageProblem, VtcliError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from vtcli.core.data.store import PreparedStore
     from vtcli.core.tryon.finding import Choice
-    from vtcli.core.tryon.many import Job
+    from vtcli.core.tryon.many import Job, JobResult
     from vtcli.core.tryon.results import TryOnResult
     from vtcli.core.tryon.split import SplitOptions
 
@@ -140,15 +142,10 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
     sheet, pages, failed = Sheet(), 0, 0
     with hold(out, "vtcli tryon"), console.progress("tryon", len(jobs), "pictures") as advance:
         for number, outcome in enumerate(run_many(engine, jobs, **chosen), 1):
-            file = out / f"{outcome.job.name}.png"
-            if outcome.result is None:
+            outcome = _saved(outcome, out / f"{outcome.job.name}.png")
+            if outcome.problem is not None:
                 failed += 1
-                assert outcome.problem is not None
-                console.warn(outcome.told(hints.spelled(outcome.problem)))
-            else:
-                tell_notes(outcome.result)
-                save_picture(outcome.result.image, file)
-                save_panel(outcome.result, file, None)
+                console.fail(outcome.told(hints.spelled(outcome.problem)))
             sheet.add(outcome)
             if len(sheet.cells) == PAGE or number == len(jobs):
                 pages += 1
@@ -163,6 +160,22 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
         raise VtcliError(
             f"{failed} of {len(jobs)} pictures failed; the reasons are above and in the contact sheet"
         )
+
+
+def _saved(outcome: JobResult, file: Path) -> JobResult:
+    """`outcome` with its picture written to `file`. One whose name is too long for the system is a failed one; any other
+    problem of the folder ends the run."""
+    if outcome.result is None:
+        return outcome
+    tell_notes(outcome.result)
+    try:
+        save_picture(outcome.result.image, file)
+        save_panel(outcome.result, file, None)
+    except VtcliError as problem:
+        if getattr(problem.__cause__, "errno", None) != errno.ENAMETOOLONG:
+            raise
+        return replace(outcome, result=None, problem=problem)
+    return outcome
 
 
 def save_picture(image: Image.Image, path: Path) -> None:
@@ -198,7 +211,8 @@ def check_keep(keep: str | None) -> None:
 def over_split(
     data: Path, split: str, out: Path, weights: Path | None, device: str, options: SplitOptions
 ) -> None:
-    """Run a whole split with a progress bar, and say where the results are."""
+    """Run a whole split with a progress bar; say what is made of what, and where the results are."""
+    from vtcli.core.data.prepare.compare import doubted_masks
     from vtcli.core.data.store import PreparedStore
     from vtcli.core.system import distributed, runtime
     from vtcli.core.tryon.networks import Networks
@@ -208,7 +222,23 @@ def over_split(
     store = PreparedStore.open(data, split)
     chosen = runtime.choose_device(distributed.local_device(device))
     networks = Networks.load(weights, chosen, tom=options.kind == "tryon")
+    networks.check_size(store)
+    console.say(_told_pairing(store, options))
+    if (doubt := doubted_masks(store)) is not None:
+        console.warn(doubt.told())
     with distributed.joined(), console.progress(options.kind, None, "pairs") as advance:
         for done, total in run_split(networks, store, out, options):
             advance(done, f"of {total}")
     console.say(f"the pictures are in {out / 'images'}; score them with: vtcli score {out}")
+
+
+def _told_pairing(store: PreparedStore, options: SplitOptions) -> str:
+    """Who wears what in a split's run and what is kept, for people; what else there is, where nobody chose."""
+    known = {
+        "paired": "paired: everyone in their own garment",
+        "unpaired": "unpaired: everyone in the garment that the split's list names",
+        "shuffled": "shuffled: everyone in another's garment",
+    }
+    others = "unpaired" if store.manifest.unpaired else "shuffled"
+    more = f"; --pairs {others} for others" if options.pairs == "paired" else ""
+    return f"{known.get(options.pairs, f'the pairs of {options.pairs}')}, keep {options.keep}{more}"

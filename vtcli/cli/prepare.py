@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vtcli.cli import console
-from vtcli.cli.options import Device, Labels, Quiet, Weights
+from vtcli.cli.hints import labels_option
+from vtcli.cli.options import Device, Labels, Quiet, Weights, no_stream
 from vtcli.core.system.errors import UsageProblem, VtcliError
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def prepare(
     data_dir: Annotated[
         Path, typer.Argument(help="Folder with train/ and test/, or with image/ and cloth/.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the store.")] = Path("prepared"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", callback=no_stream, help="Folder for the store.")
+    ] = Path("prepared"),
     split: Annotated[Split, typer.Option("--split", help="Which splits to prepare.")] = Split.ALL,
     size: Annotated[
         str, typer.Option("--size", metavar="HEIGHTxWIDTH", help="Size of the pictures in the store.")
@@ -56,7 +59,7 @@ def prepare(
     ] = False,
     labels: Annotated[
         Labels | None,
-        typer.Option("--labels", help="Labels of the parse maps; default: cihp in VITON-HD, else lip."),
+        typer.Option("--labels", help="Labels of the parse maps; default: those of the layout."),
     ] = None,
     weights: Weights = None,
     device: Device = "auto",
@@ -64,7 +67,8 @@ def prepare(
 ) -> None:
     """Check a data set and pack it for quick reading.
 
-    Reads VITON, VITON-HD, and plain folders image/ and cloth/ whose files have equal names. Leaves out
+    Reads VITON, VITON-HD, DressCode (tops), the forms of CP-VTON+ and GP-VTON, and plain folders image/ and cloth/ whose
+    files have equal names; says what it finds and does not use. Leaves out
     training pairs whose content repeats another's, marks test photos that are also training photos, and
     makes what is missing: garment masks from the shop photos, parse maps and joints with vtcli's own parser.
     Repairs garment masks that do not fit their photo, and stores them beside the given ones.
@@ -132,13 +136,17 @@ def _follow(events: Iterator[Event], strict: bool) -> list[SplitDone]:
             if isinstance(event, LayoutFound):
                 counts = ", ".join(f"{s} {n:,} pairs" for s, n in event.splits.items())
                 console.say(f"{event.layout} layout, parse maps in {event.labels.upper()} labels: {counts}")
+                if event.unused:
+                    console.say(f"found and not used: {', '.join(event.unused)}")
             elif isinstance(event, SplitStarted):
                 if event.kept > 0 and event.read < event.total:
                     console.say(
                         f"{event.split}: {event.kept:,} pairs are there already; continuing from there"
                     )
             elif isinstance(event, Doubt):
-                doubt = f"{event.split}: {event.wrong} of {event.looked_at} {event.what} looked at do not fit: {event.reason}"
+                doubt = event.told()
+                if event.labels is not None:
+                    doubt += f": try {labels_option(event.labels)}"
                 if strict:
                     raise VtcliError(f"{doubt} (--strict)")
                 console.warn(doubt)

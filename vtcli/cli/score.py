@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vtcli.cli import console
-from vtcli.cli.options import Device, Quiet
+from vtcli.cli.options import Device, Quiet, no_stream
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,14 +44,18 @@ def score(
         ),
     ] = False,
     json: Annotated[
-        Path | None, typer.Option("--json", help="Write the metrics as JSON to this file.")
+        Path | None,
+        typer.Option("--json", callback=no_stream, help="Write the metrics as JSON to this file."),
     ] = None,
     per_image: Annotated[
         Path | None,
-        typer.Option("--per-image", help="Write the metrics of every picture as CSV to this file."),
+        typer.Option(
+            "--per-image", callback=no_stream, help="Write the metrics of every picture as CSV to this file."
+        ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="Write a self-contained HTML report to this file.")
+        Path | None,
+        typer.Option("--report", callback=no_stream, help="Write a self-contained HTML report to this file."),
     ] = None,
     inception_weights: Annotated[
         Path | None,
@@ -68,12 +72,16 @@ def score(
         bool,
         typer.Option(
             "--st-lpips",
-            help="ST-LPIPS too, which tolerates small shifts; needs vtcli[metrics], no download.",
+            help="ST-LPIPS too, which tolerates small shifts; needs the extra metrics, no download.",
         ),
     ] = False,
     save_stats: Annotated[
         Path | None,
-        typer.Option("--save-stats", help="Write the reference's FID statistics (.npz as of pytorch-fid)."),
+        typer.Option(
+            "--save-stats",
+            callback=no_stream,
+            help="Write the reference's FID statistics (.npz as of pytorch-fid).",
+        ),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Processes; default: one per processor.")

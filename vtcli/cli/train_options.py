@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from vtcli.cli.options import no_stream
+
 
 class Preset(StrEnum):
     """Sizes of the networks."""
@@ -50,7 +52,9 @@ class Perceptual(StrEnum):
 # -- every stage ---------------------------------------------------------------------------------------------
 
 Data = Annotated[Path, typer.Option("--data", help="Prepared store of `vtcli prepare`.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for runs; this one goes to OUT/STAGE.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", callback=no_stream, help="Folder for runs; this one goes to OUT/STAGE.")
+]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Stop after this many batches.")]
 Epochs = Annotated[
     float | None,

@@ -35,7 +35,7 @@ class Report:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Report:
-        if console.err.is_terminal and not console.is_quiet():
+        if console.on_terminal() and not console.is_quiet():
             from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
             columns = [
@@ -62,6 +62,8 @@ class Report:
             self.metrics = event.values
             console.say(f"{self.stage}: step {event.step:,}: {_listed(event.values)}")
             self._last = time.monotonic()  # the time of a validation is not that of steps
+        elif event.kind == "changed":
+            console.warn(f"{self.stage}: goes on with {event.words}")
         elif event.kind == "skipped":
             console.warn(
                 f"step {event.step:,} skipped, its loss was not finite ({event.values['skipped']:.0f} so far)"

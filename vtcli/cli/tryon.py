@@ -26,6 +26,7 @@ from vtcli.cli.options import (
     Redraw,
     Split,
     Weights,
+    no_stream,
     refuse_unused,
 )
 from vtcli.core.system.errors import UsageProblem
@@ -52,6 +53,7 @@ def tryon(
         typer.Option(
             "--out",
             "-o",
+            callback=no_stream,
             help="The picture to write; a folder for several garments, --people or --pairs; with --data a "
             "results folder.",
         ),
@@ -75,7 +77,8 @@ def tryon(
     panel: Annotated[
         Path | None,
         typer.Option(
-            help="With one pair: also save the contact sheet (parse, pose, warp, masks, M_exp, result)."
+            callback=no_stream,
+            help="With one pair: also save the contact sheet (parse, pose, warp, masks, M_exp, result).",
         ),
     ] = None,
     force: Force = False,

@@ -24,6 +24,7 @@ from vtcli.cli.options import (
     Quiet,
     Split,
     Weights,
+    no_stream,
     refuse_unused,
 )
 from vtcli.core.system.errors import UsageProblem
@@ -41,7 +42,10 @@ def warp(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The picture to write (.png or .webp, with alpha); with --data a folder."
+            "--out",
+            "-o",
+            callback=no_stream,
+            help="The picture to write (.png or .webp, with alpha); with --data a folder.",
         ),
     ] = None,
     weights: Weights = None,
@@ -51,7 +55,10 @@ def warp(
     labels: ParseLabels = Labels.LIP,
     panel: Annotated[
         Path | None,
-        typer.Option(help="Also save the contact sheet: the warp on a grid, the cloth pasted on the person."),
+        typer.Option(
+            callback=no_stream,
+            help="Also save the contact sheet: the warp on a grid, the cloth pasted on the person.",
+        ),
     ] = None,
     number: PersonNumber = 1,
     box: PersonBox = None,

@@ -36,7 +36,7 @@ def web(
         import uvicorn
     except ImportError as problem:
         raise VtcliError(
-            f"the page needs {problem.name}; install it with: pip install 'vtcli[web]'"
+            f"the page needs {problem.name}; run `pip install -e '.[web]'` in vtcli's folder"
         ) from problem
     listening = _listen(host, port)
     from vtcli.core.tryon.pipeline import TryOn

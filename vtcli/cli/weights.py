@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vtcli.cli import console
-from vtcli.cli.options import Quiet
+from vtcli.cli.options import Quiet, no_stream
 from vtcli.core.system.errors import VtcliError
 
 if TYPE_CHECKING:
@@ -38,7 +38,13 @@ def import_files(
         list[Path], typer.Argument(metavar="FILE…", help="CP-VTON's gmm_final.pth, tom_final.pth, or both.")
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for gmm.safetensors and tom.safetensors; required.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            callback=no_stream,
+            help="Folder for gmm.safetensors and tom.safetensors; required.",
+        ),
     ],
     stage: Annotated[
         Stage | None,
@@ -62,9 +68,10 @@ def import_files(
     console.set_quiet(quiet)
     from vtcli.core.models.importing import import_weights
 
-    for file in files:
-        imported = import_weights(file, out, None if stage is None else stage.value, force)
-        console.say(f"{file}: {imported.stage}, {imported.parameters:,} parameters -> {imported.path}")
+    for imported in import_weights(files, out, None if stage is None else stage.value, force):
+        console.say(
+            f"{imported.source}: {imported.stage}, {imported.parameters:,} parameters -> {imported.path}"
+        )
 
 
 @app.command("list")

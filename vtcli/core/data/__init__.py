@@ -10,7 +10,8 @@ body_regions      parts of a body on label maps: hands, neck, torso, and what a 
 hole_filling      holes in the parse of a garment get the garment's label
 label_metrics     how well labels, masks and joints agree: intersection over union, PCK
 triplets          chunks of triplets: a person in two garments, with truth
-layouts           which files of a data folder belong together: VITON, VITON-HD, raw; pairs lists
+layouts           which files of a data folder belong together: VITON and the sets that follow it, DressCode, raw
+pairs_lists       lists of pairs, as people and programs write them
 labelled_photos   photos with label maps from beyond VITON, for the parser
 prepare           a data folder → the prepared store, step by step
 store             the prepared store: its format, its manifest, reading it

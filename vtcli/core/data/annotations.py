@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from vtcli.core.data.images import read_with_pillow
-from vtcli.core.data.labels import (
-    ATR_TO_LIP,
-    CIHP_TO_LIP,
-    LABELS,
-    LIP_PALETTE,
-)
+from vtcli.core.data.labels import LABEL_SETS, LABELS, LIP_PALETTE, TO_LIP, LabelSet
 from vtcli.core.system.errors import VtcliError
 
-LabelSet = Literal["lip", "atr", "cihp"]
-LABEL_SETS: tuple[LabelSet, ...] = ("lip", "atr", "cihp")
-
-_TO_LIP = {"lip": np.arange(LABELS, dtype=np.uint8), "atr": ATR_TO_LIP, "cihp": CIHP_TO_LIP}
+_COLOURED = ("lip", "cihp", "cp-vton+")
+"""Label sets whose maps may come in LIP's colours."""
 _GREYS, _END = 0.02, 0.1
 """Share of a mask that may lie between its ends but for soft edges, and the share of its range that is an end."""
 _APART, _SMALL = 48, 1024
@@ -44,10 +36,14 @@ def read_parse(path: Path | Image.Image, labels: LabelSet = "lip") -> np.ndarray
         values = np.asarray(image)
     else:
         raise VtcliError(f"{path}: a parse map must be a palette, grey or RGB picture, not {image.mode}")
-    table = _TO_LIP[labels]
+    table = TO_LIP[labels]
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= len(table):
-        hint = "; was it saved as JPEG?" if image.format == "JPEG" else ""
+        further = [
+            name.upper() for name in LABEL_SETS if labels == "lip" and LABELS <= high < len(TO_LIP[name])
+        ]
+        hint = f"; {' and '.join(further)} labels go further" if further else ""
+        hint = "; was it saved as JPEG?" if image.format == "JPEG" else hint
         raise VtcliError(
             f"{path}: label {high if low >= 0 else low}, but {labels.upper()} goes to {len(table) - 1}{hint}"
         )
@@ -103,8 +99,10 @@ def read_mask(path: Path | Image.Image) -> np.ndarray:
 
 
 def _from_colours(path: Path | Image.Image, image: Image.Image, labels: LabelSet) -> np.ndarray:
-    if labels == "atr":
-        raise VtcliError(f"{path}: an ATR parse map must hold label numbers (palette or grey), not colours")
+    if labels not in _COLOURED:
+        raise VtcliError(
+            f"{path}: a parse map in {labels.upper()} labels must hold label numbers (palette or grey), not colours"
+        )
     rgb = np.asarray(image)[..., :3].astype(np.int32)
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all() and rgb.max() < LABELS:
         return rgb[..., 0]  # labels saved as grey RGB

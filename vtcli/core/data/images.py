@@ -22,21 +22,10 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 IMAGE_SUFFIXES = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".webp",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".gif",
-    ".avif",
-    ".jfif",
-    ".ppm",
-    ".heic",
-    ".heif",
-)
-"""File endings (lower case) that count as pictures in a data folder."""
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pnm", ".tga",
+    ".jp2", ".mpo", ".avif", ".heic", ".heif", ".hif", ".heics", ".jxl", ".dng",
+)  # fmt: skip
+"""File endings (lower case) that count as pictures in a folder. What cannot be read of them is told, never passed over."""
 
 SEE_THROUGH = 80
 """Alpha (of 255) from which a pixel belongs to a cut-out garment."""

@@ -77,8 +77,8 @@ class LabelCounts:
 
 def mask_iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of boolean masks (B, H, W), per picture (B,); 1 where both are empty."""
-    both = (a & b).flatten(1).sum(1).double()
-    either = (a | b).flatten(1).sum(1).double()
+    both = (a & b).flatten(1).sum(1).cpu().double()  # not every device has float64
+    either = (a | b).flatten(1).sum(1).cpu().double()
     return torch.where(either > 0, both / either.clamp_min(1), torch.ones_like(both))
 
 

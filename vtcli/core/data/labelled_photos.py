@@ -58,6 +58,16 @@ def group_matrix() -> np.ndarray:
     return matrix
 
 
+def _decoded(file: Path, how: int) -> np.ndarray | None:
+    """A picture by OpenCV, None where it cannot be read. Its own way of opening files fails on Windows where a name has
+    letters beyond the system's code page."""
+    try:
+        data = np.frombuffer(file.read_bytes(), np.uint8)
+    except OSError:
+        return None
+    return cv2.imdecode(data, how) if len(data) else None
+
+
 @dataclass
 class LabelledPhotos:
     """A set of photos with group maps, all in memory.
@@ -92,8 +102,8 @@ class LabelledPhotos:
         photos, groups, boxes = [], [], []
         for file in files:
             try:
-                photo = cv2.imread(str(file), cv2.IMREAD_COLOR)
-                label = cv2.imread(str(folder / "labels" / f"{file.stem}.png"), cv2.IMREAD_UNCHANGED)
+                photo = _decoded(file, cv2.IMREAD_COLOR)
+                label = _decoded(folder / "labels" / f"{file.stem}.png", cv2.IMREAD_UNCHANGED)
             except cv2.error as problem:  # too many pixels
                 raise VtcliError(
                     f"{file}: the photo or its labels cannot be read ({problem.err})"

@@ -5,7 +5,7 @@ LIP: Gong et al., "Look into Person", CVPR 2017. COCO-18 and BODY_25: OpenPose (
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -94,3 +94,27 @@ ATR_TO_LIP = np.array(
 )  # fmt: skip
 # CIHP is LIP but for 10, the skin of the torso and neck, which LIP's maps call background.
 CIHP_TO_LIP = np.array([BACKGROUND if i == JUMPSUITS else i for i in range(LABELS)], dtype=np.uint8)
+# CP-VTON+ (Minar et al., CVPR workshops 2020) adds 20 to LIP's: the skin of neck and chest.
+CPVTON_PLUS_TO_LIP = np.array([*range(LABELS), BACKGROUND], dtype=np.uint8)
+# ACGPN (Yang et al., CVPR 2020), as its authors list them; 2 and 3 are not used, 7 is "noise".
+ACGPN_TO_LIP = np.array(
+    [BACKGROUND, HAIR, BACKGROUND, BACKGROUND, UPPER_CLOTHES, LEFT_SHOE, RIGHT_SHOE, BACKGROUND, PANTS, LEFT_LEG,
+     RIGHT_LEG, LEFT_ARM, FACE, RIGHT_ARM],
+    dtype=np.uint8,
+)  # fmt: skip
+# GP-VTON (Xie et al., CVPR 2023), `parse-bytedance`: LIP's with pants for each leg (9, 10), neck (11), then sleeves (21, 22;
+# 24, 25 those of label 6) and a bag (23). What 26 to 28 mean is not published; its code lets them be.
+GP_VTON_TO_LIP = np.array(
+    [BACKGROUND, HAT, HAIR, GLOVE, SUNGLASSES, UPPER_CLOTHES, DRESS, COAT, SOCKS, PANTS, PANTS, BACKGROUND, SCARF, SKIRT,
+     FACE, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG, LEFT_SHOE, RIGHT_SHOE, UPPER_CLOTHES, UPPER_CLOTHES, BACKGROUND,
+     DRESS, DRESS, BACKGROUND, BACKGROUND, BACKGROUND],
+    dtype=np.uint8,
+)  # fmt: skip
+
+LabelSet = Literal["lip", "atr", "cihp", "cp-vton+", "acgpn", "gp-vton"]
+TO_LIP: dict[LabelSet, np.ndarray] = {
+    "lip": np.arange(LABELS, dtype=np.uint8), "atr": ATR_TO_LIP, "cihp": CIHP_TO_LIP,
+    "cp-vton+": CPVTON_PLUS_TO_LIP, "acgpn": ACGPN_TO_LIP, "gp-vton": GP_VTON_TO_LIP,
+}  # fmt: skip
+"""Label set → LIP label of each of its own."""
+LABEL_SETS = tuple(TO_LIP)

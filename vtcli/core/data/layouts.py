@@ -1,35 +1,49 @@
-"""Which files of a data folder belong together: the VITON, VITON-HD and raw layouts, and pairs lists.
+"""Which files of a data folder belong together: VITON and the sets that follow it, DressCode, and plain folders.
 
-    VITON     DATA_DIR/{train,test}/{image,cloth,cloth-mask,image-parse,pose}, {train,test}_pairs.txt
-    VITON-HD  the same with image-parse-v3 and openpose_json
-    raw       image/ and cloth/ with equal names, in DATA_DIR itself or in train/ and test/
+    VITON       DATA_DIR/{train,test}/{image,cloth,cloth-mask,image-parse,pose}, {train,test}_pairs.txt
+    VITON-HD    the same with image-parse-v3 and openpose_json
+    GP-VTON's   VITON-HD with parse-bytedance, cloth_mask-bytedance and {train,test}_pairs…_1018.txt
+    CP-VTON+'s  VITON with image-parse-new
+    DressCode   DATA_DIR/upper_body/{images,keypoints,label_maps}, people N_0.jpg and garments N_1.jpg in one folder
+    raw         image/ and cloth/ with equal names, in DATA_DIR itself or in train/ and test/
 
-Only the photo and the garment must be there; any other file of a pair may be missing. Nothing is decoded.
+Only the photo and the garment must be there; any other file of a pair may be missing. What is there and not read is named.
+Nothing is decoded.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from vtcli.core.data.annotations import LabelSet
 from vtcli.core.data.images import IMAGE_SUFFIXES
+from vtcli.core.data.labels import LabelSet
+from vtcli.core.data.pairs_lists import read_pairs_list, stem
 from vtcli.core.system.errors import VtcliError
 
 SplitName = Literal["train", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "test")
-TITLES = {"viton": "VITON", "viton-hd": "VITON-HD", "raw": "raw"}
+TITLES = {
+    "viton": "VITON", "viton-hd": "VITON-HD", "gp-vton": "GP-VTON's VITON-HD", "cp-vton+": "CP-VTON+'s VITON",
+    "dresscode": "DressCode", "raw": "raw",
+}  # fmt: skip
 
-_MASK_FOLDERS = ("cloth-mask", "cloth_mask")
-_PARSE_FOLDERS = ("image-parse-v3", "image-parse", "image_parse")
-_POSE_FOLDERS = ("openpose_json", "openpose-json", "pose")
-_HD_SIGNS = ("image-parse-v3", "openpose_json", "image-parse-agnostic-v3.2")
-_VITON_SIGNS = ("image-parse", "pose")
-_SUFFIX = "(?:" + "|".join(re.escape(s) for s in IMAGE_SUFFIXES) + ")"
+_MASK_FOLDERS = ("cloth-mask", "cloth_mask", "cloth_mask-bytedance", "cloth-mask-bytedance")
+_PARSE_FOLDERS: dict[str, LabelSet] = {
+    "image-parse-v3": "cihp", "image-parse-new": "cp-vton+", "image-parse": "lip", "image_parse": "lip",
+    "parse-bytedance": "gp-vton", "label_maps": "atr",
+}  # fmt: skip
+"""Folders of parse maps, the first that is there counts, and the label set that they come in."""
+_POSE_FOLDERS = ("openpose_json", "openpose-json", "pose", "keypoints")
+_HD_SIGNS = ("image-parse-v3", "openpose_json", "openpose-json", "image-parse-agnostic-v3.2")
+_GP_SIGNS = ("parse-bytedance", "cloth_mask-bytedance", "cloth_parse-bytedance")
+_VITON_SIGNS = ("image-parse", "image_parse", "pose")
+_DRESS_CODE_SIGNS = ("label_maps", "keypoints", "skeletons", "dense")
+_TOPS, _OTHER_GARMENTS = "upper_body", ("lower_body", "dresses")
+"""DressCode's folders."""
 
 
 @dataclass(frozen=True)
@@ -65,29 +79,31 @@ class SplitFiles:
     split: SplitName
     folder: Path
     pairs: list[PairFiles]
+    cloths: Path
+    """The folder of the garments' photos."""
     unpaired: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     listed: int = 0
     """Pairs before any was left out."""
+    read: set[Path] = field(default_factory=set)
+    """The folders and lists that were read."""
 
 
 @dataclass
 class Layout:
-    """What a data folder holds; `kind` is "viton", "viton-hd" or "raw"."""
+    """What a data folder holds; `kind` is a key of TITLES, `labels` the set that its parse maps come in, `unused` what lies
+    in it and is not read, relative to it."""
 
     kind: str
     root: Path
     splits: dict[SplitName, SplitFiles]
+    labels: LabelSet
+    unused: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
         """The layout's name for people."""
         return TITLES[self.kind]
-
-    @property
-    def labels(self) -> LabelSet:
-        """The label set that the layout's parse maps come in."""
-        return "cihp" if self.kind == "viton-hd" else "lip"
 
 
 def find_layout(root: Path, want: SplitName | None = None) -> Layout:
@@ -101,46 +117,17 @@ def find_layout(root: Path, want: SplitName | None = None) -> Layout:
     if not root.is_dir():
         raise VtcliError(f"{root}: no such folder")
     folders = _split_folders(root, want)
-    kind = _kind(folders.values())
     if want is not None and want not in folders:
         raise VtcliError(f"{root}: no {want} split here, only {', '.join(folders)}")
-    return Layout(kind, root, {s: _read_split(root, s, folder) for s, folder in folders.items()})
-
-
-def read_pairs_list(
-    path: Path, persons: Iterable[str] = (), cloths: Iterable[str] = ()
-) -> list[tuple[str, str]]:
-    """Read a pairs list: two file names a line, separated by a tab or by blanks; returns the names as listed.
-
-    Blank lines and lines that begin with # are skipped; CRLF, a byte-order mark and UTF-16 are understood.
-    Names may hold blanks: without a tab the line is cut after a picture's suffix, and where several cuts are
-    possible, where the names are known (`persons`, `cloths`: names without suffix). VtcliError names the line
-    that is not two names, or holds a path rather than a name.
-    """
-    known_persons, known_cloths = set(persons), set(cloths)
-    pairs = []
-    for number, raw in enumerate(re.split(r"\r\n|\n|\r", _text(path)), start=1):
-        line = raw.strip(" \ufeff")
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        cuts = _cuts(line)
-        if not cuts:
-            raise VtcliError(f"{path}, line {number}: expected two file names, got {_short(line)}")
-        fits = [c for c in cuts if stem(c[0]) in known_persons and stem(c[1]) in known_cloths]
-        pair = (fits or cuts)[0]
-        for name in pair:
-            _check_name(path, number, name)
-        pairs.append(pair)
-    return pairs
-
-
-def stem(name: str) -> str:
-    """A file's name without its picture suffix, in Unicode's composed form (as macOS does not give it)."""
-    base = unicodedata.normalize("NFC", name)
-    for suffix in IMAGE_SUFFIXES:
-        if base.lower().endswith(suffix) and len(base) > len(suffix):
-            return base[: -len(suffix)]
-    return base
+    kind = _kind(set(folders.values()))
+    parse = next(
+        (name for name in _PARSE_FOLDERS if any((f / name).is_dir() for f in folders.values())), None
+    )
+    labels: LabelSet = _PARSE_FOLDERS[parse] if parse else "lip"
+    if kind == "viton-hd" and labels == "lip":
+        labels = "cihp"
+    splits = {s: _read_split(root, s, folder, parse) for s, folder in folders.items()}
+    return Layout(kind, root, splits, labels, _unused(root, splits.values()))
 
 
 def own_cloth(person: str, cloths: Container[str]) -> str | None:
@@ -155,6 +142,9 @@ def _split_folders(root: Path, want: SplitName | None) -> dict[SplitName, Path]:
     found: dict[SplitName, Path] = {s: root / s for s in SPLITS if _is_split(root / s)}
     if found:
         return found
+    if (tops := _dress_code(root)) is not None:
+        listed: dict[SplitName, Path] = {s: tops for s in SPLITS if _lists(root, s, tops) != (None, None)}
+        return listed or {want or "train": tops}
     if _is_split(root):
         own = root.resolve().name
         named: SplitName = "test" if own == "test" else "train"
@@ -164,62 +154,104 @@ def _split_folders(root: Path, want: SplitName | None) -> dict[SplitName, Path]:
         inner = [f for f in sorted(root.iterdir()) if f.is_dir() and _looks_like_data(f)]
     except OSError as problem:
         raise VtcliError(f"{root}: cannot be listed ({problem.strerror or problem})") from problem
-    raise VtcliError(f"{message}; did you mean {inner[0]}?" if inner else message)
+    if inner:
+        raise VtcliError(f"{message}; did you mean {inner[0]}?")
+    if any((root / name / "images").is_dir() for name in _OTHER_GARMENTS):
+        message = f"{root}: DressCode without upper_body/; vtcli dresses people in tops alone"
+    raise VtcliError(message)
 
 
 def _is_split(folder: Path) -> bool:
     return (folder / "image").is_dir() and (folder / "cloth").is_dir()
 
 
+def _dress_code(root: Path) -> Path | None:
+    """DressCode's folder of tops, in `root` or `root` itself."""
+    for folder in (root / _TOPS, root):
+        if (folder / "images").is_dir() and any((folder / sign).is_dir() for sign in _DRESS_CODE_SIGNS):
+            return folder if folder.name not in _OTHER_GARMENTS else None
+    return None
+
+
 def _looks_like_data(folder: Path) -> bool:
-    return any(_is_split(f) for f in (folder, *(folder / s for s in SPLITS)))
+    return _dress_code(folder) is not None or any(
+        _is_split(f) for f in (folder, *(folder / s for s in SPLITS))
+    )
 
 
 def _kind(folders: Iterable[Path]) -> str:
-    def any_of(signs: tuple[str, ...]) -> bool:
+    def any_of(*signs: str) -> bool:
         return any((f / sign).is_dir() for f in folders for sign in signs)
 
-    folders = list(folders)
-    if any_of(_HD_SIGNS):
+    if any_of("images") and not any_of("image"):
+        return "dresscode"
+    if any_of(*_GP_SIGNS) and not any_of("image-parse-v3", "image-parse"):
+        return "gp-vton"
+    if any_of(*_HD_SIGNS):
         return "viton-hd"
-    return "viton" if any_of(_VITON_SIGNS) else "raw"
+    if any_of("image-parse-new"):
+        return "cp-vton+"
+    return "viton" if any_of(*_VITON_SIGNS) else "raw"
 
 
-def _read_split(root: Path, split: SplitName, folder: Path) -> SplitFiles:
+def _read_split(root: Path, split: SplitName, folder: Path, parse: str | None) -> SplitFiles:
+    together = not (folder / "image").is_dir()  # DressCode: people and garments in one folder
+    image_folder, cloth_folder = (
+        folder / ("images" if together else "image"),
+        folder / ("images" if together else "cloth"),
+    )
     skipped: list[Skip] = []
-    images = _files(root, folder / "image", IMAGE_SUFFIXES, skipped)
-    cloths = _files(root, folder / "cloth", IMAGE_SUFFIXES, skipped)
-    masks = _first(root, folder, _MASK_FOLDERS, IMAGE_SUFFIXES)
-    parses = _first(root, folder, _PARSE_FOLDERS, IMAGE_SUFFIXES)
-    poses = _first(root, folder, _POSE_FOLDERS, (".json",))
-
-    listed: list[tuple[str, str | None]] = []
-    unpaired: list[tuple[str, str]] = []
-    pairs_file = _pairs_file(root, split, folder)
-    if pairs_file is None:
-        listed = [(name, own_cloth(name, cloths)) for name in sorted(images)]
-    else:
-        pairs = [(stem(p), stem(c)) for p, c in read_pairs_list(pairs_file, images, cloths)]
-        if split == "test":
-            unpaired = pairs
-            listed = [(person, own_cloth(person, cloths)) for person in dict.fromkeys(p for p, _ in pairs)]
-        else:
-            listed = list(_unique(root, pairs_file, pairs, skipped))
+    images = _files(root, image_folder, IMAGE_SUFFIXES, skipped)
+    cloths = images if together else _files(root, cloth_folder, IMAGE_SUFFIXES, skipped)
+    mask_folder, pose_folder = (_first(folder, names) for names in (_MASK_FOLDERS, _POSE_FOLDERS))
+    parse_folder = _first(folder, (parse,)) if parse else None
+    masks, parses = (_files_of(root, f, IMAGE_SUFFIXES) for f in (mask_folder, parse_folder))
+    poses = _files_of(root, pose_folder, (".json",))
+    everybody = [name for name in sorted(images) if not together or name.endswith("_0")]
+    listed, unpaired, lists = _listed(root, split, folder, everybody, cloths, skipped)
 
     ready = []
     for name, cloth in listed:
         if name not in images:
             skipped.append(
-                Skip(relative_name(root, folder / "image" / name), "listed, but there is no such photo")
+                Skip(relative_name(root, image_folder / name), "listed, but there is no such photo")
             )
         elif cloth is None or cloth not in cloths:
             what = "no garment with its name" if cloth is None else f"its garment {cloth} is missing"
             skipped.append(Skip(relative_name(root, images[name]), what))
         else:
-            pose = poses.get(f"{name}_keypoints", poses.get(name))
-            files = (masks.get(cloth), parses.get(name), pose)
+            own_parse, own_pose = (
+                (f"{name[:-2]}_4", f"{name[:-2]}_2") if together else (name, f"{name}_keypoints")
+            )
+            files = (masks.get(cloth), parses.get(own_parse), poses.get(own_pose, poses.get(name)))
             ready.append(PairFiles(name, cloth, images[name], cloths[cloth], *files))
-    return SplitFiles(split, folder, ready, unpaired, skipped, len(listed))
+    folders = {
+        f for f in (image_folder, cloth_folder, mask_folder, parse_folder, pose_folder) if f is not None
+    }
+    return SplitFiles(split, folder, ready, cloth_folder, unpaired, skipped, len(listed), folders | lists)
+
+
+def _listed(
+    root: Path,
+    split: SplitName,
+    folder: Path,
+    everybody: list[str],
+    cloths: dict[str, Path],
+    skipped: list[Skip],
+) -> tuple[list[tuple[str, str | None]], list[tuple[str, str]], set[Path]]:
+    """The split's people with their own garments, its unpaired list, and the lists that were read."""
+    paired, unpaired = _lists(root, split, folder)
+    worn, others = (
+        [] if file is None else [(stem(p), stem(c)) for p, c in read_pairs_list(file, everybody, cloths)]
+        for file in (paired, unpaired)
+    )
+    lists = {file for file in (paired, unpaired) if file is not None}
+    if paired is not None:
+        return list(_unique(root, paired, worn, skipped)), others, lists
+    if unpaired is not None:
+        people = dict.fromkeys(person for person, _ in others)
+        return [(person, own_cloth(person, cloths)) for person in people], others, lists
+    return [(name, own_cloth(name, cloths)) for name in everybody], [], lists
 
 
 def _unique(
@@ -233,19 +265,44 @@ def _unique(
     return first.items()
 
 
-def _pairs_file(root: Path, split: SplitName, folder: Path) -> Path | None:
-    name = f"{split}_pairs.txt"
-    places = [root / name, folder / name]
-    if folder == root and root.resolve().name == split:
-        places.append(root.resolve().parent / name)
-    return next((p for p in places if p.is_file()), None)
+def _lists(root: Path, split: SplitName, folder: Path) -> tuple[Path | None, Path | None]:
+    """The split's lists of people in their own garments, and in others'. A plain test list is of the second kind."""
+    places = [root, folder]
+    if (folder / "images").is_dir():  # DressCode: the list of tops before that of all garments
+        places = [folder, root, folder.parent]
+    elif folder == root and root.resolve().name == split:
+        places.append(root.resolve().parent)
+
+    def first(*names: str) -> Path | None:
+        return next((f for name in names for place in places if (f := place / name).is_file()), None)
+
+    plain = first(f"{split}_pairs.txt", f"{split}_pairs_1018.txt")
+    if plain is not None:
+        return (plain, None) if split == "train" else (None, plain)
+    return (
+        first(f"{split}_pairs_paired.txt", f"{split}_pairs_paired_1018.txt"),
+        first(f"{split}_pairs_unpaired.txt", f"{split}_pairs_unpaired_1018.txt"),
+    )
 
 
-def _first(root: Path, folder: Path, names: tuple[str, ...], suffixes: tuple[str, ...]) -> dict[str, Path]:
-    for name in names:
-        if (folder / name).is_dir():
-            return _files(root, folder / name, suffixes, [])
-    return {}
+def _unused(root: Path, splits: Iterable[SplitFiles]) -> tuple[str, ...]:
+    """Folders and lists in `root` that nothing was read from, relative to it."""
+    read = {path for split in splits for path in split.read} | {split.folder for split in splits}
+    found = []
+    for folder in dict.fromkeys([root, *(split.folder for split in splits)]):
+        for path in sorted(folder.iterdir()):
+            other = path.is_dir() or (path.suffix.lower() == ".txt" and "pairs" in path.name)
+            if other and not path.name.startswith(".") and path not in read:
+                found.append(relative_name(root, path))
+    return tuple(found)
+
+
+def _first(folder: Path, names: Iterable[str]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
+
+
+def _files_of(root: Path, folder: Path | None, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    return {} if folder is None else _files(root, folder, suffixes, [])
 
 
 def _files(root: Path, folder: Path, suffixes: tuple[str, ...], skipped: list[Skip]) -> dict[str, Path]:
@@ -276,43 +333,3 @@ def relative_name(root: Path, path: Path) -> str:
     if path.is_relative_to(root):
         path = path.relative_to(root)
     return str(path).encode(errors="backslashreplace").decode()
-
-
-def _text(path: Path) -> str:
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError as problem:
-        raise VtcliError(f"{path}: no such file") from problem
-    except OSError as problem:
-        raise VtcliError(f"{path}: cannot be read ({problem.strerror or problem})") from problem
-    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    try:
-        return data.decode("utf-16" if utf16 else "utf-8-sig")
-    except UnicodeDecodeError as problem:
-        line = data[: problem.start].count(b"\n") + 1
-        raise VtcliError(f"{path}, line {line}: not UTF-8; save the list as UTF-8") from problem
-
-
-def _cuts(line: str) -> list[tuple[str, str]]:
-    """Every way in which a line can be two names, the likeliest first."""
-    if "\t" in line:
-        parts = [part.strip() for part in line.split("\t") if part.strip()]
-        return [(parts[0], parts[1])] if len(parts) == 2 else []
-    line = line.strip()
-    cuts = []
-    for match in re.finditer(rf"{_SUFFIX}(?P<gap>\s*[,;]\s*|\s+)", line, re.IGNORECASE):
-        first, second = line[: match.start("gap")], line[match.end("gap") :]
-        if second:
-            cuts.append((first, second))
-    if not cuts and len(words := re.split(r"\s*[,;]\s*|\s+", line)) == 2 and all(words):
-        cuts.append((words[0], words[1]))
-    return cuts
-
-
-def _check_name(path: Path, number: int, name: str) -> None:
-    if name in (".", "..") or re.search(r"[/\\\x00-\x1f]|^[A-Za-z]:", name):
-        raise VtcliError(f"{path}, line {number}: {_short(name)} is a path; lists hold plain file names")
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -4,7 +4,7 @@
     COCO          annotations/keypoints, or a list of results: 17 joints, x, y and visibility in a row
     MMPose        instance_info/instances or predictions: keypoints and keypoint_scores
     Ultralytics   a list of detections: keypoints with x, y and visible
-    DressCode     keypoints of four values a joint, the last of which is no coordinate
+    DressCode     keypoints of four values a joint: x, y, confidence and number, of a picture of 384x512
 
 COCO's 17 joints have no neck: it is the mean of the shoulders, as in OpenPose's own training data (Cao et al., CVPR
 2017). Of 133 or 134 joints of the whole body the first 17 or 18 count.
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from vtcli.core.data.images import same_shape
 from vtcli.core.data.labels import (
     BODY25_TO_COCO18,
     COCO17_TO_COCO18,
@@ -33,6 +34,8 @@ _FAR = 1e9
 _COCO_17, _BODY_25 = (17, 26, 133), (25,)
 """Numbers of joints of sets whose first 17 are COCO's (COCO, Halpe, COCO-WholeBody), and of BODY_25."""
 _COCO_18 = (JOINTS, 134)
+_DRESS_CODE = (512, 384)
+"""The (height, width) for which DressCode's joints hold, whatever its photos measure (its authors, in their repository)."""
 _JOINTS_OF = "pose_keypoints_2d", "pose_keypoints", "keypoints"
 _SCORES_OF = "keypoint_scores", "keypoints_scores", "scores"
 _LISTS_OF = "people", "annotations", "instance_info", "instances", "predictions"
@@ -57,7 +60,10 @@ def read_pose(path: Path, size: tuple[int, int] | None = None, *, allow_empty: b
     best = max(found, key=_prominence, default=np.zeros((JOINTS, 3), np.float32))
     if not best.any() and not allow_empty:
         raise VtcliError(f"{path}: no person in this pose file")
-    return best if size is None else _within(path, _scaled(path, best, _canvas(value), size), size)
+    if size is None:
+        return best
+    canvas = _DRESS_CODE if _is_dress_code(value, size) else _canvas(value)
+    return _within(path, _scaled(path, best, canvas, size), size)
 
 
 def _people(path: Path, value: Any) -> list[Any] | None:
@@ -113,6 +119,15 @@ def _canvas(value: Any) -> tuple[float, float] | None:
         if all(isinstance(x, int | float) and x > 0 for x in found):
             return float(found[0]), float(found[1])  # type: ignore[arg-type]
     return None
+
+
+def _is_dress_code(value: Any, size: tuple[int, int]) -> bool:
+    """Whether a file's joints are of four values each, and a photo of `size` has DressCode's proportions."""
+    joints = value.get("keypoints") if isinstance(value, dict) else None
+    four = (
+        isinstance(joints, list) and bool(joints) and all(isinstance(j, list) and len(j) == 4 for j in joints)
+    )
+    return four and same_shape(size, _DRESS_CODE)
 
 
 def _scaled(

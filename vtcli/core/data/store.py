@@ -25,6 +25,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import blake2b
 from io import FileIO
 from pathlib import Path
 from typing import IO, Any
@@ -149,6 +150,14 @@ class Manifest:
             raise VtcliError(
                 f"{source}: broken manifest ({problem!r}); run `vtcli prepare` again"
             ) from problem
+
+
+def digest(root: Path, split: str) -> str:
+    """A digest of what the store `root`, or its `split`, holds by its manifest, wherever it lies; "" where there is none."""
+    for folder in (Path(root) / split, Path(root)):
+        if (folder / "manifest.json").is_file():
+            return blake2b((folder / "manifest.json").read_bytes(), digest_size=8).hexdigest()
+    return ""
 
 
 def shard_file(root: Path, name: str, number: int) -> Path:

@@ -15,5 +15,6 @@ networks        common.py          what both presets share: GMMOutput, TOMOutput
                 kind.py            what the parser sees of a garment → its kind
                 blocks.py          small blocks of all of them; relighting.py: I_rp's brightness for I_warp
 stage one       warping.py         people and garments → warped garments
-files           weights.py, load.py, folding.py  weights files → networks, fast ones for inference; importing.py: CP-VTON's .pth files; lite0.py: ImageNet's
+files           weights.py, load.py, folding.py  weights files → networks, fast ones for inference; foreign.py: other programs'
+                files; importing.py: CP-VTON's; lite0.py: ImageNet's
 """

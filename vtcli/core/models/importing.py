@@ -1,21 +1,16 @@
-"""Foreign weights: CP-VTON's `gmm_final.pth` and `tom_final.pth` become weights files of the `paper` preset.
-
-The only place where vtcli reads a pickle, and only with torch's restricted reader, which makes tensors and
-containers and runs nothing.
-"""
+"""CP-VTON's `gmm_final.pth` and `tom_final.pth` become weights files of the `paper` preset."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vtcli.core.models.cpvton import PaperTOMSettings
+from vtcli.core.models.foreign import read_tensors
 from vtcli.core.models.presets import build_gmm, build_tom
 from vtcli.core.models.weights import check_finite, save_weights, sha256
 from vtcli.core.system.errors import UsageProblem, VtcliError
@@ -30,63 +25,76 @@ GMM_PREFIXES = {
 
 @dataclass
 class Imported:
-    """One imported file: the weights file written, its stage and its number of parameters."""
+    """One imported file: itself, the weights file written, its stage and its number of parameters."""
 
+    source: Path
     path: Path
     stage: str
     parameters: int
 
 
-def import_weights(source: Path, out: Path, stage: str | None = None, force: bool = False) -> Imported:
-    """Turn a `.pth` of CP-VTON into `out/<stage>.safetensors` (float32, preset `paper`, no auxiliary decoder).
+def import_weights(
+    sources: Sequence[Path], out: Path, stage: str | None = None, force: bool = False
+) -> list[Imported]:
+    """Turn `.pth` files of CP-VTON into `out/<stage>.safetensors` (float32, preset `paper`, no auxiliary decoder).
 
-    The stage is recognised by the file's keys; where `stage` is given, another one is refused. An existing
-    file is replaced only with `force`. Raises VtcliError when the file is not a plain state dict of one of the
-    two networks, to the last key and shape.
+    The stage is recognised by a file's keys; where `stage` is given, another one is refused. An existing file is replaced
+    only with `force`. Raises VtcliError when a file is not a plain state dict of one of the two networks, to the last key
+    and shape, and UsageProblem when two are of the same stage; nothing is written then.
     """
-    state = read_foreign(source)
+    networks: dict[str, tuple[Path, nn.Module]] = {}
+    for source in sources:
+        found, network = _read(source)
+        if stage is not None and stage != found:
+            raise UsageProblem(f"{source}: holds the weights of a {found}, not of a {stage}")
+        if found in networks:
+            raise UsageProblem(
+                f"{networks[found][0]} and {source} both hold the weights of a {found}; name one of them"
+            )
+        networks[found] = source, network
+        path = out / f"{found}.safetensors"
+        if path.exists() and not force:
+            raise VtcliError(f"{path}: exists already; choose another folder, or replace it (--force)")
+    return [
+        _write(source, network, found, out / f"{found}.safetensors")
+        for found, (source, network) in networks.items()
+    ]
+
+
+def _read(source: Path) -> tuple[str, nn.Module]:
+    """The stage of a file, and its network."""
+    state = read_tensors(source, "CP-VTON's weights")
     found = recognise(state)
     if found is None:
         some = ", ".join(sorted(state)[:3]) or "nothing"
         raise VtcliError(f"{source}: neither CP-VTON's GMM nor its TOM (it holds {some} …)")
-    if stage is not None and stage != found:
-        raise UsageProblem(f"--stage {stage}: {source} holds the weights of a {found}")
+    if _is_cp_vton_plus(state):
+        raise VtcliError(
+            f"{source}: the {found.upper()} of CP-VTON+, whose networks also see the garment's mask; vtcli has CP-VTON's, for "
+            "which the files of CP-VTON itself are made"
+        )
     with torch.device("meta"):  # every value comes from the file
         network = _network(found)
     mapped = _mapped(state, _names(found, network), network.state_dict(), source)
     network.load_state_dict(mapped, assign=True)
-    path = out / f"{found}.safetensors"
-    if path.exists() and not force:
-        raise VtcliError(f"{path}: exists already; choose another --out, or replace it with --force")
+    return found, network
+
+
+def _write(source: Path, network: nn.Module, stage: str, path: Path) -> Imported:
     metadata = {
-        "stage": found, "preset": "paper", "aux": False, "keep": "head",
+        "stage": stage, "preset": "paper", "aux": False, "keep": "head",
         "source": {"file": source.name, "sha256": sha256(source)},
     }  # fmt: skip
     save_weights(path, network, metadata, half=False)
-    return Imported(path, found, sum(p.numel() for p in network.parameters()))
+    return Imported(source, path, stage, sum(p.numel() for p in network.parameters()))
 
 
-def read_foreign(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.pth` file by name, without a wrapping {'state_dict': …} and `module.` prefixes.
-
-    Raises VtcliError when torch's restricted reader refuses the file or finds anything but named tensors.
-    """
-    if not path.is_file():
-        raise VtcliError(f"{path}: no such file")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of pickle's dialects
-            value: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch raises many kinds for a broken file
-        raise VtcliError(
-            f"{path}: not a file of plain tensors that can be read without running code ({type(problem).__name__})"
-        ) from problem
-    if isinstance(value, Mapping) and isinstance(value.get("state_dict"), Mapping):
-        value = value["state_dict"]
-    if not isinstance(value, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items()
-    ):
-        raise VtcliError(f"{path}: not a state dict (names and tensors)")
-    return {k.removeprefix("module."): v for k, v in value.items()}
+def _is_cp_vton_plus(state: Mapping[str, Tensor]) -> bool:
+    """Whether a GMM sees the garment's mask in the garment's place, or a TOM the mask as well (Minar et al., 2020)."""
+    channels = {"extractionB.model.0.weight": 1, "model.model.0.weight": 26}
+    return any(
+        key in state and state[key].ndim == 4 and state[key].shape[1] == n for key, n in channels.items()
+    )
 
 
 def recognise(state: Mapping[str, Tensor]) -> str | None:

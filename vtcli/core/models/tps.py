@@ -58,7 +58,7 @@ def _basis(size: tuple[int, int], device: str) -> tuple[Tensor, Tensor]:
     basis = np.ascontiguousarray(spline_basis(points).T)
     with torch.inference_mode(False):  # a cached inference tensor could not take part in training
         return tuple(  # type: ignore[return-value]
-            torch.from_numpy(a).to(device, torch.float32) for a in (control_points().T.copy(), basis)
+            torch.from_numpy(a).float().to(device) for a in (control_points().T.copy(), basis)
         )
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vtcli.core.system.errors import VtcliError
-from vtcli.core.system.files import write_atomically
+from vtcli.core.system.files import not_the_file, write_atomically
 
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 """The weights that come with vtcli."""
@@ -93,7 +93,8 @@ def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, 
             if tensors:
                 values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as problem:
-        raise VtcliError(f"{path}: not a readable safetensors file ({problem})") from problem
+        words = not_the_file(path) or f"not a readable safetensors file ({problem})"
+        raise VtcliError(f"{path}: {words}") from problem
     check_finite(path, values)
     return metadata, values
 

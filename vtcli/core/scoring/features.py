@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vtcli.core.models import lite0
+from vtcli.core.models.foreign import read_tensors
 from vtcli.core.scoring.metrics import INCEPTION_URL
 from vtcli.core.scoring.pictures import Picture
 from vtcli.core.system.errors import VtcliError
@@ -38,19 +39,6 @@ class Extractor(Protocol):
     def __call__(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 RGB → (B, length)."""
         ...
-
-
-def read_state(path: Path, what: str) -> dict[str, Tensor]:
-    """A `.pth` file's tensors, read with weights_only=True; VtcliError when it holds anything else."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise VtcliError(f"{path}: no such file") from None
-    except Exception as problem:  # torch raises many kinds for a broken file
-        raise VtcliError(f"{path}: not readable as {what} ({type(problem).__name__})") from problem
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise VtcliError(f"{path}: not a state dict of {what}")
-    return state
 
 
 def find_inception() -> Path | None:
@@ -83,7 +71,7 @@ class InceptionFeatures:
         from pytorch_fid import inception
 
         what = "pytorch-fid's Inception weights"
-        state = read_state(path, what)
+        state = read_tensors(path, what)
         self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
         self.published = self.digest.startswith(_INCEPTION_HASH)
         self.length, self.device = dims, device

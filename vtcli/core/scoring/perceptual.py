@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from vtcli.core.scoring.features import read_state
+from vtcli.core.models.foreign import read_tensors
 from vtcli.core.scoring.pictures import Picture
 from vtcli.core.system.errors import VtcliError
 
@@ -48,9 +48,11 @@ class Lpips:
         try:
             import lpips
         except ImportError as problem:
-            raise VtcliError("LPIPS needs its package; run `pip install 'vtcli[lpips]'`") from problem
+            raise VtcliError(
+                "LPIPS needs its package; run `pip install -e '.[lpips]'` in vtcli's folder"
+            ) from problem
         what = "torchvision's AlexNet or VGG-16 weights"
-        state = read_state(path, what)
+        state = read_tensors(path, what)
         first = state.get("features.0.weight")
         trunk = None if first is None else _TRUNKS.get(tuple(first.shape))
         if trunk is None:
@@ -83,7 +85,7 @@ class StLpips:
                 from stlpips_pytorch import stlpips
             except ImportError as problem:
                 raise VtcliError(
-                    "ST-LPIPS needs its package; run `pip install 'vtcli[metrics]'`"
+                    "ST-LPIPS needs its package; run `pip install -e '.[metrics]'` in vtcli's folder"
                 ) from problem
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -45,7 +45,7 @@ def check_report() -> None:
         del jinja2, matplotlib
     except ImportError as problem:
         raise VtcliError(
-            f"--report needs {problem.name or problem}; run `pip install 'vtcli[report]'`"
+            f"--report needs {problem.name or problem}; run `pip install -e '.[report]'` in vtcli's folder"
         ) from problem
 
 

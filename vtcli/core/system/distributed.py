@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from vtcli.core.system.errors import UsageProblem, VtcliError
@@ -41,7 +42,7 @@ def launched() -> tuple[int, int]:
 def joined() -> Iterator[None]:
     """Be one of torchrun's ranks for a while: gloo between CPUs, NCCL between GPUs.
 
-    VtcliError where another rank has ended; its own message says why.
+    VtcliError where another rank has ended, whose own message says why, and where the ranks cannot talk, with the cause.
     """
     number, count = launched()
     if count == 1 or _is_joined():
@@ -56,17 +57,41 @@ def joined() -> Iterator[None]:
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=PATIENCE)
         yield
     except (dist.DistError, RuntimeError) as problem:
-        if isinstance(problem, dist.DistError) or _is_of_the_group(problem):
+        if _has_left(problem):
             raise VtcliError(f"another of the {count} processes has ended; its message says why") from problem
+        if isinstance(problem, dist.DistError) or _is_of_the_group(problem):
+            raise VtcliError(f"the {count} processes cannot work together: {_cause(problem)}") from problem
         raise
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
-def _is_of_the_group(problem: RuntimeError) -> bool:
+_LEFT = (
+    "connection closed",
+    "connection reset",
+    "connection was likely closed",
+    "broken pipe",
+    "ncclremoteerror",
+)
+
+
+def _has_left(problem: Exception) -> bool:
+    """Whether the error says that another rank is no longer there."""
     text = str(problem).lower()
-    return any(word in text for word in ("gloo", "nccl", "connection closed", "connection reset"))
+    return any(word in text for word in _LEFT)
+
+
+def _is_of_the_group(problem: RuntimeError) -> bool:
+    return any(word in str(problem).lower() for word in ("gloo", "nccl"))
+
+
+def _cause(problem: Exception) -> str:
+    """The lines of an error that say what was wrong: NCCL's own last word stands apart from where it was raised."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    last = [after for line, after in pairwise(lines) if line.lower().startswith("last error")]
+    first = lines[0] if lines else type(problem).__name__
+    return f"{first} ({last[0]})" if last else first
 
 
 def _is_joined() -> bool:
@@ -120,7 +145,7 @@ def local_device(name: str) -> str:
     local, present = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if local >= present:
         raise UsageProblem(
-            f"{present} GPUs here for {local + 1} or more processes; lower --nproc-per-node, or use --device cpu"
+            f"{present} GPUs here for {local + 1} or more processes; start fewer (torchrun --nproc-per-node), or compute on the CPU (--device cpu)"
         )
     torch.cuda.set_device(local)
     return f"cuda:{local}"
@@ -215,10 +240,13 @@ def data_parallel(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def unwrap(network: nn.Module) -> nn.Module:
-    """The network inside `data_parallel`'s wrapper."""
+    """The network inside `data_parallel`'s wrapper and torch.compile's."""
+    from torch import nn
     from torch.nn.parallel import DistributedDataParallel
 
-    return network.module if isinstance(network, DistributedDataParallel) else network
+    compiled = getattr(network, "_orig_mod", network)
+    inner = compiled if isinstance(compiled, nn.Module) else network
+    return inner.module if isinstance(inner, DistributedDataParallel) else inner
 
 
 def average_gradients(network: nn.Module) -> None:

@@ -63,6 +63,11 @@ def has_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def exact(device: torch.device) -> torch.device:
+    """Where float64 is computed for `device`: there, or on the CPU for Apple's MPS, which has none."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[object]:
     """bfloat16 autocast on `device`, or nothing."""
     if enabled:

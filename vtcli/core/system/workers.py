@@ -48,7 +48,9 @@ def ordered_map(
         while pending:
             yield from pending.popleft().result()
     except BrokenProcessPool as problem:
-        raise VtcliError("a worker process died, perhaps for want of memory; try --jobs 1") from problem
+        raise VtcliError(
+            "a worker process died, perhaps for want of memory; fewer at a time (--jobs 1) may do"
+        ) from problem
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

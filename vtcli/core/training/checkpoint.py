@@ -80,7 +80,7 @@ def load_checkpoint(
 ) -> TrainState:
     """Fill modules and optimisers from `path` and return the run's state. VtcliError names a broken file."""
     if not path.is_file():
-        raise VtcliError(f"{path}: no checkpoint here to resume from; start without --resume")
+        raise VtcliError(f"{path}: no checkpoint here to resume from; start anew (without --resume)")
     try:
         with safe_open(str(path), framework="pt") as file:
             state = TrainState.from_json(json.loads(file.metadata()["state"]))
@@ -101,6 +101,31 @@ def load_checkpoint(
                 f"{path}: made by another preset or other options (optimizer of {name})"
             ) from problem
     return state
+
+
+FREE = {
+    "out", "data", "steps", "epochs", "minutes", "val", "validate_every", "checkpoint_minutes", "compile", "init", "gmm",
+}  # fmt: skip
+"""Options that a run may change when it is resumed, or that say where things lie."""
+_SPOKEN = {"store": "another store", "batch_size": "another batch", "lr": "another learning rate"}
+
+
+def changed_options(path: Path, options: dict[str, Any]) -> list[str]:
+    """What of `options` differs from those in the checkpoint at `path`, in words: the run is then not the one that would
+    have been without the interruption. Options that one of the two does not have are not compared."""
+    with safe_open(str(path), framework="pt") as file:
+        before = json.loads(file.metadata().get("options", "{}"))
+    words = []
+    for name in options.keys() & before.keys() - FREE:
+        was, now = before[name], options[name]
+        if was != now and (name not in _SPOKEN or was is not None):
+            values = "" if name == "store" else f": {_short(now)}, begun with {_short(was)}"
+            words.append(f"{_SPOKEN.get(name, f'another {name}')}{values}")
+    return sorted(words)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -143,7 +143,7 @@ class CPVTONGMMStage(CPVTONStage):
             _count(counts, out.expected_parse, given.parse)
         metrics = {
             "warp_iou": float(torch.cat(ious).mean()), "l1": float(torch.cat(l1s).mean()),
-            "folded": float(torch.cat(folds).double().mean()), **_parse_metrics(counts),
+            "folded": float(torch.cat(folds).cpu().double().mean()), **_parse_metrics(counts),
         }  # fmt: skip
         return Validation(metrics, {"warps": contact_sheet(given.image, given.cloth, warped, given.worn)})
 
@@ -207,8 +207,9 @@ class CPVTONTOMStage(CPVTONStage):
     @torch.no_grad()
     def _warp(self, given: Inputs) -> tuple[Tensor, Tensor]:
         """I_warp and its mask (B, 1, 256, 192) in [0, 1], by the trained GMM."""
-        out: GMMOutput = self.gmm.to(given.image.device)(given.person, given.cloth)
-        return warp_as_cpvton(given.cloth, given.mask, tps_grid(out.theta, SIZE))
+        with torch.autocast(given.image.device.type, enabled=False):  # in float32, as at inference
+            out: GMMOutput = self.gmm.to(given.image.device)(given.person, given.cloth)
+            return warp_as_cpvton(given.cloth, given.mask, tps_grid(out.theta, SIZE))
 
 
 def recipe_name(options: TrainOptions) -> str:

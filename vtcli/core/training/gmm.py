@@ -115,7 +115,7 @@ class GMMStage(Stage):
                 counts.add(expected.argmax(1), pairs.parse)
         metrics = {
             "warp_iou": float(torch.cat(ious).mean()), "l1": float(torch.cat(l1s).mean()),
-            "folded": float(torch.cat(folds).double().mean()),
+            "folded": float(torch.cat(folds).cpu().double().mean()),
         }  # fmt: skip
         if outside_ious:
             # with a person representation that does not show the worn neckline

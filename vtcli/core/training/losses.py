@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.models.foreign import read_tensors
 from vtcli.core.models.lite0 import Lite0Features
 from vtcli.core.models.tps import jacobian
 from vtcli.core.system import distributed
@@ -184,14 +185,7 @@ def _vgg_state(weights: Path | None) -> tuple[dict[str, Tensor], Path]:
                 "--vgg-weights, or train with --perceptual lite0"
             )
         weights = found[0]
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch raises many kinds for a broken file
-        raise VtcliError(f"{weights}: not readable as VGG19 weights ({type(problem).__name__})") from problem
-    if not isinstance(state, dict) or not all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
-    ):
-        raise VtcliError(f"{weights}: not a state dict of torchvision's vgg19")
+    state = read_tensors(weights, "torchvision's VGG19 weights")
     prefix = "features."
     return {k.removeprefix(prefix): v.float() for k, v in state.items() if k.startswith(prefix)}, weights
 

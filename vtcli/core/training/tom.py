@@ -267,7 +267,8 @@ def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> Warp:
     """The garments warped by the trained GMM; `head`: whether only the head is kept, of all or (B,) bool of each."""
     gmm.to(pairs.image.device)
     given = (pairs.given_image, pairs.given_parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
-    return warp_garments(gmm, *given, pairs.front_mask, head)
+    with torch.autocast(pairs.image.device.type, enabled=False):  # in float32, as at inference
+        return warp_garments(gmm, *given, pairs.front_mask, head)
 
 
 def _unpaired_result(

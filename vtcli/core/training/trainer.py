@@ -23,12 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from vtcli.core.data.store import digest
 from vtcli.core.models.weights import save_weights
 from vtcli.core.system import distributed, runtime
 from vtcli.core.system.errors import Interrupted, VtcliError
 from vtcli.core.system.files import sweep
 from vtcli.core.system.locks import hold
-from vtcli.core.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from vtcli.core.training.checkpoint import TrainState, changed_options, load_checkpoint, save_checkpoint
 from vtcli.core.training.ema import EMA
 from vtcli.core.training.logs import LossMeter, RunLog
 from vtcli.core.training.options import TrainOptions
@@ -44,7 +45,7 @@ SKIPS_ALLOWED = 50
 
 @dataclass
 class ProgressEvent:
-    """What a run reports: `kind` is "started", "step", "validated", "skipped" or "done"."""
+    """What a run reports: `kind` is "started", "changed", "step", "validated", "skipped" or "done"."""
 
     kind: str
     step: int
@@ -53,6 +54,8 @@ class ProgressEvent:
     progress: float
     """The share of the run that is done, from 0 to 1."""
     values: dict[str, float]
+    words: str = ""
+    """Of "changed": an option that differs from those that the run was begun with."""
 
 
 class _ValidationStopped(Exception):
@@ -157,9 +160,11 @@ class Trainer:
     def _restore(self, resume: bool) -> None:
         if resume:
             self.state = load_checkpoint(self.last, self.modules, self.optimizers)
+            for words in changed_options(self.last, self._asked()):
+                self._tell("changed", {}, words)
         elif self.last.exists():
             raise VtcliError(
-                f"{self.folder}: holds a run already; continue it with --resume, or choose another --out"
+                f"{self.folder}: holds a run already; resume it (--resume), or choose another folder (--out)"
             )
 
     def _open_log(self, stack: ExitStack) -> RunLog | None:
@@ -237,8 +242,8 @@ class Trainer:
         self._tell("skipped", {"skipped": self.state.skipped})
         if self.state.skipped > SKIPS_ALLOWED:
             raise VtcliError(
-                f"{self.folder}: the loss was not finite in {self.state.skipped} steps; lower --lr, or train "
-                "with --no-amp. The last checkpoint is sound."
+                f"{self.folder}: the loss was not finite in {self.state.skipped} steps; lower the learning rate "
+                "(--lr), or train in float32 (--no-amp). The last checkpoint is sound."
             )
 
     def _stop_if_asked(self, seconds: float) -> None:
@@ -314,11 +319,21 @@ class Trainer:
 
     def _save(self) -> None:
         if self.first:
-            save_checkpoint(self.last, self.modules, self.optimizers, self.state, self.options.to_json())
+            save_checkpoint(self.last, self.modules, self.optimizers, self.state, self._asked())
+
+    def _asked(self) -> dict[str, Any]:
+        """The run's options as a checkpoint keeps them: with what holds where none was given, and the store's digest."""
+        chosen = {
+            "batch_size": self.stage.batch_size,
+            "lr": self.lr,
+            "store": digest(self.options.data, "train"),
+        }
+        return {**self.options.to_json(), **chosen}
 
     def _save_weights(self, name: str, metrics: dict[str, float]) -> None:
         metadata: dict[str, Any] = {
             **self.stage.metadata(),
+            "size": list(self.stage.val_store.size),
             "steps": self.state.step,
             "samples": self.state.step * self.stage.batch_size,
             "seconds": round(self.state.seconds),
@@ -329,10 +344,10 @@ class Trainer:
         }
         save_weights(self.folder / name, self.ema.network, metadata)
 
-    def _tell(self, kind: str, values: dict[str, float]) -> None:
+    def _tell(self, kind: str, values: dict[str, float], words: str = "") -> None:
         if self.first:
             step = self.state.step
-            self.report(ProgressEvent(kind, step, self.steps, self.progress, values))
+            self.report(ProgressEvent(kind, step, self.steps, self.progress, values, words))
 
 
 def _step_limit(options: TrainOptions, stage: Stage) -> int | None:

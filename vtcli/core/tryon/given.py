@@ -26,15 +26,14 @@ def refuse_unlike(
     who = _meant(people, parse, keypoints)
     window = _window(annotator, photo, who)
     labels, joints = seen_in(annotator, window.photo(photo))
-    problem = None
-    if parse is not None:
-        problem = parse_problem(window.labels(parse), labels)
-    if problem is not None:
-        raise UnfitPhoto(f"parse map: {problem}")
+    wrong_parse = None if parse is None else parse_problem(window.labels(parse), labels)
+    if wrong_parse is not None:
+        raise UnfitPhoto(f"parse map: {wrong_parse.words}", labels=wrong_parse.labels)
+    wrong_joints = None
     if keypoints is not None:
-        problem = joints_problem(keypoints, window.points_out(joints), photo.shape[1])
-    if problem is not None:
-        raise UnfitPhoto(f"joints: {problem}")
+        wrong_joints = joints_problem(keypoints, window.points_out(joints), photo.shape[1])
+    if wrong_joints is not None:
+        raise UnfitPhoto(f"given {wrong_joints}")
 
 
 def _meant(people: list[FoundPerson], parse: np.ndarray | None, keypoints: np.ndarray | None) -> FoundPerson:

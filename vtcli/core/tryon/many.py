@@ -3,11 +3,11 @@ shows all."""
 
 from __future__ import annotations
 
-import csv
 import textwrap
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vtcli.core.data.images import IMAGE_SUFFIXES, open_rgb
+from vtcli.core.data.pairs_lists import read_rows, stem
 from vtcli.core.garments.placement import Garment
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.tryon.finding import Choice
@@ -64,29 +65,17 @@ def everybody_everything(people: Path, cloths: Path) -> list[Job]:
 
 
 def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) -> list[Job]:
-    """The pairs of a file: a person and a garment a line, apart by a comma; `#` starts a comment. Names are files of
-    `people` and `cloths` (default: the list's own folder), with or without their endings. UsageProblem names a line
-    that does not fit."""
-    if not pairs.is_file():
-        raise UsageProblem(f"{pairs}: no such file")
+    """The pairs of a file, as `vtcli.core.data.pairs_lists` reads it. Names are files of `people` and `cloths` (default: the
+    list's own folder), with or without their endings; paths in these folders are taken, too. VtcliError names a line that
+    is not two names, UsageProblem one whose pictures are not there."""
+    folders = (people or pairs.parent, cloths or pairs.parent)
+    known = [_by_stem(folder) for folder in folders]
     chosen = []
-    try:
-        rows = list(csv.reader(pairs.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise UsageProblem(f"{pairs}: not a list of names in UTF-8 ({problem})") from problem
-    for number, row in enumerate(rows, 1):
-        cells = [cell.strip() for cell in row]
-        if not any(cells) or cells[0].startswith("#"):
-            continue
-        if len(cells) != 2 or not all(cells):
-            raise UsageProblem(f"{pairs}: line {number} should name a person and a garment, apart by a comma")
-        if number == 1 and [cell.lower() for cell in cells] in (["person", "cloth"], ["people", "cloths"]):
-            continue
-        folders = (people or pairs.parent, cloths or pairs.parent)
-        files = [_file(folder, cell) for folder, cell in zip(folders, cells, strict=True)]
+    for number, *cells in read_rows(pairs, *known):
+        files = [_file(folder, cell, own) for folder, cell, own in zip(folders, cells, known, strict=True)]
         for cell, file, folder in zip(cells, files, folders, strict=True):
             if file is None:
-                raise UsageProblem(f"{pairs}: line {number}: no picture {cell} in {folder}")
+                raise UsageProblem(f"{pairs}, line {number}: no picture {cell} in {folder}")
         chosen.append((files[0], files[1]))
     if not chosen:
         raise UsageProblem(f"{pairs}: names no pair")
@@ -222,12 +211,17 @@ def _pictures(folder: Path) -> list[Path]:
     return files
 
 
-def _file(folder: Path, name: str) -> Path | None:
-    candidates = (folder / f"{name}{suffix}" for suffix in ("", *IMAGE_SUFFIXES))
-    try:
-        return next((file for file in candidates if file.is_file()), None)
-    except OSError:  # no file can have such a name
-        return None
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """A folder's pictures by their names without endings; of several with one name the first in order."""
+    files = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []
+    return {stem(file.name): file for file in files if file.suffix.lower() in IMAGE_SUFFIXES}
+
+
+def _file(folder: Path, name: str, known: dict[str, Path]) -> Path | None:
+    with suppress(OSError):  # no file can have such a name
+        if (folder / name).is_file():
+            return folder / name
+    return known.get(stem(name))
 
 
 def _named(pairs: list[tuple[Path, Path]]) -> list[Job]:

@@ -12,14 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data.hole_filling import fill_holes
+from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.composition import held_garment
 from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.load import load_gmm, load_tom
 from vtcli.core.models.representation import represent
 from vtcli.core.models.warping import Warp, channels_last, warp_garments
-from vtcli.core.models.weights import sha256, stage_file
+from vtcli.core.models.weights import read_metadata, sha256, stage_file
 from vtcli.core.system import runtime
+from vtcli.core.system.errors import UsageProblem
+
+SIZE = (256, 192)
+"""(height, width) of VITON's pictures."""
 
 
 @dataclass
@@ -74,16 +79,19 @@ class Networks:
     """GMM and TOM, loaded. With `tom` None only warps can be made.
 
     `amp`: the TOM in bfloat16; None: where the processor has it, and never CP-VTON's. A picture then differs by a tenth of a
-    grey level on average and by a few at most. The GMM stays in float32.
+    grey level on average and by a few at most. The GMM stays in float32. `size`: (height, width) of the pictures that they
+    were trained on.
     """
 
     def __init__(
-        self, gmm: GMM, tom: TOM | None, device: torch.device, hashes: dict[str, str], amp: bool | None = None
-    ) -> None:
+        self, gmm: GMM, tom: TOM | None, device: torch.device, hashes: dict[str, str], amp: bool | None = None,
+        size: tuple[int, int] = SIZE,
+    ) -> None:  # fmt: skip
         self.gmm = fold_batch_norm(gmm).to(device)
         self.tom = fold_batch_norm(tom).to(device) if tom is not None else None
         self.device = device
         self.hashes = hashes
+        self.size = size
         wanted = tom is None or not tom.cpvton_inputs
         self.amp = (wanted and runtime.has_bfloat16(device)) if amp is None else amp
         if self.tom is not None and self.amp:
@@ -99,12 +107,21 @@ class Networks:
         """From a weights folder; None: the weights that come with vtcli."""
         gmm_file = stage_file(weights, "gmm")
         hashes = {"gmm": sha256(gmm_file)}
-        network = None
+        network, last = None, gmm_file
         if tom:
-            tom_file = stage_file(weights, "tom")
-            hashes["tom"] = sha256(tom_file)
-            network = load_tom(tom_file)
-        return cls(load_gmm(gmm_file), network, device, hashes, amp)
+            last = stage_file(weights, "tom")
+            hashes["tom"] = sha256(last)
+            network = load_tom(last)
+        return cls(load_gmm(gmm_file), network, device, hashes, amp, _trained_size(last))
+
+    def check_size(self, store: PreparedStore) -> None:
+        """UsageProblem where a store's pictures are of another size than the networks': people in them would melt."""
+        if store.size != self.size:
+            (tall, wide), (height, width) = store.size, self.size
+            raise UsageProblem(
+                f"{store.root}: holds pictures of {tall}x{wide}, and these networks know {height}x{width}; "
+                f"run `vtcli prepare` with --size {height}x{width}"
+            )
 
     @torch.inference_mode()
     def warp(self, people: People, cloth: Tensor, mask: Tensor, front: Tensor, keep: str) -> Warp:
@@ -134,6 +151,14 @@ class Networks:
             out = out.holding(held_garment(warp.mask, expected), warp.cloth, warp.mask)
         tryon = out.tryon(warp.cloth)
         return Composition(out.rendered_person, out.composition_mask, expected, tryon, person.region)
+
+
+def _trained_size(weights: Path) -> tuple[int, int]:
+    """(height, width) as a weights file's header says; VITON's where it says nothing."""
+    size = read_metadata(weights).get("size")
+    if isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) for side in size):
+        return size[0], size[1]
+    return SIZE
 
 
 def _enlarged(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vtcli.core.system.errors import VtcliError
+
+if TYPE_CHECKING:
+    from vtcli.core.data.labels import LabelSet
 
 
 class RefusedPhoto(VtcliError):
     """A photo that cannot be used. `helps`: names of the arguments of `TryOn.run` with which it goes on all the same
-    ("force", "cloth_mask"); `picture`: which picture is meant, "person", "cloth" or "mask"."""
+    ("force", "cloth_mask"); `picture`: which picture is meant, "person", "cloth" or "mask"; `labels`: the label set in
+    which a given parse map would fit (`vtcli.core.data.annotations.LABEL_SETS`), or None."""
 
-    def __init__(self, message: str, picture: str = "person", helps: tuple[str, ...] = ("force",)) -> None:
+    def __init__(
+        self,
+        message: str,
+        picture: str = "person",
+        helps: tuple[str, ...] = ("force",),
+        labels: LabelSet | None = None,
+    ) -> None:
         super().__init__(message)
         self.picture = picture
         self.helps = helps
+        self.labels = labels
 
 
 class NobodyFound(RefusedPhoto):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest
+from vtcli.core.system.runtime import exact
 from vtcli.core.tryon.annotate import SURE
 from vtcli.core.tryon.finding import others
 
@@ -70,6 +71,7 @@ def refine_hair(probabilities: Tensor, photo: Tensor) -> Tensor:
     refined = probabilities.clone()
     labels = likeliest(probabilities)
     top = probabilities[:, list(L.TOP_LABELS)].sum(1)
+    there = exact(photo.device)
     for i in range(len(photo)):
         hair = labels[i] == L.HAIR
         near = _near(top[i] > 0.5, STRANDS) & hair
@@ -78,18 +80,22 @@ def refine_hair(probabilities: Tensor, photo: Tensor) -> Tensor:
         sure = [sure[0] & ~near, sure[1] & ~_near(hair, 3)]
         if not bool(near.any()) or min(int(mask.sum()) for mask in sure) < 100:
             continue
-        colours = [photo[i][:, mask].double() for mask in sure]
+        colours = [photo[i][:, mask].to(there).double() for mask in sure]
         means = [c.mean(1) for c in colours]
         spreads = [torch.cov(c) + 1e-3 * torch.eye(3, dtype=torch.float64, device=c.device) for c in colours]
         apart = means[0] - means[1]
         if float(apart @ torch.linalg.solve(spreads[0] + spreads[1], apart)) < 1.5:
             continue
-        pixels = photo[i][:, near].double()
+        pixels = photo[i][:, near].to(there).double()
         strange = []
         for mean, spread in zip(means, spreads, strict=True):
             rest = pixels - mean[:, None]
             strange.append((rest * torch.linalg.solve(spread, rest)).sum(0) + torch.logdet(spread))
-        share = torch.sigmoid((strange[0] - strange[1]) / 2.0 - 2.0).to(probabilities.dtype)
+        share = (
+            torch.sigmoid((strange[0] - strange[1]) / 2.0 - 2.0)
+            .to(probabilities.dtype)
+            .to(probabilities.device)
+        )
         moved = torch.zeros_like(top[i])
         moved[near] = share
         moved = F.avg_pool2d(moved[None, None], 3, 1, 1)[0, 0] * near * probabilities[i, L.HAIR]

@@ -30,7 +30,7 @@ from PIL import Image
 import vtcli
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import has_label
-from vtcli.core.data.layouts import read_pairs_list, stem
+from vtcli.core.data.pairs_lists import read_pairs_list, stem
 from vtcli.core.data.pixels import grey_levels, likeliest, shares, signed
 from vtcli.core.data.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
@@ -64,7 +64,7 @@ class _Job:
 def choose_pairs(store: PreparedStore, pairs: str) -> list[tuple[int, int]]:
     """Positions (person, garment) of "paired", "unpaired" (the split's own list), "shuffled" (everyone in the garment of
     another, the same one every time), or a file's pairs: two names
-    a line, with or without extension (`vtcli.core.data.layouts.read_pairs_list`)."""
+    a line, with or without extension (`vtcli.core.data.pairs_lists.read_pairs_list`)."""
     if pairs == "paired":
         return [(i, i) for i in range(len(store))]
     if pairs == "unpaired":
@@ -91,8 +91,10 @@ def run_split(
 ) -> Iterator[tuple[int, int]]:
     """Make the pictures of a split; yields (done, all) after each batch (under torchrun, of this rank's share).
 
-    Raises VtcliError when `out` holds another run's pictures, or another run is at work there.
+    Raises VtcliError when `out` holds another run's pictures, or another run is at work there, and UsageProblem when the
+    store's pictures are of another size than the networks'.
     """
+    networks.check_size(store)
     with hold(out, f"vtcli {options.kind}") if distributed.is_first() else nullcontext():
         yield from _run(networks, store, out, options)
 

@@ -7,7 +7,9 @@ a word.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,7 +19,10 @@ from vtcli.core.data.prepare.annotator import Annotator
 from vtcli.core.data.prepare.events import Doubt
 from vtcli.core.data.prepare.pair_reader import Pair
 from vtcli.core.data.prepare.plan import SplitPlan
+from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.given_mask import mask_problem
+
+Thing = TypeVar("Thing")
 
 SAMPLE = 16
 """Pairs of a split that are looked at, evenly spread."""
@@ -30,18 +35,13 @@ SEEN = 0.005
 def doubts(plan: SplitPlan, annotator: Annotator) -> Iterator[Doubt]:
     """What of the split's given annotations does not fit its pictures."""
     given = [p for p in plan.files.pairs if p.mask_file or p.parse_file or p.pose_file]
-    chosen = (
-        [given[i] for i in sorted({round(x) for x in np.linspace(0, len(given) - 1, SAMPLE)})]
-        if given
-        else []
-    )
-    pairs = [pair for pair in map(plan.reader, chosen) if isinstance(pair, Pair)]
+    pairs = [pair for pair in map(plan.reader, _spread(given)) if isinstance(pair, Pair)]
     masks = [
         mask_problem(pair.arrays["cloth"], pair.arrays["cloth_mask"] > 0)
         for pair in pairs
         if "cloth_mask" not in pair.derived
     ]
-    yield from _doubt(plan, "garment masks", masks)
+    yield from _doubt(plan.split, "garment masks", masks)
     if not pairs or not annotator.available or all({"parse", "keypoints"} <= set(p.derived) for p in pairs):
         return
     seen = [
@@ -50,21 +50,38 @@ def doubts(plan: SplitPlan, annotator: Annotator) -> Iterator[Doubt]:
         if all(np.isin(labels, some).mean() > SEEN for some in (L.HEAD_LABELS, L.TOP_LABELS))
     ]
     used = plan.header["labels"]
-    parses = [
+    wrong = [
         parse_problem(p.arrays["parse"], labels, used) for p, labels, _ in seen if "parse" not in p.derived
     ]
-    yield from _doubt(plan, "parse maps", parses)
+    better = Counter(problem.labels for problem in wrong if problem is not None)
+    for doubt in _doubt(plan.split, "parse maps", [None if p is None else p.words for p in wrong]):
+        yield replace(doubt, labels=better.most_common(1)[0][0])
     width = plan.options.size[1]
     joints = [
         joints_problem(p.arrays["keypoints"], own, width)
         for p, _, own in seen
         if "keypoints" not in p.derived
     ]
-    yield from _doubt(plan, "poses", joints)
+    yield from _doubt(plan.split, "poses", joints)
 
 
-def _doubt(plan: SplitPlan, what: str, problems: list[str | None]) -> Iterator[Doubt]:
+def doubted_masks(store: PreparedStore) -> Doubt | None:
+    """What of the given garment masks in a finished `store` does not fit its garments: it may be older than the checks."""
+    given = [i for i, entry in enumerate(store.manifest.entries) if "cloth_mask" not in entry.derived]
+    rows = _spread(given)
+    pictures = zip(store.read("cloth", rows), store.read("cloth_mask", rows) > 0, strict=True)
+    problems = [mask_problem(cloth, mask) for cloth, mask in pictures]
+    return next(_doubt(store.manifest.split, "garment masks", problems), None)
+
+
+def _spread(things: Sequence[Thing]) -> list[Thing]:
+    """A sample of `things`, evenly spread."""
+    chosen = {round(x) for x in np.linspace(0, len(things) - 1, SAMPLE)} if things else set()
+    return [things[i] for i in sorted(chosen)]
+
+
+def _doubt(split: str, what: str, problems: list[str | None]) -> Iterator[Doubt]:
     found = [problem for problem in problems if problem is not None]
     if len(found) > MOST * len(problems):
         reason = Counter(found).most_common(1)[0][0]
-        yield Doubt(plan.split, what, len(problems), len(found), reason)
+        yield Doubt(split, what, len(problems), len(found), reason)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vtcli.core.data.annotations import LabelSet
+from vtcli.core.data.labels import LabelSet
 from vtcli.core.data.layouts import Skip
 
 
 @dataclass(frozen=True)
 class LayoutFound:
-    """The data folder's layout is known; `splits` maps each split to be prepared to its number of pairs."""
+    """The data folder's layout is known; `splits` maps each split to be prepared to its number of pairs, `unused` is what
+    lies in the folder and is not read."""
 
     layout: str
     labels: LabelSet
     splits: dict[str, int]
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,20 @@ class SplitStarted:
 @dataclass(frozen=True)
 class Doubt:
     """Of `looked_at` given `what` ("garment masks", "parse maps", "poses") of a split, `wrong` do not fit their pictures,
-    most of them for `reason`."""
+    most of them for `reason`. `labels`: the label set that would fit better, where there is one."""
 
     split: str
     what: str
     looked_at: int
     wrong: int
     reason: str
+    labels: LabelSet | None = None
+
+    def told(self) -> str:
+        """All of it in a line."""
+        return (
+            f"{self.split}: {self.wrong} of {self.looked_at} {self.what} looked at do not fit: {self.reason}"
+        )
 
 
 @dataclass(frozen=True)

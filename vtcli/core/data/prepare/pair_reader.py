@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from vtcli.core.data.annotations import LabelSet, read_mask, read_parse
+from vtcli.core.data.annotations import read_mask, read_parse
 from vtcli.core.data.images import (
     Letterbox,
     alpha_mask,
@@ -20,7 +20,7 @@ from vtcli.core.data.images import (
     open_rgba,
     same_shape,
 )
-from vtcli.core.data.labels import JOINTS
+from vtcli.core.data.labels import JOINTS, LabelSet
 from vtcli.core.data.layouts import PairFiles, Skip, relative_name
 from vtcli.core.data.poses import read_pose
 from vtcli.core.garments.cutout import garment_mask

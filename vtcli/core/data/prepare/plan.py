@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vtcli.core.data.annotations import LabelSet
+from vtcli.core.data.labels import LabelSet
 from vtcli.core.data.layouts import Layout, SplitFiles, SplitName
 from vtcli.core.data.prepare.journal import input_chain
 from vtcli.core.data.prepare.pair_reader import PairReader

@@ -47,7 +47,8 @@ def prepare(
     layout = find_layout(data_dir, options.split)
     wanted = [split for split in layout.splits if options.split in (None, split)]
     labels = options.labels or layout.labels
-    yield LayoutFound(layout.title, labels, {split: layout.splits[split].listed for split in wanted})
+    counts: dict[str, int] = {split: layout.splits[split].listed for split in wanted}
+    yield LayoutFound(layout.title, labels, counts, layout.unused)
     with hold(out, "vtcli prepare") if distributed.is_first() else nullcontext():
         yield from _prepare_splits(layout, wanted, out, options, Annotator(load_annotator))
     distributed.barrier()

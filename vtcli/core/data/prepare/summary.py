@@ -81,7 +81,7 @@ def _unpaired(plan: SplitPlan, entries: list[Entry]) -> tuple[list[tuple[str, st
         if person in persons and cloth in cloths:
             served.append((person, cloth))
         elif person in persons:  # persons that are missing have been reported already
-            file = relative_name(plan.layout.root, plan.files.folder / "cloth" / cloth)
+            file = relative_name(plan.layout.root, plan.files.cloths / cloth)
             dangling.append(Skip(file, f"listed with {person}, but no pair of this split has this garment"))
     return served, dangling
 
