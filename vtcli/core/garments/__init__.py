@@ -4,7 +4,8 @@ cutout        a shop photo → the garment's mask
 given_mask    a mask that came with its photo: does it lie on the garment?
 pieces        the one garment of a cut-out: no panels, no bars, nothing that lies apart
 mask_repair   a mask that came with a data set, repaired by its photo
-collar        the inside of the back collar, which nobody sees on a person
+collar        the inside of the back collar, which nobody sees on a person: by clear_collar, a watershed, and by
+              collar_network, a small network
 masks         what is found once of a garment: its repaired mask, and its front without the collar's inside
 placement     a garment from a photo of any size → cut out and placed as the GMM knows garments
 """

@@ -1,0 +1,80 @@
+"""The inside of a back collar as a small network sees it, with the label or the loop that lies in it: a U-Net
+(Ronneberger et al., MICCAI 2015) of three levels. It runs in NumPy, since the processes that prepare data have no torch.
+`benchmarks/collars.py` trains it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from safetensors.numpy import load_file
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "collar.safetensors"
+SIZE = (64, 96)
+"""Height and width of what the network sees: the upper half of a shop photo, two pixels of 256×192 to each."""
+ABOVE = 10
+"""Rows of it above the garment."""
+LEAST = 12
+"""Pixels of it from which an inside counts."""
+
+
+def seen_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Where the garment (`mask`, bool (H, W), upright, on `rgb` (H, W, 3) uint8) shows the inside of its back:
+    bool (H, W), all False where none is seen."""
+    rows = np.nonzero(mask.any(1))[0]
+    if not len(rows):
+        return np.zeros(mask.shape, bool)
+    seen, move = collar_view(rgb, mask, int(rows[0]))
+    inside = (_network(seen) > 0.0).astype(np.uint8)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(inside)
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()) if count > 1 else 0
+    if count < 2 or stats[largest, cv2.CC_STAT_AREA] < LEAST:
+        return np.zeros(mask.shape, bool)
+    share = (parts == largest).astype(np.float32)
+    height, width = mask.shape
+    back = cv2.warpAffine(share, move, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return (back > 0.5) & mask
+
+
+def collar_view(rgb: np.ndarray, mask: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+    """What the network sees of a garment whose first row is `top`: colours on white in [-1, 1] and the mask in [0, 1],
+    (64, 96, 4) float32; and the affine map (2, 3) from the photo's pixels to it."""
+    scale = SIZE[1] / mask.shape[1]
+    move = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, ABOVE - scale * top]], np.float32)
+    photo = np.where(mask[..., None], rgb, 255).astype(np.float32) / 127.5 - 1.0
+    given = np.dstack([photo, mask.astype(np.float32)])
+    sigma = max(0.3, 0.3 / scale)  # antialiasing
+    smooth = cv2.GaussianBlur(given, (0, 0), sigma)
+    seen = cv2.warpAffine(smooth, move, SIZE[::-1], borderValue=(1.0, 1.0, 1.0, 0.0))
+    return np.asarray(seen), move
+
+
+@lru_cache(maxsize=1)
+def _weights() -> dict[str, np.ndarray]:
+    return {name: value.astype(np.float32) for name, value in load_file(WEIGHTS).items()}
+
+
+def _network(seen: np.ndarray) -> np.ndarray:
+    """Logits (64, 96) of the inside, from what `collar_view` shows."""
+    x, levels = np.maximum(_convolved(seen, "down.0.0"), 0.0), []
+    for level in (1, 2, 3):
+        levels.append(x)
+        x = np.maximum(_convolved(x, f"down.{level}.0.0", stride=2), 0.0)
+        x = np.maximum(_convolved(x, f"down.{level}.1.0"), 0.0)
+    for level, skip in enumerate(levels[::-1]):
+        larger = cv2.resize(x, skip.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        x = np.maximum(_convolved(np.dstack([larger, skip]), f"up.{level}.0"), 0.0)
+    return _convolved(x, "out")[..., 0]
+
+
+def _convolved(x: np.ndarray, name: str, stride: int = 1) -> np.ndarray:
+    """(h, w, C) → (h / stride, w / stride, D) by the 3×3 convolution `name`, whose weights are (D, C, 3, 3)."""
+    weights = _weights()
+    kernel, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    windows = sliding_window_view(padded, (3, 3), axis=(0, 1))[::stride, ::stride]
+    out: np.ndarray = np.tensordot(windows, kernel, axes=([2, 3, 4], [1, 2, 3])) + bias
+    return out
