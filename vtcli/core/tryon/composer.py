@@ -75,6 +75,9 @@ WRIST = 5
 """How far from a hand a bare wrist takes the hand's colour, in pixels at 256×192."""
 SURELY_NEW = 0.65
 """M_exp's probability of clothes from which what M_cm lets go of is no inside of a collar."""
+UNLIKE = 60.0
+"""Grey levels between rendering and cloth, on average around a pixel, that are more than folds and light: set by hand on
+white and black tops over the other."""
 NOTICED = 0.05
 """Share of the largest pixel below which a filling is not worth its making."""
 GROUPS = ((L.BACKGROUND,), CLOTHES, LOWER, L.ARM_LABELS, (*L.HEAD_LABELS, L.GLOVE))
@@ -414,7 +417,10 @@ def _shading(warp: Warp, composition: Composition, clothes: np.ndarray) -> np.nd
     mask = plane(warp.mask)
     share = plane(composition.composition_mask)[..., None]
     added = tryon - share * cloth - (1.0 - share) * beyond_edge(cloth, mask, 1.0)
-    inner = ((mask > 0.9) & (clothes > 0.5)).astype(np.float32)
+    # A rendering of another colour than the cloth is no light on it: under a hem it shows trousers already.
+    unlike = cv2.GaussianBlur(colours(composition.rendered_person) - cloth, (0, 0), 3.0)
+    alike = np.abs(unlike).max(-1) < UNLIKE
+    inner = ((mask > 0.9) & (clothes > 0.5) & alike).astype(np.float32)
     sure = np.asarray(cv2.erode(inner, np.ones((7, 7), np.uint8)))
     side = 4 * round(REACH) + 1  # from there to as far as the garment is stretched
     weight = cv2.GaussianBlur(sure, (0, 0), 0.8)[..., None]
