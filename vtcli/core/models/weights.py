@@ -73,7 +73,10 @@ def stage_file(folder: Path | None, stage: str) -> Path:
     shipped = DEFAULT_FOLDER / f"{stage}.safetensors"
     if stage == "kind" or (stage == "parser" and root.is_dir() and shipped.is_file()):
         return shipped
-    raise VtcliError(f"{root}: no {stage}.safetensors here; name a weights folder that has one, or train one")
+    advice = "name a weights folder that has one, or train one"
+    if root.is_dir() and any(root.glob("*.pth")):
+        advice = "`vtcli weights import` makes them of CP-VTON's .pth files"
+    raise VtcliError(f"{root}: no {stage}.safetensors here; {advice}")
 
 
 def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
