@@ -54,6 +54,8 @@ def test_labels_out_of_range_and_foreign_colours_are_refused(tmp_path: Path) -> 
     beyond[0, 0] = 20
     with pytest.raises(VtcliError, match=r"beyond\.png: label 20"):
         read_parse(_parse_file(tmp_path / "beyond.png", beyond))
+    with pytest.raises(VtcliError, match=r"multiples of 12: was it made brighter"):
+        read_parse(_parse_file(tmp_path / "bright.png", EVERY * 12))
     with pytest.raises(VtcliError, match="label 18"):
         read_parse(_parse_file(tmp_path / "atr.png", np.full((2, 2), 18, np.uint8)), "atr")
     colours = L.LIP_PALETTE[EVERY]

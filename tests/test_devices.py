@@ -80,13 +80,24 @@ def test_bfloat16_counts_only_where_the_card_computes_it(monkeypatch: pytest.Mon
 class _Named(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.absent = torch.ones(1)
+        self.absent = nn.Parameter(torch.ones(1))
 
 
-def test_the_network_inside_its_wrappers_is_found() -> None:
+def test_the_network_inside_its_wrappers_is_found(tmp_path: Path) -> None:
+    """As `--compile` under torchrun wraps it: a stage looks into its network during the loss."""
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+
     network = _Named()
     assert distributed.unwrap(network) is network
     assert distributed.unwrap(torch.compile(network)) is network  # type: ignore[arg-type]
+    dist.init_process_group("gloo", store=dist.FileStore(str(tmp_path / "group"), 1), rank=0, world_size=1)
+    try:
+        parallel = DistributedDataParallel(network)
+        assert distributed.unwrap(parallel) is network
+        assert distributed.unwrap(torch.compile(parallel)) is network  # type: ignore[arg-type]
+    finally:
+        dist.destroy_process_group()
 
 
 @pytest.mark.parametrize(

@@ -358,20 +358,3 @@ def test_a_second_run_in_a_folder_is_told_of_the_first(
     assert ended.code == 0, ended.err
     with pytest.raises(VtcliError, match="another run's pictures"):
         _tryon(people, tmp_path / "out", tmp_path)
-
-
-def _train_compiled(store: Path, out: Path) -> None:
-    """Two steps of a stage that looks into its network, with torch.compile's own tracing but no code made from it."""
-    compiled = torch.compile
-    torch.compile = lambda network: compiled(network, backend="eager")  # type: ignore[assignment, method-assign]
-    options = TrainOptions("parser", store, out, steps=2, batch_size=4, val=2, compile=True)
-    try:
-        with distributed.joined():
-            trainer.train(build_stage(options), options, CPU, lambda event: None, False)
-    finally:
-        torch.compile = compiled  # type: ignore[method-assign]
-
-
-def test_ranks_train_compiled_networks(store: Path, tmp_path: Path) -> None:
-    assert run_ranks(2, _train_compiled, store, tmp_path) == [0, 0]
-    assert (tmp_path / "parser" / "final.safetensors").is_file()

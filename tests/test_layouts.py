@@ -116,6 +116,9 @@ def test_a_folder_that_is_none_says_what_is_missing(tmp_path: Path) -> None:
         find_layout(tmp_path / "archive/viton", "test")
     with pytest.raises(VtcliError, match="no such folder"):
         find_layout(tmp_path / "absent")
+    _touch(tmp_path, "viton.zip")
+    with pytest.raises(VtcliError, match="unpack"):
+        find_layout(tmp_path / "viton.zip")
 
 
 def test_names_in_decomposed_unicode_meet_their_list(tmp_path: Path) -> None:
@@ -299,3 +302,12 @@ def test_lines_of_other_programs(tmp_path: Path, line: str) -> None:
 def test_names_without_endings_may_hold_blanks_where_a_mark_parts_them(tmp_path: Path) -> None:
     path = _list(tmp_path, 'my photo, red top\n"a, b.jpg";"c;d.jpg"\n')
     assert read_pairs_list(path) == [("my photo", "red top"), ("a, b.jpg", "c;d.jpg")]
+
+
+@pytest.mark.parametrize(
+    "titles", ["person,cloth", "Person image\tGarment", "human_img;cloth_img", "im_name c_name", "model,top"]
+)
+def test_titles_of_columns_are_no_pair(tmp_path: Path, titles: str) -> None:
+    assert read_pairs_list(_list(tmp_path, f"{titles}\na.jpg b.jpg\n")) == [("a.jpg", "b.jpg")]
+    assert len(read_pairs_list(_list(tmp_path, "person.jpg cloth.jpg\na.jpg b.jpg\n"))) == 2
+    assert len(read_pairs_list(_list(tmp_path, "model top\na b\n"), ["model", "a"], ["top", "b"])) == 2

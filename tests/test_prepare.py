@@ -318,6 +318,16 @@ def test_unpaired_lines_that_the_store_cannot_serve_are_reported(tmp_path: Path)
     assert [s.file for s in report.skipped] == ["test/image/000011_0.jpg", "test/cloth/000011_1"]
 
 
+def test_a_folder_of_blank_masks_says_why_nothing_is_left(tmp_path: Path, vtcli: Cli) -> None:
+    _data(tmp_path / "viton", train=3, test=0)
+    for file in (tmp_path / "viton/train/cloth-mask").iterdir():
+        Image.new("L", (SIZE[1], SIZE[0])).save(file)
+    ended = vtcli(
+        "prepare", tmp_path / "viton", "--split", "train", "--size", "64x48", "-o", tmp_path / "out", "-j", 1
+    )
+    assert ended.code == 1 and "no train pair could be used (the mask is empty); see skipped.csv" in ended.err
+
+
 def test_nothing_left_is_an_error(tmp_path: Path, vtcli: Cli) -> None:
     root = tmp_path / "viton"
     _data(root, train=2, test=1)

@@ -559,7 +559,7 @@ def test_what_cannot_be_trained_on(vtcli: Vtcli, store: Path, gmm: Path, tmp_pat
     absent = vtcli("train", "gmm", "--data", tmp_path / "absent", "--steps", 1)
     assert absent.code == 1 and "vtcli prepare" in absent.err
     resume = vtcli("train", "gmm", "--data", store, "--out", tmp_path / "empty", "--resume")
-    assert resume.code == 1 and "start without --resume" in resume.err
+    assert resume.code == 1 and "start anew (without --resume)" in resume.err
     write_store(tmp_path / "odd", "train", 3, seed=0, size=(100, 80))
     for name, more in (("parser", ()), ("gmm", ()), ("tom", ("--gmm", gmm))):
         odd = vtcli("train", name, "--data", tmp_path / "odd", *more)

@@ -231,3 +231,6 @@ def test_what_is_no_weights_file_says_what_it_is_and_what_to_do(vtcli: Callable,
         assert ended.code == 1, ended.err
         ended = vtcli("weights", "list", tmp_path)
         assert ("a web page" if name == "page" else "git lfs pull") in ended.err
+    torch.save({"w": torch.zeros(1)}, tmp_path / "gmm_final.pth")
+    ended = vtcli("weights", "list", tmp_path / "gmm_final.pth")
+    assert "foreign ones go through `vtcli weights import`" in ended.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -107,7 +108,9 @@ def prepare(
     empty = [report for report in reports if not report.written]
     if empty:
         folders = " and ".join(str(r.folder) for r in empty)
-        raise VtcliError(f"{data_dir}: no {empty[0].split} pair could be used; see skipped.csv in {folders}")
+        raise VtcliError(
+            f"{data_dir}: no {empty[0].split} pair could be used ({_most(empty[0])}); see skipped.csv in {folders}"
+        )
     skipped = sum(len(report.skipped) for report in reports)
     if strict and skipped:
         raise VtcliError(f"{data_dir}: {skipped:,} skipped (--strict); skipped.csv says why")
@@ -187,9 +190,18 @@ def _summarise(report: SplitDone) -> None:
         derived = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in report.derived.items())
         console.say(f"{report.split}: made by vtcli: {derived}")
     if report.skipped:
-        console.warn(f"{report.split}: {len(report.skipped):,} skipped; see {report.folder / 'skipped.csv'}")
+        console.warn(
+            f"{report.split}: {len(report.skipped):,} skipped ({_most(report)}); see {report.folder / 'skipped.csv'}"
+        )
     if report.unchanged and report.written:
         console.say(f"{report.split}: {report.folder} is up to date; nothing to do (--force rewrites it)")
+
+
+def _most(report: SplitDone) -> str:
+    """The most frequent reason for which files were left out."""
+    reasons = Counter(skip.reason for skip in report.skipped)
+    reason, times = reasons.most_common(1)[0] if reasons else ("no pairs", 0)
+    return reason if len(reasons) < 2 else f"{times:,} of them: {reason}"
 
 
 def _table(reports: list[SplitDone]) -> Table:

@@ -69,7 +69,7 @@ def tryon(
         str | None,
         typer.Option(
             help="outside: all that a change of top does not touch stays the photo's, pixel for pixel. head: the "
-            "paper's protocol, all but face and hair is rendered. Default: outside for photos, head for --data."
+            "paper's protocol, all but face and hair is rendered, and the picture is the 3:4 window around the person. Default: outside for photos, head for --data."
         ),
     ] = None,
     number: PersonNumber = 1,

@@ -43,6 +43,12 @@ def read_parse(path: Path | Image.Image, labels: LabelSet = "lip") -> np.ndarray
             name.upper() for name in LABEL_SETS if labels == "lip" and LABELS <= high < len(TO_LIP[name])
         ]
         hint = f"; {' and '.join(further)} labels go further" if further else ""
+        step = int(np.gcd.reduce(np.unique(values).astype(np.int64)))
+        hint = (
+            f"; all its labels are multiples of {step}: was it made brighter to be looked at?"
+            if step > 1
+            else hint
+        )
         hint = "; was it saved as JPEG?" if image.format == "JPEG" else hint
         raise VtcliError(
             f"{path}: label {high if low >= 0 else low}, but {labels.upper()} goes to {len(table) - 1}{hint}"

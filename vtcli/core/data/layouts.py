@@ -114,6 +114,8 @@ def find_layout(root: Path, want: SplitName | None = None) -> Layout:
     cannot be read.
     """
     root = Path(root)
+    if root.is_file():
+        raise VtcliError(f"{root}: is a file; unpack an archive, and name the folder")
     if not root.is_dir():
         raise VtcliError(f"{root}: no such folder")
     folders = _split_folders(root, want)

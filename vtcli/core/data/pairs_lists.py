@@ -21,10 +21,12 @@ from vtcli.core.system.errors import VtcliError
 
 _SUFFIX = "(?:" + "|".join(re.escape(s) for s in sorted(IMAGE_SUFFIXES, key=len, reverse=True)) + ")"
 _APART = re.compile(r"\s*[,;]\s*")
-_TITLES = (
-    {"person", "people", "persons", "image", "images", "photo", "model", "im_name", "person_file"},
-    {"cloth", "cloths", "clothes", "clothing", "garment", "garments", "c_name", "cloth_file"},
+_THING = "image|img|im|photo|picture|file|filename|name|path|id"
+_TITLES = tuple(
+    re.compile(rf"(?:(?:{words}|{_THING})s?[ _-]?)+", re.IGNORECASE)
+    for words in ("person|people|human|model", "cloth|clothe|clothing|garment|top|product|c")
 )
+"""Words in the titles of a list's two columns."""
 _TOPS, _OTHERS = {"0", "upper", "upper_body"}, {"1", "2", "lower", "lower_body", "dresses", "dress"}
 """Words of a third column for tops, and for other garments (DressCode, GP-VTON)."""
 
@@ -136,10 +138,8 @@ def _last_word(rest: str) -> list[str]:
 
 
 def _are_titles(cut: Cut, known: tuple[set[str], set[str]]) -> bool:
-    return all(
-        name.lower() in words and name not in names
-        for name, words, names in zip(cut[:2], _TITLES, known, strict=True)
-    )
+    plain = (name == stem(name) and name not in names for name, names in zip(cut[:2], known, strict=True))
+    return all(plain) and all(words.fullmatch(name) for name, words in zip(cut[:2], _TITLES, strict=True))
 
 
 def _check_name(path: Path, number: int, name: str) -> None:

@@ -18,6 +18,7 @@ from vtcli.core.system.files import not_the_file, write_atomically
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 """The weights that come with vtcli."""
 FORMAT = "vtcli-weights"
+_FOREIGN = "not a vtcli weights file; foreign ones go through `vtcli weights import`"
 METADATA_KEY = "facts"
 """Key of the metadata in the header; part of the file format."""
 
@@ -73,7 +74,10 @@ def stage_file(folder: Path | None, stage: str) -> Path:
     shipped = DEFAULT_FOLDER / f"{stage}.safetensors"
     if stage == "kind" or (stage == "parser" and root.is_dir() and shipped.is_file()):
         return shipped
-    raise VtcliError(f"{root}: no {stage}.safetensors here; name a weights folder that has one, or train one")
+    advice = "name a weights folder that has one, or train one"
+    if root.is_dir() and any(root.glob("*.pth")):
+        advice = "`vtcli weights import` makes them of CP-VTON's .pth files"
+    raise VtcliError(f"{root}: no {stage}.safetensors here; {advice}")
 
 
 def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -83,9 +87,7 @@ def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, 
         with safe_open(str(path), framework="pt") as file:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
-                raise VtcliError(
-                    f"{path}: not a vtcli weights file; foreign ones go through `vtcli weights import`"
-                )
+                raise VtcliError(f"{path}: {_FOREIGN}")
             metadata: dict[str, Any] = json.loads(header[METADATA_KEY])
             if not isinstance(metadata, dict):
                 raise ValueError("its metadata is not an object")
@@ -93,7 +95,10 @@ def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, 
             if tensors:
                 values = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as problem:
-        words = not_the_file(path) or f"not a readable safetensors file ({problem})"
+        foreign = Path(path).suffix.lower() in (".pth", ".pt", ".ckpt", ".pkl", ".bin")
+        words = not_the_file(path) or (
+            _FOREIGN if foreign else f"not a readable safetensors file ({problem})"
+        )
         raise VtcliError(f"{path}: {words}") from problem
     check_finite(path, values)
     return metadata, values
