@@ -29,7 +29,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.label_metrics import LabelCounts, pck
 from vtcli.core.data.labelled_photos import GROUPS, LabelledPhotos
 from vtcli.core.data.pixels import grey_levels, signed
-from vtcli.core.data.results import ResultsInfo, image_file, parse_file
+from vtcli.core.data.results import image_file
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.data.triplets import TripletChunks
 from vtcli.core.data.validation import HALVES, write_half
@@ -42,7 +42,8 @@ from vtcli.core.scoring.cut import hem, level_angles, warp_distance
 from vtcli.core.scoring.distances import Statistics, frechet_distance
 from vtcli.core.scoring.features import Lite0Vectors, extract
 from vtcli.core.scoring.pictures import StorePicture
-from vtcli.core.scoring.sleeves import SleeveEnd, sleeve_ends, sleeve_report
+from vtcli.core.scoring.runs import load_runs
+from vtcli.core.scoring.sleeve_scores import arms_in, arms_of, report
 from vtcli.core.system import runtime
 from vtcli.core.training import augment, backgrounds
 from vtcli.core.training.pairs import Pairs, read_pairs
@@ -240,32 +241,24 @@ def street_figure(photos: LabelledPhotos, annotator: Annotator, share: float) ->
     return float(iou[: len(CLASSES)].mean())
 
 
-def sleeve_metrics(store: PreparedStore, results: Path, annotator: Annotator) -> dict[str, float]:
-    """Sleeve ends of unpaired try-ons, by the own parser and by M_exp as saved (`scoring/sleeves.py`)."""
-    entries = store.manifest.entries
-    rows = {e.name: i for i, e in enumerate(entries)}
-    garments = {e.cloth: i for i, e in enumerate(entries)}
-    parses, joints = (store.read(name, range(len(store))) for name in ("parse", "keypoints"))
-    own = [sleeve_ends(p, k) for p, k in zip(parses, joints, strict=True)]
-    triples: dict[str, list[tuple[SleeveEnd, SleeveEnd, SleeveEnd]]] = {"result": [], "M_exp": []}
-    for pair in ResultsInfo.load(results).pairs:
-        person, garment = rows[pair.person], garments[pair.cloth]
-        picture = np.asarray(Image.open(image_file(results, pair.name)).convert("RGB"))
-        seen = annotator(signed(torch.from_numpy(picture.copy())[None].to(annotator.device)), mirror=False)
-        expected = np.asarray(Image.open(parse_file(results, pair.name)))
-        for kind, parse in (("result", seen.parse[0].cpu().numpy()), ("M_exp", expected)):
-            for ends in zip(sleeve_ends(parse, joints[person]), own[garment], own[person], strict=True):
-                made, wanted, worn = ends
-                if made is not None and wanted is not None and worn is not None:
-                    triples[kind].append((made, wanted, worn))
+def sleeve_metrics(results: Path, device: torch.device) -> dict[str, float]:
+    """Sleeve ends of unpaired try-ons, by the own parser (as `vtcli score --sleeves`) and by M_exp as saved."""
+    (run,) = load_runs([results])
+    people, garments = run.photos, run.cloths
+    assert people is not None and garments is not None
+    expected = (np.asarray(Image.open(file)) for file in run.parses or ())
     out = {}
-    for kind, found in triples.items():
-        report = sleeve_report(found)
+    for kind, arms in (
+        ("result", arms_of(run, device, lambda done: None)),
+        ("M_exp", arms_in(expected, [p for p in people if isinstance(p, StorePicture)], garments)),
+    ):
+        found = report(arm for picture in arms for arm in picture)
+        assert found is not None
         out |= {
-            f"sleeve end, {kind}: mean error": report.error,
-            f"sleeve end, {kind}: share within 0.1": report.near,
-            f"sleeve end, {kind}: slope on the garment's own": report.on_garment,
-            f"sleeve end, {kind}: slope on the worn one": report.on_worn,
+            f"sleeve end, {kind}: mean error": found.error,
+            f"sleeve end, {kind}: share within 0.1": found.near,
+            f"sleeve end, {kind}: slope on the garment's own": found.on_garment,
+            f"sleeve end, {kind}: slope on the worn one": found.on_worn,
         }
     return out
 
@@ -365,7 +358,7 @@ def measure(
     figures["warps that fold"] = folded_share(store, networks)
     figures["halo (grey levels)"] = halo(store, networks, photos)
     figures |= parser_figures(store, annotator)
-    figures |= sleeve_metrics(store, out / "unpaired", annotator)
+    figures |= sleeve_metrics(out / "unpaired", chosen)
     if photos is not None:
         for share in (1.05, 0.55):
             figures[f"parser mean IoU, street, crop {share}"] = street_figure(photos, annotator, share)

@@ -75,6 +75,13 @@ def score(
             help="ST-LPIPS too, which tolerates small shifts; needs the extra metrics, no download.",
         ),
     ] = False,
+    sleeves: Annotated[
+        bool,
+        typer.Option(
+            "--sleeves",
+            help="Where sleeves end, against the garment on its own model; vtcli's parser looks at every result.",
+        ),
+    ] = False,
     save_stats: Annotated[
         Path | None,
         typer.Option(
@@ -120,7 +127,7 @@ def score(
     runtime.keep_memory()
     options = Options(
         reference=reference, unpaired=unpaired, inception_weights=inception_weights, lpips_weights=lpips_weights,
-        st_lpips=st_lpips, jobs=jobs or default_jobs(), bootstrap=bootstrap, seed=seed,
+        st_lpips=st_lpips, sleeves=sleeves, jobs=jobs or default_jobs(), bootstrap=bootstrap, seed=seed,
         need_statistics=save_stats is not None,
     )  # fmt: skip
     evaluation = evaluate(results, options, runtime.choose_device(device), console.progress)

@@ -6,6 +6,7 @@ pictures.py       pictures in files and stores, read where they are needed
 image_metrics.py  SSIM, MS-SSIM, PSNR, the redrawn region: pure functions
 pairwise.py       those metrics, and M_exp's IoU, for every pair, in several processes
 sleeves.py        where a sleeve ends, on the garment's own model and on others
+sleeve_scores.py  that, of a run's results by the parser
 cut.py            hem and warp against the truth of synthetic people
 perceptual.py     learned distances per picture: LPIPS, ST-LPIPS
 features.py       pictures → feature vectors (Inception, EfficientNet-Lite0)

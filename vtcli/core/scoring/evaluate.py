@@ -23,6 +23,7 @@ from vtcli.core.scoring.perceptual import Lpips, PairDistance, StLpips, distance
 from vtcli.core.scoring.pictures import Picture
 from vtcli.core.scoring.runs import Run, load_runs
 from vtcli.core.scoring.scores import Columns, Evaluation, Options, Score
+from vtcli.core.scoring.sleeve_scores import LEAST_ARMS, NOT_ASKED, arms_of, report, why_no_sleeves
 from vtcli.core.scoring.spaces import Distances, Spaces
 
 Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int], object]]]
@@ -52,7 +53,7 @@ def evaluate(
     learned = _learned(options, device)
     fixed = _fixed_statistics(options)
     runs = load_runs(folders, options.reference, options.unpaired)
-    columns = _columns(runs, options, learned, progress)
+    columns = _columns(runs, options, learned, device, progress)
     vectors = {key: _vectors(runs, space, progress) for key, space in spaces.have.items()}
     distances = Distances(vectors, spaces.absent, fixed)
     scores = []
@@ -60,6 +61,7 @@ def evaluate(
         for subset, rows in _subsets(run):
             score = Score(run, subset, rows)
             _values_per_picture(score, own, learned)
+            _sleeves(score, own, options)
             distances.fill(score)
             _own_metrics(score)
             scores.append(score)
@@ -103,8 +105,9 @@ def _subsets(run: Run) -> list[tuple[str, np.ndarray]]:
 
 
 def _columns(
-    runs: Sequence[Run], options: Options, learned: dict[str, PairDistance], progress: Progress
-) -> list[Columns]:
+    runs: Sequence[Run], options: Options, learned: dict[str, PairDistance], device: torch.device,
+    progress: Progress,
+) -> list[Columns]:  # fmt: skip
     """Metrics per picture of every run: its own, and those against its photos."""
     tasks: list[PairTask] = []
     spans = []
@@ -126,6 +129,11 @@ def _columns(
         all_columns.append(columns)
     for key, measure in learned.items():
         _add_learned(key, measure, runs, all_columns, progress)
+    if options.sleeves:
+        for run, columns in zip(runs, all_columns, strict=True):
+            if why_no_sleeves(run) is None:
+                with progress(f"sleeve ends: {run.name}", len(run), "pictures") as advance:
+                    columns.arms = arms_of(run, device, advance)
     return all_columns
 
 
@@ -213,6 +221,21 @@ def _values_per_picture(score: Score, columns: Columns, learned: dict[str, PairD
         score.values[key] = value
         if value is None:
             score.reasons[key] = reason or "not measured"
+
+
+def _sleeves(score: Score, columns: Columns, options: Options) -> None:
+    """Where sleeves end, over the score's rows, or why that is not known."""
+    reason = why_no_sleeves(score.run) if options.sleeves else NOT_ASKED
+    found = None
+    if columns.arms is not None:
+        found = report(arm for row in score.rows for arm in columns.arms[row])
+        reason = f"fewer than {LEAST_ARMS} arms are seen well enough"
+    for key in metrics.SLEEVES:
+        if found is None:
+            score.values[key], score.reasons[key] = None, reason or "not measured"
+    if found is not None:
+        values = (found.error, found.on_garment, found.on_worn)
+        score.values |= dict(zip(metrics.SLEEVES, values, strict=True))
 
 
 def _mean(key: str, rows: np.ndarray) -> tuple[float | None, str | None]:

@@ -39,6 +39,9 @@ DISTANCES = (
 )
 """Metrics that compare all results of a run with all its photos."""
 
+SLEEVES = ("sleeve_error", "sleeve_own", "sleeve_worn")
+"""Metrics of where sleeves end, over all arms of a run."""
+
 INCEPTION_URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 
 
@@ -73,6 +76,9 @@ METRICS = (
     Metric("lpips", "LPIPS", "lower", 4),
     Metric("st_lpips", "ST-LPIPS", "lower", 4),
     Metric("m_exp_iou", "M_exp mIoU", "higher", 4),
+    Metric("sleeve_error", "sleeve end, error", "lower", 4),
+    Metric("sleeve_own", "sleeve end, slope on the garment's own", "", 3),
+    Metric("sleeve_worn", "sleeve end, slope on the worn one", "", 3),
     Metric("fid", "FID", "lower", 2),
     Metric("kid", "KID", "lower", 5),
     Metric("fd_lite0", "FD (Lite0)", "lower", 3),
@@ -136,6 +142,14 @@ def definitions() -> dict[str, str]:
         "m_exp_iou": "intersection over union of the run's M_exp with the store's parse, each class's pixels "
         f"summed over all pictures, mean over the classes {', '.join(CLASSES)} (LIP labels 0; 2; 5; 9; "
         "13; 14 and 15 as one) that occur; pixels labelled 255 in the parse are left out",
+        "sleeve_error": "mean over arms of the distance between two places: where the sleeve ends in the result, by vtcli's "
+        "parser, and where the garment's sleeve ends on its own model, by the store's parse. Places along an arm of the "
+        "store's joints: 0 shoulder, 0.5 elbow, 1 wrist; 40 points, those over the torso left out; cloth or skin by the "
+        "majority of 3×3 pixels; the split with the fewest contradictions, at most a fifth; each end is the interval "
+        "between the last point of cloth and the first of skin",
+        "sleeve_own": "least-squares slope of the result's sleeve end (middle of its interval) on the garment's own, with "
+        "the worn one as the other variable: 1 is right",
+        "sleeve_worn": "the same fit's slope on the sleeve end of what the person wore: 0 is right",
         "fid": f"Fréchet Inception distance (Heusel et al., NeurIPS 2017) {photos}: 2,048 pooled features of "
         "the Inception of pytorch-fid, 299×299 bilinear, 8-bit RGB in, sample covariance; "
         f"{of('pytorch-fid')}",

@@ -12,6 +12,7 @@ from vtcli.core.scoring import metrics
 from vtcli.core.scoring.bootstrap import Difference
 from vtcli.core.scoring.distances import Statistics
 from vtcli.core.scoring.runs import Run
+from vtcli.core.scoring.sleeve_scores import Arm
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Options:
     inception_weights: Path | None = None
     lpips_weights: Path | None = None
     st_lpips: bool = False
+    sleeves: bool = False
     jobs: int = 1
     bootstrap: int = 1000
     seed: int = 0
@@ -32,10 +34,11 @@ class Options:
 @dataclass
 class Columns:
     """One run's metrics per picture: `values[metric]` (n,), NaN where there is none; M_exp's overlaps
-    (n, classes, 2)."""
+    (n, classes, 2); the arms of each picture whose sleeve ends are known."""
 
     values: dict[str, np.ndarray] = field(default_factory=dict)
     overlap: np.ndarray | None = None
+    arms: list[list[Arm]] | None = None
 
 
 @dataclass
