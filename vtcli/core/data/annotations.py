@@ -35,7 +35,9 @@ def read_parse(path: Path | Image.Image, labels: LabelSet = "lip") -> np.ndarray
     elif image.mode in ("P", "L", "I", "I;16"):
         values = np.asarray(image)
     else:
-        raise VtcliError(f"{path}: a parse map must be a palette, grey or RGB picture, not {image.mode}")
+        raise VtcliError(
+            f"{_called(path)}: a parse map must be a palette, grey or RGB picture, not {image.mode}"
+        )
     table = TO_LIP[labels]
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= len(table):
@@ -51,14 +53,21 @@ def read_parse(path: Path | Image.Image, labels: LabelSet = "lip") -> np.ndarray
         )
         hint = "; was it saved as JPEG?" if image.format == "JPEG" else hint
         raise VtcliError(
-            f"{path}: label {high if low >= 0 else low}, but {labels.upper()} goes to {len(table) - 1}{hint}"
+            f"{_called(path)}: label {high if low >= 0 else low}, but {labels.upper()} goes to {len(table) - 1}{hint}"
         )
     if (share := _ramps(values)) > _BLURRED:
         raise VtcliError(
-            f"{path}: {share:.0%} of its edges run through labels in between: it was resized like a photo; resize "
+            f"{_called(path)}: {share:.0%} of its edges run through labels in between: it was resized like a photo; resize "
             "label maps by nearest neighbour"
         )
     return table[values]
+
+
+def _called(source: Path | Image.Image) -> str:
+    """A file's name, or that of the file that a picture was opened from."""
+    return (
+        str(getattr(source, "filename", "") or "picture") if isinstance(source, Image.Image) else str(source)
+    )
 
 
 def _ramps(values: np.ndarray) -> float:
@@ -90,11 +99,13 @@ def read_mask(path: Path | Image.Image) -> np.ndarray:
     low, high = int(grey.min()), int(grey.max())
     if grey.size >= _SMALL and high - low >= _APART:
         margin = _END * (high - low)
-        between = ((grey > low + margin) & (grey < high - margin)).astype(np.uint8)
+        # The grain of a photo goes: between light and dark specks it would pass for edges.
+        calm = cv2.medianBlur(np.ascontiguousarray(grey, np.uint8), max(3, max(grey.shape) // 200 | 1))
+        between = ((calm > low + margin) & (calm < high - margin)).astype(np.uint8)
         edge = np.ones((max(3, max(grey.shape) // 100),) * 2, np.uint8)
         if cv2.erode(between, edge).mean() > _GREYS:
             raise VtcliError(
-                f"{path}: {between.mean():.0%} of it is grey, neither dark nor light: a photo, not a mask; a mask is "
+                f"{_called(path)}: {between.mean():.0%} of it is grey, neither dark nor light: a photo, not a mask; a mask is "
                 "white on the garment and black beside it"
             )
     if low >= 128 or high < 128:
@@ -107,7 +118,7 @@ def read_mask(path: Path | Image.Image) -> np.ndarray:
 def _from_colours(path: Path | Image.Image, image: Image.Image, labels: LabelSet) -> np.ndarray:
     if labels not in _COLOURED:
         raise VtcliError(
-            f"{path}: a parse map in {labels.upper()} labels must hold label numbers (palette or grey), not colours"
+            f"{_called(path)}: a parse map in {labels.upper()} labels must hold label numbers (palette or grey), not colours"
         )
     rgb = np.asarray(image)[..., :3].astype(np.int32)
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all() and rgb.max() < LABELS:
@@ -123,7 +134,7 @@ def _from_colours(path: Path | Image.Image, image: Image.Image, labels: LabelSet
         row, column = np.argwhere(strange)[0]
         red, green, blue = (int(v) for v in rgb[row, column])
         raise VtcliError(
-            f"{path}: colour ({red}, {green}, {blue}) at x {column}, y {row} is none of LIP's; "
+            f"{_called(path)}: colour ({red}, {green}, {blue}) at x {column}, y {row} is none of LIP's; "
             "save parse maps as PNG with LIP's labels or palette"
         )
     return values

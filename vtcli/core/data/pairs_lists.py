@@ -14,6 +14,7 @@ import csv
 import re
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from vtcli.core.data.images import IMAGE_SUFFIXES
@@ -101,16 +102,10 @@ Cut = tuple[str, ...]
 
 def _cuts(line: str) -> list[Cut]:
     """Every way in which a line can be two names, the likeliest first."""
-    if '"' in line:
-        for mark in "\t,; ":
-            cells = [
-                c.strip() for c in next(csv.reader([line.strip()], delimiter=mark, skipinitialspace=True), [])
-            ]
-            if found := _two(cells):
-                return [found]
+    quoted = _quoted(line)
     if "\t" in line:
         found = _two([part.strip() for part in line.split("\t")])
-        return [found] if found else []
+        return quoted + ([found] if found else [])
     line = line.strip().rstrip(",; ")
     cuts: list[Cut] = []
     for match in re.finditer(rf"{_SUFFIX}(?P<gap>\s*[,;]\s*|\s+)", line, re.IGNORECASE):
@@ -120,7 +115,18 @@ def _cuts(line: str) -> list[Cut]:
     for cells in (_APART.split(line), re.split(r"\s*[,;]\s*|\s+", line)):
         if not cuts and (found := _two(cells)):
             cuts.append(found)
-    return cuts
+    return quoted + cuts
+
+
+def _quoted(line: str) -> list[Cut]:
+    """A line with whole cells in quotes, as spreadsheets write names with blanks or commas, cut into its cells."""
+    if re.search(r'(^|[\t,; ])"[^"]+"($|[\t,; ])', line):
+        with suppress(csv.Error):  # cells too long for its reader
+            for mark in "\t,; ":
+                cells = next(csv.reader([line.strip()], delimiter=mark, skipinitialspace=True), [])
+                if found := _two([cell.strip() for cell in cells]):
+                    return [found]
+    return []
 
 
 def _two(cells: list[str]) -> Cut | None:
