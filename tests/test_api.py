@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from PIL import Image, ImageCms
 
@@ -131,8 +132,8 @@ def test_errors_say_what_was_seen_and_name_no_option(engine: TryOn, small: np.nd
             call()
         assert not re.search(r"--\w|vtcli \w+", str(caught.value)), caught.value
     with pytest.raises(UnfitPhoto) as refused:
-        engine.run(small, PERSON)
-    assert refused.value.picture == "cloth" and "face" in str(refused.value)
+        engine.run(small, skimage.data.coffee())
+    assert refused.value.picture == "cloth" and "garment" in str(refused.value)
     assert "--cloth-mask or --force" in hints.spelled(refused.value)
     assert hints.exit_code(refused.value) == 1 and hints.exit_code(UsageProblem("")) == 2
 

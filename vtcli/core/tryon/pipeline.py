@@ -69,7 +69,7 @@ class TryOn:
         chosen = runtime.choose_device(device)
         folder = Path(weights) if weights is not None else None
         parser = stage_file(folder, "parser")
-        annotator = Annotator(load_parser(parser), chosen, WEAK, load_kind(folder, parser))
+        annotator = Annotator(load_parser(parser), chosen, WEAK, load_kind(folder))
         return cls(Networks.load(folder, chosen, tom), annotator)
 
     def __call__(
