@@ -1,7 +1,7 @@
 """Trains and measures the network that tells kinds of garments (`vtcli.core.models.kind`).
 
     python benchmarks/kinds.py PHOTOS GARMENTS.csv STORE [--street FOLDER] [--gallery FOLDER] [--cache FOLDER]
-                               [-o kind.safetensors] [--measure]
+                               [-o kind.safetensors] [--before kind.safetensors] [--measure]
 
 PHOTOS: a folder of photos of single garments; GARMENTS.csv: file and label of each, as in the public "clothing dataset"
 (Pants, Dress, T-Shirt, ...); STORE: a prepared store whose train and test garments are all tops; FOLDER of street photos:
@@ -37,7 +37,7 @@ from vtcli.core.garments.placement import place, without_hook
 from vtcli.core.models.kind import KINDS, LEAST_TOP, SIZE, TOPS, KindNet
 from vtcli.core.models.lite0 import lite0_scale, load_lite0_state
 from vtcli.core.models.load import load_kind
-from vtcli.core.models.weights import save_weights
+from vtcli.core.models.weights import read_weights, save_weights
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.tryon.window import whole
 
@@ -255,14 +255,17 @@ def early_maps(net: KindNet, samples: Iterator[Sample]) -> tuple[Tensor, Tensor]
     return torch.cat(maps), torch.tensor(targets)
 
 
-def _start() -> KindNet:
-    """ImageNet's encoder, and a head that says nothing yet."""
+def _start(before: Path | None = None) -> KindNet:
+    """ImageNet's encoder and a head that says nothing yet, or the weights of a run `before`."""
     net = KindNet()
-    names = net.encoder.state_dict().keys()
-    net.encoder.load_state_dict({k: v for k, v in load_lite0_state().items() if k in names})
-    nn.init.kaiming_normal_(net.neck.weight)
-    for layer in (net.neck.bias, net.out.weight, net.out.bias):
-        nn.init.zeros_(layer)
+    if before is not None:
+        net.load_state_dict(read_weights(before)[1])
+    else:
+        names = net.encoder.state_dict().keys()
+        net.encoder.load_state_dict({k: v for k, v in load_lite0_state().items() if k in names})
+        nn.init.kaiming_normal_(net.neck.weight)
+        for layer in (net.neck.bias, net.out.weight, net.out.bias):
+            nn.init.zeros_(layer)
     for module in net.modules():
         if hasattr(module, "conv_dw"):  # depthwise convolutions are slow backwards in half precision
             module.conv_dw = Float32(module.conv_dw)
@@ -306,10 +309,12 @@ def _loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return torch.where(targets == ANY_TOP, -torch.logsumexp(chances[:, : len(TOPS)], 1), named)
 
 
-def train(data: dict[str, tuple[Tensor, Tensor]], epochs: int, seed: int, rate: float) -> KindNet:
-    """Stages four and five and the head: AdamW, one cycle, EMA, mirrored copies and, in every second batch, mixup."""
+def train(
+    data: dict[str, tuple[Tensor, Tensor]], epochs: int, seed: int, rate: float, before: Path | None = None
+) -> KindNet:
+    """Stages four and five and the head: AdamW, one cycle, EMA, mirrored copies and, in every third batch, mixup."""
     torch.manual_seed(seed)
-    rng, net, batch = np.random.default_rng(seed), _start(), 32
+    rng, net, batch = np.random.default_rng(seed), _start(before), 32
     x, y = (torch.cat([pair[i] for pair in data.values()]) for i in (0, 1))
     sizes = {name: len(pair[1]) for name, pair in data.items()}
     count = torch.bincount(data["photos"][1], minlength=len(KINDS)).float()
@@ -337,7 +342,7 @@ def train(data: dict[str, tuple[Tensor, Tensor]], epochs: int, seed: int, rate: 
             mirrored = torch.rand(batch) < 0.5
             maps = torch.where(mirrored[:, None, None, None], maps.flip(3), maps)
             other, share = torch.randperm(batch), 1.0
-            if rng.random() < 0.5:
+            if rng.random() < 0.35:
                 share = float(rng.beta(0.2, 0.2))
                 maps = share * maps + (1 - share) * maps[other]
             with torch.autocast("cpu", torch.bfloat16):
@@ -452,6 +457,7 @@ def main() -> None:
     options.add_argument("--epochs", type=int, default=12)
     options.add_argument("--rate", type=float, default=1.5e-3)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--before", type=Path, help="weights of an earlier run to go on from")
     options.add_argument("--measure", action="store_true")
     chosen = options.parse_args()
     torch.set_num_threads(1)
@@ -461,7 +467,7 @@ def main() -> None:
     else:
         data = _data(chosen, photos)
         samples = sum(len(y) for _, y in data.values())
-        net = train(data, chosen.epochs, chosen.seed, chosen.rate)
+        net = train(data, chosen.epochs, chosen.seed, chosen.rate, chosen.before)
     found = report(net, photos, chosen.store, chosen.gallery)
     for name, values in found.items():
         print(name, values)

@@ -105,7 +105,7 @@ class TryOn:
         - `choice`: who is meant where there are several; the largest person by default.
 
         NobodyFound: the photo shows no person, nobody in a top, or not the one that is meant. UnfitPhoto: a person
-        seen from behind, a garment's photo that shows a person or no top, a mask that is empty or inverted. Neither
+        seen from behind, a garment's photo that shows no top, a mask that is empty or inverted. Neither
         with `force`. VtcliError: a picture that cannot be read, or arguments that do not fit.
         """
         who = self.look(

@@ -14,6 +14,8 @@ LEAST_SPAN = 0.42
 stand straight have 0.6 to 0.9."""
 LEAST_CLEAR = 0.8
 """Share of the torso that shows the top; the rest are hands, hair and bags before it."""
+LONGEST = 0.45
+"""How far below the hips a top may end, in distances from the neck to the hips; longer ones are dresses."""
 LEAST_TALL = 40
 """Photo pixels down that a top has at least."""
 
@@ -32,6 +34,8 @@ def worn_top(annotator: Annotator, rgb: np.ndarray, window: Window, labels: np.n
         return problem
     top = seen.probabilities[0, list(L.TOP_LABELS)].sum(0).cpu().numpy()
     part = _largest(top > 0.5)
+    if _is_dress(part, joints):
+        return "what they wear is a dress"
     if not _is_clear(part, joints):
         return "hands, hair or other things lie before their top"
     large = (
@@ -58,12 +62,25 @@ def _from_the_side(joints: np.ndarray) -> str | None:
     return None
 
 
+def _is_dress(top: np.ndarray, joints: np.ndarray) -> bool:
+    """Whether what is worn ends far below the hips."""
+    hips = [joints[j, 1] for j in (L.R_HIP, L.L_HIP) if joints[j, 2] > 0]
+    rows = np.nonzero(top.mean(1) > 0.02)[0]
+    if not hips or not len(rows):
+        return False
+    neck, hip = float(joints[L.NECK, 1]), float(np.mean(hips))
+    return bool(rows[-1] > hip + LONGEST * (hip - neck))
+
+
 def _largest(mask: np.ndarray) -> np.ndarray:
-    """The largest part of a mask, and those of a third of its area: halves of an open jacket."""
+    """The largest part of a mask, and what lies beside it: the other half of an open jacket. A skirt lies below."""
     _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     area = stats[:, cv2.CC_STAT_AREA].copy()
     area[0] = 0
-    return np.asarray((area > 0.33 * area.max())[parts] & mask)
+    top, tall = stats[:, cv2.CC_STAT_TOP], stats[:, cv2.CC_STAT_HEIGHT]
+    main = int(area.argmax())
+    shared = np.minimum(top + tall, top[main] + tall[main]) - np.maximum(top, top[main])
+    return np.asarray(((area > 0.1 * area[main]) & (shared > 0.5 * tall))[parts] & mask)
 
 
 def _is_clear(top: np.ndarray, joints: np.ndarray) -> bool:
