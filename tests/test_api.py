@@ -121,7 +121,7 @@ def test_errors_say_what_was_seen_and_name_no_option(engine: TryOn, small: np.nd
     grey = np.full((400, 300, 3), 128, np.uint8)
     box = Choice(box=(0, 0, 40, 40))
     calls = [
-        lambda: engine.run(grey, CLOTH), lambda: engine.run(small, PERSON), lambda: engine.run(small, grey),
+        lambda: engine.run(grey, CLOTH), lambda: engine.run(small, skimage.data.coffee()), lambda: engine.run(small, grey),
         lambda: engine.run(small, CLOTH, choice=Choice(3)), lambda: engine.run(small, CLOTH, choice=box),
         lambda: engine.run(small, CLOTH, choice=Choice(box=(0, 0, 9000, 40))),
         lambda: engine.run(small, CLOTH, keep="feet"),  # type: ignore[arg-type]

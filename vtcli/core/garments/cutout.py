@@ -120,7 +120,7 @@ def _is_split(mask: np.ndarray) -> bool:
     wide = [cv2.dilate((parts == n).astype(np.uint8), _disc(_SPLIT_GAP)) for n in large]
     for i, first in enumerate(wide):
         for j in range(i + 1, len(wide)):
-            along = int(((first & wide[j]) > 0).any(1).sum())
+            along = int(((first > 0) & (wide[j] > 0)).any(1).sum())
             if along > _SPLIT_ALONG * min(
                 stats[large[i], cv2.CC_STAT_HEIGHT], stats[large[j], cv2.CC_STAT_HEIGHT]
             ):

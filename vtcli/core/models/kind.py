@@ -1,6 +1,6 @@
 """The kind of a garment, by a small network of its own: the first five stages of EfficientNet-Lite0 (Tan & Le, ICML 2019).
 
-It begins from ImageNet's weights and is trained by `benchmarks/kinds.py`. It costs a sixth of the parser.
+It begins from ImageNet's weights and is trained by `benchmarks/kinds.py`. It takes a quarter of the parser's time.
 """
 
 from __future__ import annotations

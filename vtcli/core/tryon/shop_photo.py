@@ -120,7 +120,7 @@ def _fit(
     agreement = float((top & solid).sum() / (top | solid).sum().clamp_min(1))
     if agreement < LEAST_GARMENT:
         raise UnfitPhoto(
-            f"the garment's picture shows no top that vtcli knows (what was cut out agrees by {agreement:.0%} with "
+            f"the garment's picture shows no top that is known (what was cut out agrees by {agreement:.0%} with "
             f"what looks like a top, at least {LEAST_GARMENT:.0%} is needed); give a photo of the garment alone, or "
             "a mask of it", "cloth", ("cloth_mask", "force"),
         )  # fmt: skip
