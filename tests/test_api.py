@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from PIL import Image, ImageCms
 
@@ -120,7 +121,7 @@ def test_errors_say_what_was_seen_and_name_no_option(engine: TryOn, small: np.nd
     grey = np.full((400, 300, 3), 128, np.uint8)
     box = Choice(box=(0, 0, 40, 40))
     calls = [
-        lambda: engine.run(grey, CLOTH), lambda: engine.run(small, PERSON), lambda: engine.run(small, grey),
+        lambda: engine.run(grey, CLOTH), lambda: engine.run(small, skimage.data.coffee()), lambda: engine.run(small, grey),
         lambda: engine.run(small, CLOTH, choice=Choice(3)), lambda: engine.run(small, CLOTH, choice=box),
         lambda: engine.run(small, CLOTH, choice=Choice(box=(0, 0, 9000, 40))),
         lambda: engine.run(small, CLOTH, keep="feet"),  # type: ignore[arg-type]
@@ -131,8 +132,8 @@ def test_errors_say_what_was_seen_and_name_no_option(engine: TryOn, small: np.nd
             call()
         assert not re.search(r"--\w|vtcli \w+", str(caught.value)), caught.value
     with pytest.raises(UnfitPhoto) as refused:
-        engine.run(small, PERSON)
-    assert refused.value.picture == "cloth" and "face" in str(refused.value)
+        engine.run(small, skimage.data.coffee())
+    assert refused.value.picture == "cloth" and "garment" in str(refused.value)
     assert "--cloth-mask or --force" in hints.spelled(refused.value)
     assert hints.exit_code(refused.value) == 1 and hints.exit_code(UsageProblem("")) == 2
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vtcli.core.models.kind import KINDS, Kind
+from vtcli.core.models.kind import KINDS, Kind, KindNet
 from vtcli.core.models.load import load_kind, load_parser
-from vtcli.core.models.weights import stage_file
+from vtcli.core.models.weights import save_weights, stage_file
 from vtcli.core.tryon.annotate import WEAK, Annotator
 from vtcli.core.tryon.problems import UnfitPhoto
 from vtcli.core.tryon.shop_photo import cut_out, is_print
@@ -23,8 +23,7 @@ SHIRT = np.asarray(Image.open(SAMPLES / "cloth.jpg").convert("RGB"))
 
 @pytest.fixture(scope="module")
 def annotator() -> Annotator:
-    parser = stage_file(None, "parser")
-    return Annotator(load_parser(parser), torch.device("cpu"), WEAK, load_kind(None, parser))
+    return Annotator(load_parser(stage_file(None, "parser")), torch.device("cpu"), WEAK, load_kind(None))
 
 
 def _dress() -> np.ndarray:
@@ -53,14 +52,24 @@ def test_a_dress_is_named_and_refused(annotator: Annotator) -> None:
     cut_out(annotator, Image.fromarray(dress), dress, None, force=True)
 
 
-def test_a_head_for_another_parser_is_not_used(tmp_path: Path) -> None:
-    other = tmp_path / "parser.safetensors"
-    other.write_bytes(b"another")
-    assert load_kind(None, other) is None
-    parser = stage_file(None, "parser")
-    without = Annotator(load_parser(parser), torch.device("cpu"), WEAK)
+def test_without_the_network_kinds_are_not_told() -> None:
+    without = Annotator(load_parser(stage_file(None, "parser")), torch.device("cpu"), WEAK)
     dress = _dress()
+    assert without.kind(torch.zeros(1, 3, 256, 192)) is None
     cut_out(without, Image.fromarray(dress), dress, None, force=False)
+
+
+def test_whole_numbers_on_disk_are_the_network_again(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = KindNet().eval()
+    save_weights(tmp_path / "kind.safetensors", net, {"stage": "kind"}, whole=True)
+    assert (tmp_path / "kind.safetensors").stat().st_size < 900_000
+    again = load_kind(tmp_path)
+    pictures = torch.rand(2, 3, 256, 192) * 2 - 1
+    with torch.inference_mode():
+        assert torch.allclose(net(pictures), again(pictures), atol=0.03)
+    for ours, theirs in zip(net.requires_grad_(False).parameters(), again.parameters(), strict=True):
+        assert float((ours - theirs).abs().max()) <= float(ours.abs().max()) / 127
 
 
 def test_words_and_certainty() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from vtcli.core.garments.bust import without_bust
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.given_mask import mask_problem
 from vtcli.core.garments.pieces import find_garment
@@ -96,6 +98,50 @@ def test_slits_between_sleeve_and_side_are_background() -> None:
     assert not mask[75:140, 58].any() and not mask[75:140, 133].any()
     assert mask[102:118, 71:73].all() and mask[102:118, 119:121].all()
     assert mask[70:210, 64:128].mean() > 0.99
+
+
+def test_white_sides_stay_beside_a_dark_middle(shirt: np.ndarray) -> None:
+    """A white shirt on white, with folds and a seam, and a navy panel in its middle: the seam is no halo of the navy."""
+    _, _, left, right = _box(shirt)
+    grey = SHIRT.mean(2)
+    white = 247 + 0.25 * (grey - grey[shirt].mean())
+    seam = shirt & ~(cv2.erode(shirt.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0)
+    white = np.where(seam, 240, white).clip(0, 253)[..., None].repeat(3, 2)
+    middle, wide = (left + right) // 2, (right - left) // 7
+    white[:, middle - wide : middle + wide] = (36, 56, 128)
+    rgb = np.where(shirt[..., None], cv2.GaussianBlur(white, (0, 0), 1.0), 255).astype(np.uint8)
+    found = find_garment(rgb)
+    assert found.others == 0 and _overlap(found.mask, shirt) > 0.93
+
+
+@pytest.mark.parametrize("colour", [(226, 205, 180), (245, 245, 245), (40, 40, 42)])
+def test_a_bust_forms_neck_is_no_garment(shirt: np.ndarray, colour: tuple[int, int, int]) -> None:
+    top, _, left, right = _box(shirt)
+    middle, wide, tall = (left + right) // 2, (right - left) // 5, (right - left) // 3
+    canvas = np.full((SHIRT.shape[0] + tall, SHIRT.shape[1], 3), 255, np.uint8)
+    if min(colour) > 230:
+        canvas[:] = (120, 90, 70)
+    start = tall + int(np.nonzero(shirt[:, middle])[0][0])
+    canvas[top + 4 : start + 10, middle - wide // 2 : middle + wide // 2] = colour
+    neck = (canvas == colour).all(2)
+    wanted = _on(canvas, SHIRT, shirt, tall, 0)
+    neck &= ~wanted
+    assert neck.any() and not without_bust(canvas, neck | wanted)[neck].any()
+    assert _overlap(without_bust(canvas, neck | wanted), wanted) > 0.97
+
+
+def test_collars_and_turtlenecks_are_no_bust_form(shirt: np.ndarray) -> None:
+    for file in sorted((SAMPLES / "test" / "cloth").glob("*.jpg")):
+        rgb = np.asarray(Image.open(file).convert("RGB"))
+        mask = garment_mask(rgb)
+        assert np.array_equal(without_bust(rgb, mask), mask), file.name
+    top, _, left, right = _box(shirt)
+    middle = (left + right) // 2
+    roll = shirt.copy()
+    roll[max(0, top - 40) : top + 60, middle - 40 : middle + 40] = True
+    rgb = SHIRT.copy()
+    rgb[roll & ~shirt] = np.median(SHIRT[shirt], axis=0)
+    assert np.array_equal(without_bust(rgb, roll), roll)
 
 
 def test_masks_that_do_not_lie_on_the_garment_are_told(shirt: np.ndarray) -> None:

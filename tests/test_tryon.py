@@ -25,7 +25,7 @@ from vtcli.core.models.tps import tps_grid
 from vtcli.core.models.warping import Warp
 from vtcli.core.tryon.composer import compose
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
+from vtcli.core.tryon.problems import NobodyFound
 from vtcli.core.tryon.results import TryOnResult
 from vtcli.core.tryon.window import Window, whole
 
@@ -180,10 +180,15 @@ def test_nobody_there(engine: TryOn, photos: tuple[Image.Image, Image.Image], gr
         engine(Image.fromarray(np.full((300, 300, 3), grey, np.uint8)), photos[1])
 
 
-def test_garment_photo_of_a_person(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
-    with pytest.raises(UnfitPhoto, match="shows a person"):
-        engine(photos[0], photos[0])
-    engine(photos[0], photos[0], force=True)
+def test_a_top_that_somebody_wears_is_cut_out(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
+    garment = engine.cut_out(photos[0])
+    assert "a person: the top that they wear" in garment.notes[0]
+    canvas, mask = garment.at((256, 192))
+    seen = engine.annotator(canvas.to(engine.annotator.device), mirror=False).parse[0]
+    top = torch.isin(seen, torch.tensor(L.TOP_LABELS))
+    solid = mask[0, 0] > 0.5
+    assert float((top & solid).sum() / (top | solid).sum()) > 0.85
+    assert float(torch.isin(seen, torch.tensor((L.FACE, L.PANTS))).float().mean()) < 0.01
 
 
 def test_transparent_garment(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
@@ -199,13 +204,12 @@ def test_transparent_garment(engine: TryOn, photos: tuple[Image.Image, Image.Ima
 
 
 def test_cut_out_people_are_no_garments(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
-    """An alpha channel says what is meant, not that it is a garment."""
+    """An alpha channel says what is meant, not that it is a garment: their top is."""
     person = photos[0].convert("RGBA")
     alpha = np.full((person.height, person.width), 255, np.uint8)
     alpha[:, : person.width // 10] = 0
     person.putalpha(Image.fromarray(alpha))
-    with pytest.raises(UnfitPhoto, match="shows a person"):
-        engine.cut_out(person)
+    assert "a person: the top that they wear" in engine.cut_out(person).notes[0]
 
 
 def test_garments_are_placed_alike() -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import skimage.data
 from conftest import Ended
 from PIL import Image
 
@@ -347,12 +348,15 @@ def test_upload_compare_and_download(browser: Any, address: str, person_file: Pa
     page.is_clean()
 
 
-def test_refusals_in_words_and_going_on_all_the_same(browser: Any, address: str, person_file: Path) -> None:
+def test_refusals_in_words_and_going_on_all_the_same(
+    browser: Any, address: str, person_file: Path, tmp_path: Path
+) -> None:
     page = Page(browser, address)
-    page.upload(person_file, person_file)
+    Image.fromarray(skimage.data.coffee()).save(tmp_path / "cup.png")
+    page.upload(person_file, tmp_path / "cup.png")
     page.one("#go").click()
     page.until(lambda: page.all(".refused"))
-    assert "shows a person" in page.one(".refused .words").text
+    assert "the garment's picture shows" in page.one(".refused .words").text
     page.shoot("refusal.png")
     page.until(lambda: page.one("#go").is_enabled())
     page.one(".refused .again").click()

@@ -3,6 +3,7 @@
 cutout        a shop photo → the garment's mask
 given_mask    a mask that came with its photo: does it lie on the garment?
 pieces        the one garment of a cut-out: no panels, no bars, nothing that lies apart
+bust          the neck of a bust form, taken off the cut-out
 mask_repair   a mask that came with a data set, repaired by its photo
 collar        the inside of the back collar, which nobody sees on a person: by clear_collar, a watershed, and by
               collar_network, a small network

@@ -30,6 +30,9 @@ _LEAST = 2.5  # the smallest difference that counts as one
 # halo, or lies outside of the edge; the largest difference for which that holds; how far either reaches.
 _HALO_SHARE, _HALO_MOST, _HALO_REACH = 0.12, 20.0, 24
 _EDGE_SHARE, _EDGE_MOST, _EDGE_REACH = 0.35, 70.0, 3
+# Parts of one garment that were cut apart: their least share of its area, the width of the slit between them, and the share
+# of the lower one's height along which it runs.
+_SPLIT_LEAST, _SPLIT_GAP, _SPLIT_ALONG = 0.1, 15, 0.4
 _SAME = 0.8  # share of the smallest difference below which an opening shows the background
 # Slits between sleeve and side: the largest difference from the background, and that of the purest quarter; the least
 # contrast of the garment around; area in pixels; width, and distance from the middle, in widths of the garment; how many
@@ -70,7 +73,8 @@ def cut(rgb: np.ndarray) -> tuple[np.ndarray, bool]:
     return found.mask, bool(np.isfinite(found.threshold).any())
 
 
-def _cut(rgb: np.ndarray) -> _Cut:
+def _cut(rgb: np.ndarray, gentle: bool = False) -> _Cut:
+    """`gentle`: only what does not differ from the background at all is taken off the first cut-out."""
     picture = rgb.astype(np.float32)
     background, noise, explained = _fit_background(picture)
     if explained < _PLAIN:
@@ -85,7 +89,7 @@ def _cut(rgb: np.ndarray) -> _Cut:
     outside = _dilate_within(outside, 1 - candidate, _GAP + 1)
 
     contrast = _contrast(fine, 1 - outside)
-    halo = (smooth < np.clip(_HALO_SHARE * contrast, least, _HALO_MOST)).astype(np.uint8)
+    halo = (smooth < np.clip(_HALO_SHARE * contrast, least, least if gentle else _HALO_MOST)).astype(np.uint8)
     # Only where a disc fits: the white stripes of a striped top also look like halo, and are narrow.
     outside |= cv2.morphologyEx(_dilate_within(outside, halo, _HALO_REACH), cv2.MORPH_OPEN, _disc(7))
     shadow = _shadows(picture, background, smooth, least, outside)
@@ -94,14 +98,34 @@ def _cut(rgb: np.ndarray) -> _Cut:
 
     contrast = _contrast(fine, 1 - outside)
     sharp = _largest_channel(np.abs(residual))
-    notches = _notches(sharp, contrast, outside)
-    threshold = np.clip(_EDGE_SHARE * contrast, least, _EDGE_MOST)
+    notches = np.zeros_like(outside) if gentle else _notches(sharp, contrast, outside)
+    threshold = np.clip(_EDGE_SHARE * contrast, least, least if gentle else _EDGE_MOST)
     notches = _dilate_within(notches, (sharp < threshold).astype(np.uint8), _EDGE_REACH)
     outside = _dilate_within(outside | notches, (fine < threshold).astype(np.uint8), _EDGE_REACH)
     threshold[shadow > 0] = np.inf
     mask = cv2.morphologyEx(1 - outside, cv2.MORPH_CLOSE, _disc(3)) & (1 - notches)
     inner = np.s_[_PAD:-_PAD, _PAD:-_PAD]
+    if not gentle and _is_split(mask[inner]):
+        return _cut(rgb, gentle=True)
     return _Cut(_main_parts(mask[inner]), background, threshold[inner].astype(np.float32))
+
+
+def _is_split(mask: np.ndarray) -> bool:
+    """Whether two large parts lie beside each other along a good part of their height, and no more than a slit apart: white
+    sides beside a dark middle, whose seams were taken for its halo."""
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    large = [n for n in range(1, count) if stats[n, cv2.CC_STAT_AREA] > _SPLIT_LEAST * mask.sum()]
+    if len(large) < 2:
+        return False
+    wide = [cv2.dilate((parts == n).astype(np.uint8), _disc(_SPLIT_GAP)) for n in large]
+    for i, first in enumerate(wide):
+        for j in range(i + 1, len(wide)):
+            along = int(((first > 0) & (wide[j] > 0)).any(1).sum())
+            if along > _SPLIT_ALONG * min(
+                stats[large[i], cv2.CC_STAT_HEIGHT], stats[large[j], cv2.CC_STAT_HEIGHT]
+            ):
+                return True
+    return False
 
 
 def _fit_background(picture: np.ndarray) -> tuple[np.ndarray, float, float]:

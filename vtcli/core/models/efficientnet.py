@@ -80,15 +80,15 @@ class InvertedResidual(nn.Module):
 
 class EfficientNetLite0(nn.Module):
     """Random weights, to be loaded. Pictures (B, 3, H, W) in the network's own range. `head=False`: feature maps
-    only."""
+    only, of the first `stages`."""
 
     NORMED = (("conv_stem", "bn1"), ("conv_head", "bn2"))
 
-    def __init__(self, head: bool = True) -> None:
+    def __init__(self, head: bool = True, stages: int = len(STAGES)) -> None:
         super().__init__()
         self.conv_stem, self.bn1 = convolution(3, STEM, 3, 2), norm(STEM)
-        stages, channels = [], STEM
-        for count, kernel, stride, expansion, width in STAGES:
+        built, channels = [], STEM
+        for count, kernel, stride, expansion, width in STAGES[:stages]:
             blocks: list[nn.Module] = []
             for number in range(count):
                 step = stride if number == 0 else 1
@@ -97,8 +97,8 @@ class EfficientNetLite0(nn.Module):
                 else:
                     blocks.append(InvertedResidual(channels, kernel, step, expansion, width))
                 channels = width
-            stages.append(nn.Sequential(*blocks))
-        self.blocks = nn.Sequential(*stages)
+            built.append(nn.Sequential(*blocks))
+        self.blocks = nn.Sequential(*built)
         if head:
             self.conv_head, self.bn2 = convolution(channels, HEAD, 1, 1), norm(HEAD)
             self.classifier = nn.Linear(HEAD, CLASSES)

@@ -1,7 +1,6 @@
-"""The kind of a garment: a small head on what the parser's encoder and decoder see in its picture.
+"""The kind of a garment, by a small network of its own: the first five stages of EfficientNet-Lite0 (Tan & Le, ICML 2019).
 
-The parser is not trained for it and stays as it is; its maps are averaged over 4×3 parts of the picture, so that the
-head knows where the sleeves and legs are. Trained by `benchmarks/kinds.py`.
+It begins from ImageNet's weights and is trained by `benchmarks/kinds.py`. It takes a quarter of the parser's time.
 """
 
 from __future__ import annotations
@@ -12,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vtcli.core.data.labels import LABELS
-from vtcli.core.models.efficientnet import CHANNELS
-from vtcli.core.models.parser import Parser
+from vtcli.core.models.efficientnet import STAGES, EfficientNetLite0
+from vtcli.core.models.lite0 import lite0_scale
 
 KINDS = ("top", "outerwear", "trousers", "shorts", "skirt", "dress")
 TOPS = ("top", "outerwear")
@@ -22,8 +20,10 @@ WORDS = {
     "top": "a top", "outerwear": "outerwear", "trousers": "trousers", "shorts": "shorts", "skirt": "a skirt",
     "dress": "a dress",
 }  # fmt: skip
-GRID = (4, 3)
-"""Parts of the picture, down and across, over which the parser's maps are averaged."""
+SIZE = (192, 144)
+"""Height and width of the pictures that the network sees."""
+DEPTH, WIDTH = 5, 320
+"""Stages of EfficientNet-Lite0 that it has, of seven: up to stride 16; and channels before the means."""
 LEAST_TOP = 0.2
 """Probability of top and outerwear together below which a garment is none."""
 
@@ -56,42 +56,22 @@ class Kind:
         return self.certainty > 1.0 - LEAST_TOP
 
 
-class KindHead(nn.Module):
-    """Features (B, C, 4, 3) → logits (B, 6) of `KINDS`."""
+class KindNet(nn.Module):
+    """Pictures (B, 3, H, W) in [-1, 1] of one garment each → logits (B, 6) of `KINDS`. Random weights, to be loaded."""
 
-    def __init__(self, width: int = 48, hidden: int = 64) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        channels = feature_channels()
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("scale", torch.ones(channels))
-        self.squeeze = nn.Conv2d(channels, width, 1)
-        self.hidden = nn.Linear(width * GRID[0] * GRID[1], hidden)
-        self.out = nn.Linear(hidden, len(KINDS))
-        self.drop = nn.Dropout(0.4)
+        self.encoder = EfficientNetLite0(head=False, stages=DEPTH)
+        self.neck = nn.Conv2d(STAGES[DEPTH - 1][4], WIDTH, 1)
+        self.drop = nn.Dropout(0.3)
+        self.out = nn.Linear(WIDTH, len(KINDS))
 
-    mean: Tensor
-    scale: Tensor
+    def forward(self, pictures: Tensor) -> Tensor:
+        if pictures.shape[2:] != torch.Size(SIZE):
+            pictures = F.interpolate(pictures, SIZE, mode="bilinear", antialias=True)
+        return self.judge(self.encoder.features(lite0_scale(pictures))[-1])
 
-    def forward(self, features: Tensor) -> Tensor:
-        x = (features - self.mean[:, None, None]) * self.scale[:, None, None]
-        x = F.relu(self.squeeze(self.drop(x)))
-        x = F.relu(self.hidden(self.drop(x.flatten(1))))
-        out: Tensor = self.out(x)
-        return out
-
-
-def feature_channels() -> int:
-    """Channels of `kind_features`."""
-    return CHANNELS[3] + CHANNELS[4] + MERGED + LABELS
-
-
-MERGED = 256
-"""Channels of the parser's decoder."""
-
-
-def kind_features(parser: Parser, pictures: Tensor) -> Tensor:
-    """What the head sees of `pictures` (B, 3, 256, 192) in [-1, 1]: (B, C, 4, 3)."""
-    maps = parser.encoder.features(pictures * (127.5 / 128.0))
-    merged = parser.decoder(maps[1:])
-    labels = parser.fine_labels(merged, maps[0]).softmax(1)
-    return torch.cat([F.adaptive_avg_pool2d(x, GRID) for x in (maps[3], maps[4], merged, labels)], 1)
+    def judge(self, maps: Tensor) -> Tensor:
+        """The encoder's last maps (B, C, h, w) → logits (B, 6)."""
+        logits: Tensor = self.out(self.drop(F.relu(self.neck(maps)).mean((2, 3))))
+        return logits

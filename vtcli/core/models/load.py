@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from vtcli.core.models.common import GMM, TOM
-from vtcli.core.models.kind import KindHead
+from vtcli.core.models.kind import KindNet
 from vtcli.core.models.parser import PARSER_PRESETS, Parser
 from vtcli.core.models.presets import GMM_PRESETS, TOM_PRESETS, build_gmm, build_tom
-from vtcli.core.models.weights import fill, read_weights, sha256, stage_file
+from vtcli.core.models.weights import fill, read_weights, stage_file
 from vtcli.core.system.errors import VtcliError
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -37,18 +37,13 @@ def load_parser(path: Path) -> Parser:
     return _ready(Parser(PARSER_PRESETS[preset]), state, path)
 
 
-def load_kind(folder: Path | None, parser: Path) -> KindHead | None:
-    """The head that tells kinds of garments, of `folder` or of vtcli's own weights, in eval mode; None where it was made for
-    another parser than `parser`, whose maps it would not understand."""
+def load_kind(folder: Path | None) -> KindNet:
+    """The network that tells kinds of garments, of `folder` or of vtcli's own weights, in eval mode, channels-last."""
     path = stage_file(folder, "kind")
     metadata, state = read_weights(path)
     if metadata.get("stage") != "kind":
         raise VtcliError(f"{path}: weights of a {metadata.get('stage')}, not of a kind")
-    if metadata.get("parser") != sha256(parser):
-        return None
-    head = KindHead()
-    fill(head, state, path)
-    return head.eval().requires_grad_(False)
+    return _ready(KindNet(), state, path)
 
 
 def _read(path: Path, stage: str, presets: Collection[str]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:

@@ -21,13 +21,22 @@ FORMAT = "vtcli-weights"
 _FOREIGN = "not a vtcli weights file; foreign ones go through `vtcli weights import`"
 METADATA_KEY = "facts"
 """Key of the metadata in the header; part of the file format."""
+SCALE = ":scale"
+"""What the name of a tensor's scales ends in, if its values are whole numbers; part of the file format."""
 
 
-def save_weights(path: Path, network: nn.Module, metadata: dict[str, Any], half: bool = True) -> None:
-    """Write a network's state to `path` (float16 unless `half` is False) with JSON-ready `metadata` in the header."""
-    tensors = {}
+def save_weights(
+    path: Path, network: nn.Module, metadata: dict[str, Any], half: bool = True, whole: bool = False
+) -> None:
+    """Write a network's state to `path` (float16 unless `half` is False) with JSON-ready `metadata` in the header.
+    `whole`: the weights of layers as whole numbers of 8 bits, with a scale for each output channel."""
+    tensors: dict[str, Tensor] = {}
     for key, value in network.state_dict().items():
         value = value.detach().cpu()
+        if whole and value.is_floating_point() and value.ndim > 1:
+            scale = value.flatten(1).abs().amax(1).clamp_min(1e-8) / 127
+            value = (value / _along(scale, value)).round().to(torch.int8)
+            tensors[key + SCALE] = scale
         tensors[key] = (value.half() if half and value.is_floating_point() else value).contiguous()
     data = save(tensors, metadata={"format": FORMAT, METADATA_KEY: json.dumps(metadata)})
     write_atomically(path, lambda stream: stream.write(data))
@@ -41,7 +50,17 @@ def read_metadata(path: Path) -> dict[str, Any]:
 def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Metadata and float32 state of a weights file; VtcliError when it is not one."""
     metadata, tensors = _open(path, tensors=True)
-    return metadata, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    state = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    for key in [k for k in state if k.endswith(SCALE)]:
+        scale, name = state.pop(key), key.removesuffix(SCALE)
+        if name in state:
+            state[name] = state[name] * _along(scale, state[name])
+    return metadata, state
+
+
+def _along(scale: Tensor, value: Tensor) -> Tensor:
+    """`scale` (C) shaped to multiply `value` (C, ...)."""
+    return scale.view(-1, *[1] * (value.ndim - 1))
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:

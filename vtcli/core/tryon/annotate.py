@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest, signed
 from vtcli.core.models.folding import fold_batch_norm
-from vtcli.core.models.kind import Kind, KindHead, kind_features
+from vtcli.core.models.kind import Kind, KindNet
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities
 from vtcli.core.models.weights import sha256, stage_file
@@ -48,7 +48,7 @@ class Annotator:
     """
 
     def __init__(
-        self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindHead | None = None
+        self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindNet | None = None
     ) -> None:
         self.parser = fold_batch_norm(parser).to(device)
         self.kinds = kinds.to(device) if kinds is not None else None
@@ -72,11 +72,11 @@ class Annotator:
     @torch.inference_mode()
     def kind(self, pictures: Tensor) -> Kind | None:
         """The kind of the one garment that `pictures` (B, 3, 256, 192) in [-1, 1] show, whole and mirrored; None without a
-        head that tells it."""
+        network that tells it."""
         if self.kinds is None:
             return None
         views = torch.cat([pictures, pictures.flip(3)]).contiguous(memory_format=torch.channels_last)
-        chances = self.kinds(kind_features(self.parser, views)).softmax(1).mean(0)
+        chances = self.kinds(views).softmax(1).mean(0)
         return Kind(tuple(float(p) for p in chances))
 
     def look(self, picture: np.ndarray, mirror: bool = True) -> Annotation:

@@ -70,7 +70,7 @@ class TryOn:
         chosen = runtime.choose_device(device)
         folder = Path(weights) if weights is not None else None
         parser = stage_file(folder, "parser")
-        annotator = Annotator(load_parser(parser), chosen, WEAK, load_kind(folder, parser))
+        annotator = Annotator(load_parser(parser), chosen, WEAK, load_kind(folder))
         return cls(Networks.load(folder, chosen, tom), annotator)
 
     def __call__(
@@ -106,7 +106,7 @@ class TryOn:
         - `choice`: who is meant where there are several; the largest person by default.
 
         NobodyFound: the photo shows no person, nobody in a top, or not the one that is meant. UnfitPhoto: a person
-        seen from behind, a garment's photo that shows a person or no top, a mask that is empty or inverted. Neither
+        seen from behind, a garment's photo that shows no top, a mask that is empty or inverted. Neither
         with `force`. VtcliError: a picture that cannot be read, or arguments that do not fit.
         """
         who, garment = both(

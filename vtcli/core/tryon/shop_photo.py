@@ -10,12 +10,14 @@ from PIL import Image
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.images import alpha_mask
+from vtcli.core.garments.bust import without_bust
 from vtcli.core.garments.given_mask import mask_problem
 from vtcli.core.garments.pieces import find_garment
 from vtcli.core.garments.placement import Garment, as_placed, place, without_hook
-from vtcli.core.tryon.annotate import Annotator
+from vtcli.core.tryon.annotate import SURE, Annotator
 from vtcli.core.tryon.problems import UnfitPhoto
 from vtcli.core.tryon.window import HEIGHT, WIDTH, whole
+from vtcli.core.tryon.worn import worn_top
 
 LEAST_CUT, MOST_CUT = 0.005, 0.97
 """Shares of the picture between which what was cut out may be a garment."""
@@ -29,6 +31,8 @@ PRINTED = (*L.HEAD_LABELS, *L.ARM_LABELS, L.SCARF)
 """Labels that the parser gives to a printed portrait."""
 PERSON_FACE, PERSON_ARMS, PERSON_HAIR = 0.01, 0.01, 0.05
 """Shares of the picture: one that shows more of a face, and more of arms or hair, shows a person."""
+PERSON_JOINTS = 10
+"""Of 18: with so many, less of a face and arms is enough."""
 
 
 def cut_out(
@@ -45,7 +49,7 @@ def cut_out(
     by_hand = mask is not None
     if mask is None:
         piece = find_garment(rgb)
-        mask = without_hook(piece.mask)
+        mask = without_bust(rgb, without_hook(piece.mask))
         if piece.others:
             notes.append(
                 f"the garment's picture shows {piece.others + 1} things apart; the largest is worn (crop the picture, or "
@@ -65,9 +69,7 @@ def cut_out(
     if given and rgb.shape[:2] == (HEIGHT, WIDTH):
         return as_placed(rgb, mask)  # a data set's, which places its garments itself
     garment = replace(place(rgb, mask), notes=tuple(notes))
-    if not force:
-        _refuse_unfit(annotator, rgb, garment, mask, given, by_hand)
-    return garment
+    return garment if force else _fit(annotator, rgb, garment, mask, given, by_hand)
 
 
 def _see_through(cloth: Image.Image, mask: np.ndarray) -> bool:
@@ -81,46 +83,74 @@ def has_alpha(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
 
 
-def _refuse_unfit(
+def _fit(
     annotator: Annotator, rgb: np.ndarray, garment: Garment, cut: np.ndarray, given: bool, by_hand: bool
-) -> None:
-    """A picture of a person, of a dress or trousers, or of no garment at all: the parser, which knows clothes on people,
-    also knows them alone (the cut-out on white). What was cut out `by_hand` somebody took for a garment already, and
-    what was `given` apart is not in the picture's colours."""
+) -> Garment:
+    """The `garment`, or the top that a person wears in its picture; UnfitPhoto for a dress or trousers, and where there is no
+    garment at all: the parser, which knows clothes on people, also knows them alone (the cut-out on white). What was cut
+    out `by_hand` somebody took for a garment already, and what was `given` apart is not in the picture's colours."""
     window = whole(rgb)
-    small, mask = garment.at((HEIGHT, WIDTH))
-    both = torch.cat([annotator.tensor(window.photo(rgb)), small.to(annotator.device)])
-    kind = annotator.kind(both[1:] if by_hand else both)
+    both = torch.cat([annotator.tensor(window.photo(rgb)), _small(annotator, garment)])
+    if given:
+        _refuse_no_top(annotator, both[1:])
+        return garment
+    seen = annotator(both, mirror=False)
+    photo, alone = seen.parse
+    person = shows_person(photo, seen.keypoints[0])
+    printed = person and is_print(photo.cpu().numpy(), window.labels(cut.astype(np.uint8)) > 0)
+    if person and not printed:
+        found = worn_top(annotator, rgb, window, photo.cpu().numpy())
+        if isinstance(found, str):
+            _refuse_no_top(annotator, both)  # what lies there may be trousers, and nobody's
+            raise UnfitPhoto(
+                f"the garment's picture shows a person, and {found}; give a photo of the garment alone, of a top that is "
+                "worn and seen from the front, or a mask of it", "cloth", ("cloth_mask", "force"),
+            )  # fmt: skip
+        note = "the garment's picture shows a person: the top that they wear was cut out of it"
+        garment = replace(place(rgb, found), notes=(note,))
+        _refuse_no_top(annotator, _small(annotator, garment))
+        return garment
+    _refuse_no_top(annotator, both[1:] if by_hand else both)
+    if by_hand:
+        return garment
+    # What is printed on a top is top, whatever the parser calls it.
+    on_top = (*L.TOP_LABELS, *PRINTED) if printed else L.TOP_LABELS
+    top = torch.isin(alone, torch.tensor(on_top, device=alone.device))
+    solid = garment.at((HEIGHT, WIDTH))[1][0, 0].to(annotator.device) > 0.5
+    agreement = float((top & solid).sum() / (top | solid).sum().clamp_min(1))
+    if agreement < LEAST_GARMENT:
+        raise UnfitPhoto(
+            f"the garment's picture shows no top that is known (what was cut out agrees by {agreement:.0%} with "
+            f"what looks like a top, at least {LEAST_GARMENT:.0%} is needed); give a photo of the garment alone, or "
+            "a mask of it", "cloth", ("cloth_mask", "force"),
+        )  # fmt: skip
+    return garment
+
+
+def _small(annotator: Annotator, garment: Garment) -> torch.Tensor:
+    """The garment on white as the networks see it, (1, 3, 256, 192)."""
+    return garment.at((HEIGHT, WIDTH))[0].to(annotator.device)
+
+
+def _refuse_no_top(annotator: Annotator, pictures: torch.Tensor) -> None:
+    """UnfitPhoto that names the kind of the garment on `pictures` (B, 3, 256, 192), if it is no top."""
+    kind = annotator.kind(pictures)
     if kind is not None and kind.is_no_top:
         raise UnfitPhoto(
             f"the garment's picture shows {kind.words} ({kind.certainty:.0%}), and vtcli puts on tops; give a photo of a "
             "top", "cloth",
         )  # fmt: skip
-    if given:
-        return
-    photo, alone = annotator(both, mirror=False).parse
-    face, hair = float((photo == L.FACE).float().mean()), float((photo == L.HAIR).float().mean())
-    arms = float(torch.isin(photo, torch.tensor(L.ARM_LABELS, device=photo.device)).float().mean())
-    person = face > PERSON_FACE and (arms > PERSON_ARMS or hair > PERSON_HAIR)
-    printed = person and is_print(photo.cpu().numpy(), window.labels(cut.astype(np.uint8)) > 0)
-    if person and not printed:
-        raise UnfitPhoto(
-            f"the garment's picture shows a person (face {face:.0%}, arms {arms:.0%} of it); give a photo of the "
-            "garment alone, or a mask of it", "cloth", ("cloth_mask", "force"),
-        )  # fmt: skip
-    if by_hand:
-        return
-    # What is printed on a top is top, whatever the parser calls it.
-    on_top = (*L.TOP_LABELS, *PRINTED) if printed else L.TOP_LABELS
-    top = torch.isin(alone, torch.tensor(on_top, device=alone.device))
-    solid = mask[0, 0].to(annotator.device) > 0.5
-    agreement = float((top & solid).sum() / (top | solid).sum().clamp_min(1))
-    if agreement < LEAST_GARMENT:
-        raise UnfitPhoto(
-            f"the garment's picture shows no top that vtcli knows (what was cut out agrees by {agreement:.0%} with "
-            f"what looks like a top, at least {LEAST_GARMENT:.0%} is needed); give a photo of the garment alone, or "
-            "a mask of it", "cloth", ("cloth_mask", "force"),
-        )  # fmt: skip
+
+
+def shows_person(labels: torch.Tensor, joints: torch.Tensor) -> bool:
+    """Whether what the parser sees in a picture, `labels` (256, 192) and `joints` (18, 3), is a person: a face, and arms or
+    hair; or, where the face is small, arms and most of the joints, with both shoulders."""
+    face, hair = (float((labels == label).float().mean()) for label in (L.FACE, L.HAIR))
+    arms = float(torch.isin(labels, torch.tensor(L.ARM_LABELS, device=labels.device)).float().mean())
+    sure = joints[:, 2] > SURE
+    body = bool(sure[[L.R_SHOULDER, L.L_SHOULDER]].all()) and int(sure.sum()) >= PERSON_JOINTS
+    near = face > PERSON_FACE and (arms > PERSON_ARMS or hair > PERSON_HAIR)
+    return near or (body and face > PERSON_FACE / 20 and arms > PERSON_ARMS / 2)
 
 
 def is_print(labels: np.ndarray, cut: np.ndarray) -> bool:
