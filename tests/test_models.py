@@ -215,7 +215,11 @@ def test_the_lite_tom_sees_the_gmms_parse_and_older_weights_do_not() -> None:
         }
         tom.load_state_dict(older)
         blind = [tom(*given, warp_parse=parse).rendered_person for parse in (*parses, None)]
+        small = tom(
+            representation[..., ::2, ::2], cloth[..., ::2, ::2], mask[..., ::2, ::2], warp_parse=parses[0]
+        )
     assert torch.equal(blind[0], blind[1]) and torch.equal(blind[0], blind[2])
+    assert small.rendered_person.shape == (1, 3, 128, 96)
 
 
 @pytest.mark.parametrize("make", [Parser, lambda: build_gmm("lite", True), lambda: build_tom("lite", True)])

@@ -88,7 +88,7 @@ class TOMOutput:
 class TOM(nn.Module):
     """A try-on module: `representation` (B, 22, H, W), `warped_cloth` (B, 3, H, W) on white in [-1, 1] and
     `warped_mask` (B, 1, H, W) in [0, 1] → `TOMOutput`; `parse=False` leaves the auxiliary decoder out. `warp_parse`
-    (B, 20, H/2, W/2): the GMM's M_exp as probabilities, for those that look at it."""
+    (B, 20, h, w): the GMM's M_exp as probabilities, for those that look at it."""
 
     relights: bool
     """Whether I_warp takes the rendering's brightness. M_cm may then be raised where the garment lies."""

@@ -68,7 +68,7 @@ def _blind_to_warp_parse(encoder: nn.Module, state: dict[str, Tensor], prefix: s
 
 class LiteTOM(TOM):
     """`representation` (B, 22, H, W), `warped_cloth` (B, 3, H, W) in [-1, 1], `warped_mask` (B, 1, H, W) in [0, 1],
-    `warp_parse` (B, 20, H/2, W/2): the GMM's M_exp as probabilities, or None where it has none → `TOMOutput`."""
+    `warp_parse` (B, 20, h, w): the GMM's M_exp as probabilities, or None where it has none → `TOMOutput`."""
 
     relights = True
 
@@ -86,9 +86,12 @@ class LiteTOM(TOM):
         self, representation: Tensor, warped_cloth: Tensor, warped_mask: Tensor, parse: bool = True,
         warp_parse: Tensor | None = None,
     ) -> TOMOutput:  # fmt: skip
+        batch, _, height, width = representation.shape
+        half = (height // 2, width // 2)
         if warp_parse is None:
-            batch, _, height, width = representation.shape
-            warp_parse = representation.new_zeros(batch, LABELS, height // 2, width // 2)
+            warp_parse = representation.new_zeros(batch, LABELS, *half)
+        elif warp_parse.shape[2:] != half:  # pictures of another size than 256×192
+            warp_parse = F.interpolate(warp_parse, half, mode="bilinear", antialias=True, align_corners=False)
         garment = torch.cat([warped_cloth, warped_mask], dim=1)
         features = self.encoder(representation, garment, warp_parse)
         out = F.pixel_shuffle(self.head(self.decoder(features)), 2)
