@@ -11,6 +11,7 @@ from vtcli.core.garments.collar_network import seen_collar
 # Share of the watershed's inside that the network's holds at least, and how many times as large it is at least, where the
 # watershed has stopped at a label.
 _AGREED, _FURTHER = 0.8, 1.5
+_WHOLE = 0.02  # share of the garment from which the watershed's inside is no mere label
 _THREAD = 8  # pixels to either side of the inside in which thin remains of its rim are removed
 
 
@@ -21,7 +22,10 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Where a clear edge bounds it, a watershed is exact to the pixel, but may stop at a label. Elsewhere the network's word
     counts: it knows necklines without an edge, of garments of one colour.
     """
-    clear, seen = clear_collar(rgb, mask), seen_collar(rgb, mask)
+    clear = clear_collar(rgb, mask)
+    if clear.sum() > _WHOLE * mask.sum():
+        return clear
+    seen = seen_collar(rgb, mask)
     goes_on = (clear & seen).sum() >= _AGREED * clear.sum() and seen.sum() >= _FURTHER * clear.sum()
     return clear | seen if goes_on else clear
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from safetensors.numpy import load_file
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "collar.safetensors"
@@ -56,7 +55,12 @@ def collar_view(rgb: np.ndarray, mask: np.ndarray, top: int) -> tuple[np.ndarray
 
 @lru_cache(maxsize=1)
 def _weights() -> dict[str, np.ndarray]:
-    return {name: value.astype(np.float32) for name, value in load_file(WEIGHTS).items()}
+    """Biases (D,), and kernels (9 C, D) in the order in which `_convolved` lays out a pixel's neighbours."""
+    out = {}
+    for name, value in load_file(WEIGHTS).items():
+        value = value.astype(np.float32)
+        out[name] = value if value.ndim == 1 else value.transpose(2, 3, 1, 0).reshape(-1, len(value))
+    return out
 
 
 def _network(seen: np.ndarray) -> np.ndarray:
@@ -73,10 +77,10 @@ def _network(seen: np.ndarray) -> np.ndarray:
 
 
 def _convolved(x: np.ndarray, name: str, stride: int = 1) -> np.ndarray:
-    """(h, w, C) → (h / stride, w / stride, D) by the 3×3 convolution `name`, whose weights are (D, C, 3, 3)."""
+    """(h, w, C) → (h / stride, w / stride, D) by the 3×3 convolution `name`."""
     weights = _weights()
-    kernel, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
+    height, width = x.shape[:2]
     padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-    windows = sliding_window_view(padded, (3, 3), axis=(0, 1))[::stride, ::stride]
-    out: np.ndarray = np.tensordot(windows, kernel, axes=([2, 3, 4], [1, 2, 3])) + bias
+    neighbours = [padded[i : i + height : stride, j : j + width : stride] for i in range(3) for j in range(3)]
+    out: np.ndarray = np.concatenate(neighbours, axis=2) @ weights[f"{name}.weight"] + weights[f"{name}.bias"]
     return out
