@@ -94,11 +94,13 @@ class LiteTOM(TOM):
             warp_parse = F.interpolate(warp_parse, half, mode="bilinear", antialias=True, align_corners=False)
         garment = torch.cat([warped_cloth, warped_mask], dim=1)
         features = self.encoder(representation, garment, warp_parse)
-        out = F.pixel_shuffle(self.head(self.decoder(features)), 2)
+        drawn_features = self.decoder(features)
+        with torch.autocast(drawn_features.device.type, enabled=False):
+            # In bfloat16 the colours themselves would be rounded, to a quarter of a grey level on average.
+            out = F.pixel_shuffle(self.head(drawn_features.float()), 2)
         expected = None
         if parse and self.parse_decoder is not None and self.parse_head is not None:
             expected = self.parse_head(self.parse_decoder(features)).float()
-        out = out.float()
         drawn, mask, through = torch.tanh(out[:, :3]), torch.sigmoid(out[:, 3:4]), torch.sigmoid(out[:, 4:])
         rendered = through * representation[:, 1:4] + (1.0 - through) * drawn
         added = relighting_offset(rendered, warped_cloth, mask, warped_mask)

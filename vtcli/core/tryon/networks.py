@@ -88,16 +88,18 @@ class Networks:
         size: tuple[int, int] = SIZE,
     ) -> None:  # fmt: skip
         self.gmm = fold_batch_norm(gmm).to(device)
-        self.tom = fold_batch_norm(tom).to(device) if tom is not None else None
+        self.tom = tom.to(device) if tom is not None else None
         self.device = device
         self.hashes = hashes
         self.size = size
         wanted = tom is None or not tom.cpvton_inputs
         self.amp = (wanted and runtime.has_bfloat16(device)) if amp is None else amp
+        if self.tom is not None and not self.amp:
+            fold_batch_norm(self.tom)  # in bfloat16 the folded weights would round off more than the norms do
         if self.tom is not None and self.amp:
             # Autocast would do this at every call.
-            for module in self.tom.modules():
-                if isinstance(module, nn.Conv2d):
+            for name, module in self.tom.named_modules():
+                if isinstance(module, nn.Conv2d) and name != "head":  # it draws the colours, in float32
                     module.to(torch.bfloat16)
 
     @classmethod
