@@ -46,8 +46,6 @@ def norm(width: int) -> nn.BatchNorm2d:
 class SeparableBlock(nn.Module):
     """The first stage's block: depthwise, pointwise."""
 
-    NORMED = (("conv_dw", "bn1"), ("conv_pw", "bn2"))
-
     def __init__(self, channels: int, kernel: int, stride: int, width: int) -> None:
         super().__init__()
         self.conv_dw, self.bn1 = convolution(channels, channels, kernel, stride, channels), norm(channels)
@@ -60,8 +58,6 @@ class SeparableBlock(nn.Module):
 
 class InvertedResidual(nn.Module):
     """Wider, depthwise, narrower, plus the input where sizes allow (Sandler et al., CVPR 2018)."""
-
-    NORMED = (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3"))
 
     def __init__(self, channels: int, kernel: int, stride: int, expansion: int, width: int) -> None:
         super().__init__()
@@ -81,8 +77,6 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite0(nn.Module):
     """Random weights, to be loaded. Pictures (B, 3, H, W) in the network's own range. `head=False`: feature maps
     only, of the first `stages`."""
-
-    NORMED = (("conv_stem", "bn1"), ("conv_head", "bn2"))
 
     def __init__(self, head: bool = True, stages: int = len(STAGES)) -> None:
         super().__init__()

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vtcli.core.models import lite0
+from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.foreign import read_tensors
 from vtcli.core.scoring.metrics import INCEPTION_URL
 from vtcli.core.scoring.pictures import Picture
@@ -97,8 +97,7 @@ class Lite0Vectors:
     def __init__(self, device: torch.device) -> None:
         self.digest = lite0.lite0_hash()
         self.device = device
-        net = lite0.Lite0Classifier().eval()
-        _fold_batch_norms(net)
+        net = fold_batch_norm(lite0.Lite0Classifier().eval())
         self.net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, pictures: Tensor) -> Tensor:
@@ -107,16 +106,6 @@ class Lite0Vectors:
         images = F.interpolate(images, (224, 224), mode="bilinear", antialias=True, align_corners=False)
         vectors: Tensor = self.net.pooled(images.contiguous(memory_format=torch.channels_last))
         return vectors
-
-
-def _fold_batch_norms(net: nn.Module) -> None:
-    """Move each batch norm into the convolution before it: the same features, a quarter sooner."""
-    for module in list(net.modules()):
-        for (_, convolution), (name, norm) in itertools.pairwise(list(module.named_children())):
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                folded: Any = fuse_conv_bn_eval(convolution, norm)
-                convolution.weight, convolution.bias = folded.weight, folded.bias
-                setattr(module, name, nn.Identity())
 
 
 def extract(

@@ -51,7 +51,7 @@ class Annotator:
         self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindNet | None = None
     ) -> None:
         self.parser = fold_batch_norm(parser).to(device)
-        self.kinds = kinds.to(device) if kinds is not None else None
+        self.kinds = fold_batch_norm(kinds).to(device) if kinds is not None else None
         self.device = device
         self.least = least
 

@@ -94,13 +94,13 @@ class Networks:
         self.size = size
         wanted = tom is None or not tom.cpvton_inputs
         self.amp = (wanted and runtime.has_bfloat16(device)) if amp is None else amp
-        if self.tom is not None and not self.amp:
-            fold_batch_norm(self.tom)  # in bfloat16 the folded weights would round off more than the norms do
         if self.tom is not None and self.amp:
-            # Autocast would do this at every call.
+            # Autocast would do this at every call. Norms stay: folded into bfloat16 weights they would round off more.
             for name, module in self.tom.named_modules():
                 if isinstance(module, nn.Conv2d) and name != "head":  # it draws the colours, in float32
                     module.to(torch.bfloat16)
+        elif self.tom is not None:
+            fold_batch_norm(self.tom)
 
     @classmethod
     def load(
