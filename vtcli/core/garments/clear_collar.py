@@ -63,7 +63,7 @@ def _bowl(
     smooth = cv2.bilateralFilter(rgb, 5, 30, 3)
     cv2.watershed(np.ascontiguousarray(smooth), markers)
     inside = (markers == 1) & mask
-    inside = _largest_part(
+    inside = largest_part(
         cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     )
     if inside.sum() < _SMALLEST * area or inside[rim + round(0.9 * _DEEPEST * tall) :].any():
@@ -106,7 +106,7 @@ def _separability(a: np.ndarray, b: np.ndarray) -> float:
     return max(share, 1.0 - share)
 
 
-def _largest_part(mask: np.ndarray) -> np.ndarray:
+def largest_part(mask: np.ndarray) -> np.ndarray:
     """The largest connected part of `mask` (H, W) uint8, bool."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     if count < 2:

@@ -33,7 +33,11 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def without_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The garment's front: `mask` without the inside of the back collar and the rim above it, bool (H, W); `mask`
     itself where no inside is seen. Arguments as for `inner_collar`."""
-    inside = inner_collar(rgb, mask)
+    return front_of(mask, inner_collar(rgb, mask))
+
+
+def front_of(mask: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """The same, where the `inside` (H, W) bool is known."""
     if not inside.any():
         return mask
     upper = int(np.nonzero(inside.any(1))[0][-1]) + 6  # below it all stays

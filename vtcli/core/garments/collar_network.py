@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from safetensors.numpy import load_file
 
+from vtcli.core.garments.clear_collar import largest_part
+
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "collar.safetensors"
 SIZE = (64, 96)
 """Height and width of what the network sees: the upper half of a shop photo, two pixels of 256×192 to each."""
@@ -29,12 +31,9 @@ def seen_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if not len(rows):
         return np.zeros(mask.shape, bool)
     seen, move = collar_view(rgb, mask, int(rows[0]))
-    inside = (_network(seen) > LIKELY).astype(np.uint8)
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(inside)
-    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()) if count > 1 else 0
-    if count < 2 or stats[largest, cv2.CC_STAT_AREA] < LEAST:
+    share = largest_part((_network(seen) > LIKELY).astype(np.uint8)).astype(np.float32)
+    if share.sum() < LEAST:
         return np.zeros(mask.shape, bool)
-    share = (parts == largest).astype(np.float32)
     height, width = mask.shape
     back = cv2.warpAffine(share, move, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     return (back > 0.5) & mask

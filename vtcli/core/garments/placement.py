@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from vtcli.core.garments.collar import inner_collar, without_collar
+from vtcli.core.garments.collar import front_of, inner_collar
 from vtcli.core.system.errors import VtcliError
 
 BOX = (240.0, 180.0)
@@ -55,10 +55,9 @@ class Garment:
     def front(self) -> Tensor:
         """The mask at 256×192 without the inside of the back collar, (1, 1, 256, 192) in [0, 1]: what the GMM warps.
         Taken along, the inside would lie where the throat is, and the front too low."""
-        canvas, mask = self.at((HEIGHT, WIDTH))
-        rgb = np.rint((canvas[0].permute(1, 2, 0).numpy().clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+        mask = self.at((HEIGHT, WIDTH))[1]
         solid = mask > 0.5
-        collar = solid & ~torch.from_numpy(without_collar(rgb, solid[0, 0].numpy()))
+        collar = solid & ~torch.from_numpy(front_of(solid[0, 0].numpy(), self.inside[0, 0].numpy() > 0.5))
         return mask * ~collar
 
 
