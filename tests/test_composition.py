@@ -23,7 +23,7 @@ from vtcli.core.synthetic.render import RenderedPerson, draw_dressed
 from vtcli.core.synthetic.variety import random_dress, random_garment_varied, random_person_varied
 from vtcli.core.tryon.annotate import certain
 from vtcli.core.tryon.composer import Picture, compose
-from vtcli.core.tryon.filling import match_skin
+from vtcli.core.tryon.filling import match_skin, skin_tone, unlike_skin
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import missed
 from vtcli.core.tryon.planes import lab
@@ -75,7 +75,7 @@ class Scene:
     cloth: Tensor
     mask: Tensor
 
-    def picture(self, scale: int = 1) -> Picture:
+    def picture(self, scale: int = 1, carried: np.ndarray | None = None) -> Picture:
         theta, none = torch.zeros(1, 50), torch.zeros_like(self.mask)
         warp = Warp(theta, None, tps_grid(theta, (256, 192)), self.cloth, self.mask, None)
         region = represent(
@@ -84,7 +84,7 @@ class Scene:
         said = Composition(self.cloth, self.mask, self.expected, self.cloth, region)
         window = self.photo.repeat(scale, 0).repeat(scale, 1)
         garment = Garment(self.cloth, self.mask, none)
-        return compose(window, self.before, self.people, garment, warp, said, "outside")
+        return compose(window, self.before, self.people, garment, warp, said, "outside", carried=carried)
 
 
 RED = (0.7, -0.8, -0.8)
@@ -195,6 +195,28 @@ def test_what_has_the_old_garments_colour_goes_whatever_its_label() -> None:
     assert found[~cuff].mean() < 0.001
 
 
+def test_a_ruffle_that_the_parse_takes_for_a_skirt_goes_with_its_top() -> None:
+    """Red like the top, over dark trousers; a skirt of the top's own colour is a dress's, and stays."""
+    rng = np.random.default_rng(3)
+    red, dark, skin_colour = (190, 30, 50), (30, 30, 45), (210, 160, 130)
+    for trousers, goes in ((dark, True), (red, False)):
+        photo, parse = np.full((256, 192, 3), 235, np.uint8), np.zeros((256, 192), np.uint8)
+        for part, label, colour in (
+            (np.s_[20:50, 80:110], L.FACE, skin_colour), (np.s_[60:150, 136:150], L.LEFT_ARM, skin_colour),
+            (np.s_[55:150, 60:130], L.UPPER_CLOTHES, red), (np.s_[150:160, 60:130], L.SKIRT, red),
+            (np.s_[160:250, 62:128], L.PANTS, trousers),
+        ):  # fmt: skip
+            parse[part], photo[part] = label, colour
+        photo = np.clip(photo + rng.normal(0, 2, photo.shape), 0, 255).astype(np.uint8)
+        labels = torch.from_numpy(parse)[None]
+        people = People(
+            torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1.0, labels, torch.zeros(1, 18, 3)
+        )
+        found = missed(people, certain(labels)[0].numpy(), np.zeros((256, 192), bool))
+        assert (found[151:159, 62:128].mean() > 0.95) == goes
+        assert found[162:].sum() == 0
+
+
 def test_drawn_skin_takes_the_persons_own_tone() -> None:
     """Brown arms that the TOM draws on a fair person: the face and hands tell."""
     fair, drawn = np.array([225.0, 180.0, 155.0]), np.array([150.0, 95.0, 60.0])
@@ -207,8 +229,46 @@ def test_drawn_skin_takes_the_persons_own_tone() -> None:
     after = np.where(parse == L.UPPER_CLOTHES, L.LEFT_ARM, parse)
     given = certain(labels)[0].numpy(), certain(torch.from_numpy(after)[None])[0].numpy()
     none, old = np.zeros((256, 192), bool), parse == L.UPPER_CLOTHES
-    rendered = np.broadcast_to(drawn, (256, 192, 3)).astype(np.float32)
+    rendered = np.broadcast_to(drawn, (256, 192, 3)).astype(np.float32).copy()
     out = match_skin(rendered, people, *given, none, old)
     apart = np.linalg.norm(lab(out[100, 95]) - lab(fair.astype(np.float32)))
     assert apart < 16 < np.linalg.norm(lab(drawn.astype(np.float32)) - lab(fair.astype(np.float32)))
     np.testing.assert_allclose(out[10, 10], drawn, atol=1e-3)
+    # A piece of the old purple sleeve is no skin, and does not turn the rest orange.
+    purple = np.array([70.0, 40.0, 90.0], np.float32)
+    rendered[60:120] = purple
+    mixed = match_skin(rendered, people, *given, none, old)
+    np.testing.assert_allclose(mixed[140, 95], out[140, 95], atol=1.0)
+    tone = skin_tone(people, parse == L.LEFT_ARM)
+    assert tone is not None
+    sleeve = unlike_skin(mixed, tone)
+    assert sleeve[65:110, 65:125].all() and not sleeve[125:148, 65:125].any()
+
+
+def test_what_is_carried_in_front_stays_and_the_new_garment_goes_behind_it() -> None:
+    """A black strap across the top: its pixels are the photo's, and beside it nothing of the old garment is left."""
+    rng = np.random.default_rng(4)
+    stance = pose_person(random_person_varied(rng), SCENE, 1)
+    person = random_person_varied(np.random.default_rng(4))
+    before, after = (
+        draw_dressed(stance, usual_outfit(person, random_garment_varied(rng)))[0] for _ in range(2)
+    )
+    scene = _scene(before, after)
+    line = np.zeros((256, 192), np.uint8)
+    rows, columns = np.nonzero((before.parse == L.UPPER_CLOTHES) & (after.parse == L.UPPER_CLOTHES))
+    cv2.line(
+        line, (int(columns.min()) + 20, int(rows.min())), (int(columns.max()) - 20, int(rows.max())), 255, 5
+    )
+    strap = line > 0
+    scene.photo = np.where(strap[..., None], 5, scene.photo).astype(np.uint8)
+    made, bare = scene.picture(2, strap), scene.picture(2)
+    large = strap.repeat(2, 0).repeat(2, 1)
+    core = cv2.erode(large.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    photo = scene.photo.repeat(2, 0).repeat(2, 1)
+    assert np.array_equal(made.pixels[core], photo[core]) and not made.region[core].any()
+    top = cv2.erode(scene.mask[0, 0].numpy(), np.ones((9, 9), np.uint8)).repeat(2, 0).repeat(2, 1) > 0
+    assert (bare.pixels[core & top].max(1) > 60).all()  # without the mask the garment covers the strap
+    beside = (cv2.dilate(large.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0) & top
+    beside &= cv2.dilate(large.astype(np.uint8), np.ones((7, 7), np.uint8)) == 0
+    red = made.pixels[beside].astype(int)
+    assert (red[:, 0] - red[:, 1]).min() > 60

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.sleeves import SleeveEnd, sleeve_ends
 from vtcli.core.scoring.cut import hem, level_angles, warp_distance
-from vtcli.core.scoring.sleeves import SleeveEnd, sleeve_ends, sleeve_report
+from vtcli.core.scoring.sleeve_scores import sleeve_report
 
 
 def _joints() -> np.ndarray:

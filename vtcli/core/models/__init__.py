@@ -8,10 +8,12 @@ I_try-on        composition.py     equation (1), and where `keep` lets the photo
 networks        common.py          what both presets share: GMMOutput, TOMOutput, L2 norm, correlation
                 cpvton.py          the paper's figure 1: GMM, U-Net, both auxiliary decoders
                 flow.py            offsets of a dense warp, at any resolution; no folds
+                sleeve.py          where a garment's own sleeves end, laid along the person's arms
                 lite_gmm.py        lite's GMM: the spline, a dense flow after it, M_exp
                 lite_tom.py        lite's TOM: half resolution, kept pixels let through, relighting
                 presets.py         the presets by name
                 parser.py          photo → labels and joints, on efficientnet.py
+                carried.py         the parser's maps → things carried in front of the top
                 kind.py            a garment's picture → its kind, on efficientnet.py
                 blocks.py          small blocks of all of them; relighting.py: I_rp's brightness for I_warp
 stage one       warping.py         people and garments → warped garments

@@ -17,16 +17,18 @@ from vtcli.core.models.relighting import relighting_offset
 class GMMOutput:
     """`theta` (B, 50) of the spline; `expected_parse`: logits of M_exp (B, 20, h, w) at the input's size or a fraction of
     it, or None without the auxiliary decoder; `flow`: the warp after each level of lite's dense flow, offsets
-    (B, 2, h, w) from coarse to fine (`flow.py`), empty where the spline is all of the warp."""
+    (B, 2, h, w) from coarse to fine (`flow.py`), empty where the spline is all of the warp; `sleeve` (B,): where the
+    garment's own sleeves end (`sleeve.py`), or None."""
 
     theta: Tensor
     expected_parse: Tensor | None
     flow: list[Tensor] = field(default_factory=list)
+    sleeve: Tensor | None = None
 
 
 class GMM(nn.Module):
     """A geometric matching module: `representation` (B, 22, h, w) and `garment` (B, 4, h, w) as `garment_input` makes
-    it, both at `input_size`, → `GMMOutput`."""
+    it, both at `input_size`, → `GMMOutput`. `arms` (B, 2, h, w), for those that look at them: `sleeve.arm_places`."""
 
     input_size: tuple[int, int]
     """(h, w) that the network takes; the pictures' own size is a multiple of it."""
@@ -48,7 +50,7 @@ class GMM(nn.Module):
         factor = cloth.shape[2] // size[0]
         return F.avg_pool2d(joined, factor) if factor > 1 else joined
 
-    def forward(self, representation: Tensor, garment: Tensor) -> GMMOutput:
+    def forward(self, representation: Tensor, garment: Tensor, arms: Tensor | None = None) -> GMMOutput:
         raise NotImplementedError
 
 

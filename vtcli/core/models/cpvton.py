@@ -114,7 +114,7 @@ class PaperGMM(GMM):
         self.regressor = ThetaRegressor(cells)
         self.parse_decoder = GMMParseDecoder(2 * settings.widths[-1], settings.parse_widths) if aux else None
 
-    def forward(self, representation: Tensor, garment: Tensor) -> GMMOutput:
+    def forward(self, representation: Tensor, garment: Tensor, arms: Tensor | None = None) -> GMMOutput:
         person = self.person_encoder(representation)
         cloth = self.cloth_encoder(garment[:, :3])
         matching = correlation(l2_normalise(person), l2_normalise(cloth))

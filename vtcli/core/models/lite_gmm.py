@@ -22,6 +22,7 @@ from vtcli.core.models.blocks import conv_block
 from vtcli.core.models.common import GMM, GMMOutput, correlation, l2_normalise
 from vtcli.core.models.flow import offset_grid, resize_offsets, spline_offsets
 from vtcli.core.models.representation import CHANNELS
+from vtcli.core.models.sleeve import SleeveHead, sleeve_map
 from vtcli.core.models.tps import POINTS, sample
 
 
@@ -106,8 +107,10 @@ class FlowLevel(nn.Module):
 
 
 class LiteGMM(GMM):
-    """`representation` (B, 22, 128, 96) and `garment` (B, 4, 128, 96: I_c on white in [-1, 1], mask in [0, 1])
-    → `GMMOutput` with the flow of every level, and M_exp's logits at the input's size."""
+    """`representation` (B, 22, 128, 96), `garment` (B, 4, 128, 96: I_c on white in [-1, 1], mask in [0, 1]) and `arms`
+    (B, 2, 128, 96) as `arm_places` finds them
+    → `GMMOutput` with the flow of every level, and M_exp's logits at the input's size, and where the garment's sleeves
+    end."""
 
     cpvton_inputs = False
 
@@ -115,16 +118,24 @@ class LiteGMM(GMM):
         super().__init__()
         self.input_size, widths = settings.input_size, settings.widths
         cells = settings.input_size[0] // 16 * (settings.input_size[1] // 16)
-        self.person_encoder = Encoder(CHANNELS, widths)
+        self.person_encoder = Encoder(CHANNELS + 1, widths)
         self.cloth_encoder = Encoder(4, widths)
         self.regressor = SplineRegressor(cells + 2 * widths[-1], cells)
         below = (*settings.decoder_widths[1:], 0)
         self.levels = nn.ModuleList(map(FlowLevel, widths, below, settings.decoder_widths))
         # four pixels to each cell of the finest level
         self.parse_head = nn.Conv2d(settings.decoder_widths[0], 4 * LABELS, 3, padding=1) if aux else None
+        self.sleeve_head = SleeveHead(widths[1], widths[2], 4 * cells) if aux else None
+        self.register_load_state_dict_pre_hook(_without_sleeves)
 
-    def forward(self, representation: Tensor, garment: Tensor) -> GMMOutput:
-        person, cloth = self.person_encoder(representation), self.cloth_encoder(garment)
+    def forward(self, representation: Tensor, garment: Tensor, arms: Tensor | None = None) -> GMMOutput:
+        cloth = self.cloth_encoder(garment)
+        sleeve, sleeves = None, torch.zeros_like(representation[:, :1])
+        if self.sleeve_head is not None:
+            sleeve = self.sleeve_head(cloth[1], cloth[2])
+            if arms is not None:
+                sleeves = sleeve_map(arms, sleeve.detach()).to(representation.dtype)
+        person = self.person_encoder(_channels_last(torch.cat([representation, sleeves], dim=1)))
         matching = correlation(l2_normalise(person[-1]), l2_normalise(cloth[-1]))
         theta = self.regressor(torch.cat([matching, person[-1], cloth[-1]], dim=1))
         # The levels' gradient ends here: the spline has a loss of its own.
@@ -137,7 +148,22 @@ class LiteGMM(GMM):
             features, offsets = level(p, c, features, offsets)
             flow.append(offsets)
         expected = F.pixel_shuffle(self.parse_head(features), 2) if self.parse_head is not None else None
-        return GMMOutput(theta, expected, flow)
+        return GMMOutput(theta, expected, flow, sleeve)
+
+
+def _without_sleeves(gmm: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Older weights have no sleeve head and no channel for what it says. In inference there is none then, and pictures
+    are the same; training begins one."""
+    head, first = f"{prefix}sleeve_head.", f"{prefix}person_encoder.levels.0.0.weight"
+    if first in state and state[first].shape[1] == CHANNELS:
+        state[first] = F.pad(state[first], (0, 0, 0, 0, 0, 1))
+    if not any(name.startswith(head) for name in state):
+        if not gmm.training:
+            gmm.sleeve_head = None  # type: ignore[assignment]
+        else:
+            state.update(
+                {name: x for name, x in gmm.state_dict(prefix=prefix).items() if name.startswith(head)}
+            )
 
 
 def _from_zero(convolution: nn.Conv2d) -> nn.Conv2d:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from vtcli.core.models.carried import CarriedHead
 from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.kind import KindNet
 from vtcli.core.models.parser import PARSER_PRESETS, Parser
@@ -37,6 +38,15 @@ def load_parser(path: Path) -> Parser:
     return _ready(Parser(PARSER_PRESETS[preset]), state, path)
 
 
+def load_carried(folder: Path | None) -> CarriedHead:
+    """The head that finds what people carry, of `folder` or of vtcli's own weights, in eval mode, channels-last."""
+    path = stage_file(folder, "carried")
+    metadata, state = read_weights(path)
+    if metadata.get("stage") != "carried":
+        raise VtcliError(f"{path}: weights of a {metadata.get('stage')}, not of a carried")
+    return _ready(CarriedHead(), state, path)
+
+
 def load_kind(folder: Path | None) -> KindNet:
     """The network that tells kinds of garments, of `folder` or of vtcli's own weights, in eval mode, channels-last."""
     path = stage_file(folder, "kind")
@@ -58,6 +68,6 @@ def _read(path: Path, stage: str, presets: Collection[str]) -> tuple[str, dict[s
 
 
 def _ready(network: Network, state: dict[str, Tensor], path: Path) -> Network:
-    fill(network, state, path)
-    network.eval().requires_grad_(False)
+    fill(network.eval(), state, path)
+    network.requires_grad_(False)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

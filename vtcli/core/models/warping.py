@@ -11,6 +11,7 @@ from torch import Tensor
 from vtcli.core.models.common import GMM
 from vtcli.core.models.flow import offset_grid, resize_offsets, spline_offsets, unfold
 from vtcli.core.models.representation import represent
+from vtcli.core.models.sleeve import arm_places, hold_to_sleeves
 from vtcli.core.models.tps import sample, tps_grid
 
 
@@ -19,7 +20,7 @@ class Warp:
     """Warped garments. `theta` (B, 50) of the spline; `offsets` (B, 2, h, w): the dense flow (`flow.py`), or None where the
     spline is all of the warp; `grid` (B, H, W, 2): the sampling grid at the people's size; `cloth` I_warp on white
     (B, 3, H, W) in [-1, 1]; `mask` (B, 1, H, W) in [0, 1]; `expected_parse`: probabilities of the GMM's M_exp
-    (B, 20, h, w), or None."""
+    (B, 20, h, w), or None; `sleeve` (B,): where the garment's own sleeves end (`sleeve.py`), or None."""
 
     theta: Tensor
     offsets: Tensor | None
@@ -27,6 +28,7 @@ class Warp:
     cloth: Tensor
     mask: Tensor
     expected_parse: Tensor | None
+    sleeve: Tensor | None = None
 
     def grid_at(self, size: tuple[int, int]) -> Tensor:
         """The warp has no resolution: its sampling grid (B, h, w, 2) for `tps.sample` at any `size` (h, w)."""
@@ -57,20 +59,23 @@ def warp_garments(
     if not gmm.cpvton_inputs:
         mask = front
     garment = gmm.garment_input(cloth, mask, size)
-    theta, offsets, expected = _predicted(gmm, person, garment)
+    joints = keypoints_at(keypoints, size[0] / full[0])
+    out = gmm(channels_last(person), channels_last(garment), arm_places(joints, size))
+    theta, offsets = out.theta.float(), out.flow[-1] if out.flow else None
+    expected = out.expected_parse.float().softmax(1) if out.expected_parse is not None else None
+    if expected is not None and out.sleeve is not None:
+        expected = hold_to_sleeves(expected, keypoints_at(keypoints, expected.shape[2] / full[0]), out.sleeve)
     if offsets is not None:
         offsets = unfold(offsets, mask, spline_offsets(theta, (offsets.shape[2], offsets.shape[3])))
     grid = _grid(theta, offsets, full)
     garment = gmm.garment_input(cloth, mask, full)
     colours, covered = sample(garment[:, :3], grid, gmm.outside), sample(garment[:, 3:], grid, 0.0)
-    return Warp(theta, offsets, grid, colours, covered, expected)
+    return Warp(theta, offsets, grid, colours, covered, expected, out.sleeve)
 
 
-def _predicted(gmm: GMM, person: Tensor, garment: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """θ, the finest flow and M_exp's probabilities, where there are any."""
-    out = gmm(channels_last(person), channels_last(garment))
-    expected = out.expected_parse.float().softmax(1) if out.expected_parse is not None else None
-    return out.theta.float(), out.flow[-1] if out.flow else None, expected
+def keypoints_at(keypoints: Tensor, scale: float) -> Tensor:
+    """Joints (B, 18, 3) in pixels of a picture `scale` times as large."""
+    return torch.cat([keypoints[..., :2] * scale, keypoints[..., 2:]], dim=-1)
 
 
 def _grid(theta: Tensor, offsets: Tensor | None, size: tuple[int, int]) -> Tensor:

@@ -5,8 +5,7 @@ reference.py      --reference: photos found by name, for vtcli's results and for
 pictures.py       pictures in files and stores, read where they are needed
 image_metrics.py  SSIM, MS-SSIM, PSNR, the redrawn region: pure functions
 pairwise.py       those metrics, and M_exp's IoU, for every pair, in several processes
-sleeves.py        where a sleeve ends, on the garment's own model and on others
-sleeve_scores.py  that, of a run's results by the parser
+sleeve_scores.py  where sleeves end in a run's results, beside the garment's own model and what was worn
 cut.py            hem and warp against the truth of synthetic people
 perceptual.py     learned distances per picture: LPIPS, ST-LPIPS
 features.py       pictures → feature vectors (Inception, EfficientNet-Lite0)

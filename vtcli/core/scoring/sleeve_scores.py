@@ -1,26 +1,41 @@
-"""Sleeve ends of a run's results, as vtcli's parser sees them, beside those of the garments on their own models."""
+"""Sleeve ends of a run's results, as vtcli's parser sees them, beside those of the garments on their own models,
+and of what the people wore before, which should have no influence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from vtcli.core.data.pixels import likeliest, signed
+from vtcli.core.data.sleeves import SleeveEnd, sleeve_ends
 from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE, label_probabilities
 from vtcli.core.models.weights import stage_file
 from vtcli.core.scoring.pictures import StorePicture, open_store
 from vtcli.core.scoring.runs import Run
-from vtcli.core.scoring.sleeves import SleeveEnd, SleeveReport, sleeve_ends, sleeve_report
 
 LEAST_ARMS = 20
 """Arms from which slopes are worth a number."""
 NOT_ASKED = "sleeve ends were not asked for: give --sleeves"
 BATCH = 16
+
+
+@dataclass(frozen=True)
+class SleeveReport:
+    """`count` arms; `error`: mean distance of the results' sleeve ends from those of the garments on their own models;
+    `near`: the share within 0.1; `on_garment` and `on_worn`: least-squares slopes of the result's sleeve end on the
+    garment's own (1 is right) and on the one that the person wore (0 is right)."""
+
+    count: int
+    error: float
+    near: float
+    on_garment: float
+    on_worn: float
 
 
 class Arm(NamedTuple):
@@ -88,3 +103,18 @@ def _parses(run: Run, device: torch.device, advance: Callable[[int], object]) ->
         photos = signed(torch.from_numpy(pictures).to(device))
         yield from likeliest(label_probabilities(parser(photos)[0], INPUT_SIZE)).cpu().numpy()
         advance(start + len(pictures))
+
+
+def sleeve_report(triples: list[tuple[SleeveEnd, SleeveEnd, SleeveEnd]]) -> SleeveReport:
+    """From (result, garment on its own model, worn before) of each arm."""
+    distances = np.array([result.distance(own) for result, own, _ in triples])
+    made, own, worn = (np.array([t[i].middle for t in triples]) for i in range(3))
+    design = np.stack([own, worn, np.ones(len(own))], 1)
+    slopes = np.linalg.lstsq(design, made, rcond=None)[0]
+    return SleeveReport(
+        len(triples),
+        float(distances.mean()),
+        float((distances <= 0.1).mean()),
+        float(slopes[0]),
+        float(slopes[1]),
+    )

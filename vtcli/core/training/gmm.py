@@ -7,6 +7,7 @@ first half of each batch only, so that it learns necklines from garments.
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -17,12 +18,14 @@ from torch.nn import functional as F
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import has_label
 from vtcli.core.data.label_metrics import LabelCounts, mask_iou
+from vtcli.core.data.sleeves import sleeve_ends
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.common import GMM, GMMOutput, garment_input
 from vtcli.core.models.presets import build_gmm
 from vtcli.core.models.representation import represent
+from vtcli.core.models.sleeve import arm_places
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
-from vtcli.core.models.warping import channels_last, warp_garments
+from vtcli.core.models.warping import channels_last, keypoints_at, warp_garments
 from vtcli.core.training.flow_losses import flow_loss
 from vtcli.core.training.logs import contact_sheet
 from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou
@@ -35,6 +38,7 @@ BENDING_WEIGHT = 0.05  # second differences of the grid of control points
 OVERLAP_WEIGHT = 0.3  # one minus the soft IoU of the masks, beside their L1
 FOLDING_WEIGHT = 2.0  # how far the warp's Jacobian determinant falls below LEAST_DETERMINANT
 LEAST_DETERMINANT = 0.15  # area ratio; a warp folds at 0
+SLEEVE_WEIGHT = 1.0  # distance of the sleeve end that the garment's picture tells from where it is worn
 
 
 class GMMStage(Stage):
@@ -57,7 +61,10 @@ class GMMStage(Stage):
 
     def batch(self, step: int) -> Batch:
         neckline = torch.from_numpy(self.pairs.positions < self.batch_size / 2)
-        return {**self.pairs.batch(step), "neckline": neckline}
+        batch = {**self.pairs.batch(step), "neckline": neckline}
+        if not self.gmm.cpvton_inputs:
+            batch["sleeves"] = worn_sleeves(batch["parse"], batch["keypoints"])
+        return batch
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         size = self.gmm.input_size
@@ -68,7 +75,10 @@ class GMMStage(Stage):
         mask = pairs.cloth_mask if self.gmm.cpvton_inputs else pairs.front_mask
         garment = self.gmm.garment_input(pairs.cloth, mask, size)
         target = worn_garment(pairs, size)
-        out: GMMOutput = network(channels_last(person.channels), channels_last(garment))
+        joints = keypoints_at(pairs.keypoints, size[0] / pairs.image.shape[2])
+        out: GMMOutput = network(
+            channels_last(person.channels), channels_last(garment), arm_places(joints, size)
+        )
         if out.flow:
             loss, parts = flow_loss(out.flow, out.theta, out.expected_parse, garment, target, pairs)
         else:
@@ -82,11 +92,14 @@ class GMMStage(Stage):
                 out.expected_parse, pairs.parse, self.weights
             )
             loss = loss + self.options.aux_weight * parts["parse"]
+        if out.sleeve is not None:
+            parts["sleeve"] = sleeve_loss(out.sleeve, batch["sleeves"])
+            loss = loss + SLEEVE_WEIGHT * parts["sleeve"]
         return loss, parts
 
     def validate(self, network: nn.Module) -> Validation:
         device = next(network.parameters()).device
-        ious, outside_ious, l1s, folds = [], [], [], []
+        ious, outside_ious, l1s, folds, sleeves = [], [], [], [], []
         counts = LabelCounts()
         for start in range(0, len(self.val_rows), 25):
             batch = read_pairs(self.val_store, self.val_rows[start : start + 25])
@@ -110,6 +123,8 @@ class GMMStage(Stage):
             if not self.gmm.cpvton_inputs:
                 outside = warp_garments(cast(GMM, network), *given, neckline=False)
                 outside_ious.append(mask_iou(outside.mask[:, 0] >= 0.5, worn))
+            if warp.sleeve is not None:
+                sleeves.append(sleeve_loss(warp.sleeve, worn_sleeves(batch["parse"], batch["keypoints"])))
             if warp.expected_parse is not None:
                 expected = F.interpolate(warp.expected_parse, size=full, mode="bilinear", align_corners=False)
                 counts.add(expected.argmax(1), pairs.parse)
@@ -120,6 +135,8 @@ class GMMStage(Stage):
         if outside_ious:
             # with a person representation that does not show the worn neckline
             metrics["outside_iou"] = float(torch.cat(outside_ious).mean())
+        if sleeves:
+            metrics["sleeve"] = float(torch.stack(sleeves).mean())  # mean distance, as a share of the arm
         if counts.total:
             metrics |= {f"parse_{k}": v for k, v in counts.metrics().items() if k in ("accuracy", "mean_iou")}
         sheet = contact_sheet(pairs.image, pairs.cloth, warp.cloth, target[:, :3])
@@ -130,6 +147,26 @@ def worn_garment(pairs: Pairs, size: tuple[int, int]) -> Tensor:
     """The garment as worn, on white, and its mask: (B, 4, *size), RGB in [-1, 1], mask in [0, 1]."""
     mask = has_label(pairs.parse, L.TOP_LABELS)[:, None].float()
     return garment_input(pairs.image, mask, size)
+
+
+def worn_sleeves(parse: Tensor, keypoints: Tensor) -> Tensor:
+    """Between what places the sleeves of `parse` (B, H, W) end, (B, 2, 2): the right and the left arm's last place of
+    cloth and first of skin; NaN for an arm that is not seen well enough."""
+    ends = [
+        [
+            (end.cloth, end.skin) if end is not None else (math.nan, math.nan)
+            for end in sleeve_ends(labels, joints)
+        ]
+        for labels, joints in zip(parse.numpy(), keypoints.numpy(), strict=True)
+    ]
+    return torch.tensor(ends)
+
+
+def sleeve_loss(sleeve: Tensor, worn: Tensor) -> Tensor:
+    """Mean distance of `sleeve` (B,) from the intervals `worn` (B, 2, 2) of the arms that are seen. A scalar."""
+    distance = F.relu(worn[..., 0] - sleeve[:, None]) + F.relu(sleeve[:, None] - worn[..., 1])
+    seen = ~worn[..., 0].isnan()
+    return torch.where(seen, distance, 0.0).sum() / seen.sum().clamp_min(1)
 
 
 def spline_loss(garment: Tensor, theta: Tensor, target: Tensor, outside: float | None) -> Tensor:

@@ -33,7 +33,16 @@ from vtcli.core.models.composition import CLOTHES
 from vtcli.core.models.warping import Warp
 from vtcli.core.system.workers import both, side_by_side
 from vtcli.core.tryon.annotate import certain
-from vtcli.core.tryon.filling import lower_body, match_skin, own_skin, scene_behind, skin
+from vtcli.core.tryon.bared_arms import with_own_arms
+from vtcli.core.tryon.filling import (
+    lower_body,
+    match_skin,
+    own_skin,
+    scene_behind,
+    skin,
+    skin_tone,
+    unlike_skin,
+)  # fmt: skip
 from vtcli.core.tryon.full_warp import (
     OPAQUE,
     REACH,
@@ -130,13 +139,14 @@ class Layers:
 
 def compose(
     window: np.ndarray, probabilities: Tensor, people: People, garment: Garment, warp: Warp, composition: Composition,
-    keep: str, masks: UserMasks = NO_MASKS,
+    keep: str, masks: UserMasks = NO_MASKS, carried: np.ndarray | None = None,
 ) -> Picture:  # fmt: skip
     """The picture of one person in the window (h, w, 3) uint8, at its own resolution.
 
     `probabilities` (1, 20, 256, 192): the photo's parse; the others are of the same person at 256×192. With
     `keep=outside` masks and fillings are made at `WORK` rows at most; photo and garment meet at full size, band by
-    band. What `masks` (of the window's size) protects is the photo's, with either `keep`.
+    band. What `masks` (of the window's size) protects is the photo's, with either `keep`; so is, with `keep=outside`,
+    what is `carried` (256, 192) bool in front of the top.
     """
     size = (window.shape[0], window.shape[1])
     if keep == "head":
@@ -151,7 +161,7 @@ def compose(
     small = window if work == size else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
     full = FullWarp(garment, warp, size)
     reduced = full if work == size else FullWarp(garment, warp, work)
-    layers = _layers(small, probabilities, people, reduced, composition, masks)
+    layers = _layers(small, probabilities, people, reduced, composition, masks, carried)
     region = enlarge(layers.region, size) > 0.5
     if masks.protect is not None:
         region &= ~masks.protect
@@ -229,6 +239,8 @@ class _Maps:
     """Where it shows the head, which lies in front of garments."""
     new: np.ndarray
     """Where M_exp expects clothes."""
+    carried: np.ndarray | None
+    """Where something is carried in front of the top, if anything is."""
 
     def expects(self, labels: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
         """Where M_exp expects one of `labels`, and nothing else more; of background what is no neck. (h, w) of `size`."""
@@ -242,10 +254,10 @@ class _Maps:
 
 def _layers(
     window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition,
-    masks: UserMasks,
+    masks: UserMasks, carried: np.ndarray | None,
 ) -> Layers:  # fmt: skip
     """The layers at the size of `window` (h, w, 3) uint8, which is that of `full`."""
-    maps = _maps(window, probabilities, people, full, composition)
+    maps = _maps(window, probabilities, people, full, composition, carried)
     protect, redraw = (
         None if mask is None else enlarge(mask.astype(np.float32), maps.size)
         for mask in (masks.protect, masks.redraw)
@@ -276,13 +288,15 @@ def _layers(
 
 
 def _maps(
-    window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition
-) -> _Maps:
+    window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition,
+    carried: np.ndarray | None,
+) -> _Maps:  # fmt: skip
     size, warp = full.size, full.warp
     scale = size[0] / composition.region.shape[2]
     rgb, alpha = full.whole()
     expected = composition.expected_parse if composition.expected_parse is not None else probabilities
-    before, after = probabilities[0].cpu().numpy(), expected[0].cpu().numpy()
+    before = probabilities[0].cpu().numpy()
+    after = with_own_arms(expected[0].cpu().numpy(), before, people.keypoints)
     necks = (neck_region(x, people.keypoints) for x in (likeliest(expected), people.parse))
     neck = torch.stack(list(necks)).any(0)[0].cpu().numpy() | bared(people, before, after)
     hidden = missed(people, before, neck)
@@ -304,6 +318,7 @@ def _maps(
         arms=steepened(by_photo(before[list(L.ARM_LABELS)].sum(0)), scale),
         front=steepened(by_photo(before[list(L.HEAD_LABELS)].sum(0)), scale),
         new=crisp(new, size),
+        carried=None if carried is None or not carried.any() else steepened(by_photo(carried.astype(np.float32)), scale),
     )  # fmt: skip
 
 
@@ -361,6 +376,9 @@ def _region(
     if redraw is not None:
         region |= redraw > 0.5
     soft = np.maximum(soft_edge(region, FEATHER * maps.scale), maps.old * region)
+    if maps.carried is not None:
+        region &= maps.carried < 0.5
+        soft = soft * np.clip(2.0 - 2.0 * maps.carried, 0, 1)
     if protect is not None:
         soft = np.minimum(soft, soft_edge(protect < 0.5, FEATHER * maps.scale))
     return region, soft
@@ -387,13 +405,15 @@ def _beneath(
     hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
     wrists = cv2.dilate(hands.astype(np.uint8), disc(WRIST)) > 0
     bare = arms | (maps.neck & (maps.after[L.BACKGROUND] > 0.5))
-    drawn = worn & ~maps.missed & ~wrists & bare
-    # I_rp takes a cuff's fringe on the hand for a bracelet, and draws it.
-    by_tone = (maps.missed | wrists) & worn & arms
     seen = own_skin(people, maps.before, worn)
+    tone = skin_tone(people, seen)
+    sleeve = arms & worn & unlike_skin(rendered, tone) if tone is not None else np.zeros_like(arms)
+    drawn = worn & ~maps.missed & ~wrists & bare & ~sleeve
+    # I_rp takes a cuff's fringe on the hand for a bracelet, and draws it; and pieces of the old sleeve.
+    by_tone = ((maps.missed | wrists) & worn & arms) | sleeve
     for share, fill in (
         (maps.expects((L.BACKGROUND,), size), lambda: scene_behind(window, people, maps.missed, size)),
-        (maps.expects(LOWER, size), lambda: lower_body(window, people, maps.stays)),
+        (maps.expects(LOWER, size), lambda: lower_body(window, people, maps.stays, maps.missed)),
         (
             np.maximum(enlarge(maps.opening, size) * (1.0 - crisp(drawn, size)), crisp(by_tone, size)),
             lambda: skin(people, rendered, seen, drawn, size),

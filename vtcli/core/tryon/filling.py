@@ -22,6 +22,9 @@ SHADE = 5.0
 """How far skin may be from the person's tone in CIELAB by its place in the light alone."""
 FARTHEST = 25.0
 """How far drawn skin is shifted at most, in CIELAB."""
+NO_SKIN = 24.0
+"""Distance in CIELAB, lightness counted half, from which what is drawn is not the person's skin: a piece of the old sleeve.
+Set by hand; shade and blush on one person's arms stay below 15."""
 LEAST_SKIN = 40
 """Pixels of skin at 256×192 that are enough to tell its colour."""
 
@@ -44,10 +47,13 @@ def scene_behind(window: np.ndarray, people: People, missed: np.ndarray, size: t
     return cv2.resize(filled, (size[1], size[0]), interpolation=cv2.INTER_CUBIC).astype(np.float32)
 
 
-def lower_body(window: np.ndarray, people: People, stays: np.ndarray) -> np.ndarray | None:
+def lower_body(
+    window: np.ndarray, people: People, stays: np.ndarray, missed: np.ndarray
+) -> np.ndarray | None:
     """The window with the lower body, and what `stays` (256, 192) bool of a dress, carried on beyond its edge,
-    (h, w, 3) float32. None where hardly any lower body is seen."""
-    seen = np.isin(people.parse[0].cpu().numpy(), LOWER) | stays
+    (h, w, 3) float32; without what the parse has `missed` (256, 192) bool of the old garment. None where hardly any lower
+    body is seen."""
+    seen = (np.isin(people.parse[0].cpu().numpy(), LOWER) | stays) & ~missed
     below = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return mirrored_up(window, below) if below.sum() >= LEAST_LOWER else None
 
@@ -65,6 +71,13 @@ def own_skin(people: People, before: np.ndarray, old: np.ndarray) -> np.ndarray:
 def skin_tone(people: People, seen: np.ndarray) -> np.ndarray | None:
     """The median colour (3,) of what is `seen` (256, 192) of the person's skin; None of too little."""
     return np.median(colours(people.image)[seen], axis=0) if seen.sum() >= LEAST_SKIN else None
+
+
+def unlike_skin(rendered: np.ndarray, tone: np.ndarray) -> np.ndarray:
+    """Where `rendered` (256, 192, 3) in grey levels shows no skin of the `tone` (3,), (256, 192) bool."""
+    apart = (lab(rendered) - lab(tone)) * np.array([0.5, 1.0, 1.0], np.float32)
+    out: np.ndarray = np.linalg.norm(apart, axis=-1) > NO_SKIN
+    return out
 
 
 def skin(people: People, rendered: np.ndarray, seen: np.ndarray, drawn: np.ndarray,
@@ -110,7 +123,11 @@ def match_skin(
         (after[L.BACKGROUND] * neck, own),
     ):
         tone, new = skin_tone(people, seen), (becomes > 0.7) & old
-        if tone is None or new.sum() < LEAST_SKIN:
+        if tone is None:
+            continue
+        likely = new & ~unlike_skin(rendered, tone)
+        new = likely if likely.sum() >= LEAST_SKIN else new
+        if new.sum() < LEAST_SKIN:
             continue
         shift = np.clip(lab(tone) - np.median(lab(rendered[new]), axis=0), -FARTHEST, FARTHEST)
         shift *= max(0.0, 1.0 - SHADE / max(float(np.linalg.norm(shift)), 1e-6))

@@ -18,6 +18,7 @@ from vtcli.core.models.composition import held_garment
 from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.load import load_gmm, load_tom
 from vtcli.core.models.representation import represent
+from vtcli.core.models.sleeve import hold_to_sleeves
 from vtcli.core.models.warping import Warp, channels_last, warp_garments
 from vtcli.core.models.weights import read_metadata, sha256, stage_file
 from vtcli.core.system import runtime
@@ -149,6 +150,8 @@ class Networks:
             if keep == "outside" and warp.expected_parse is not None:
                 # Both stages say what is expected. The GMM knows cuts better, the TOM where things lie in front.
                 expected = (expected + _enlarged(warp.expected_parse, people.size)) / 2
+                if warp.sleeve is not None:
+                    expected = hold_to_sleeves(expected, people.keypoints, warp.sleeve)
         if keep == "outside" and expected is not None and self.tom.relights:
             out = out.holding(held_garment(warp.mask, expected), warp.cloth, warp.mask)
         tryon = out.tryon(warp.cloth)

@@ -22,6 +22,8 @@ SURELY_BELOW = 0.25
 """How much of that has to be seen at least, where the picture ends above it."""
 ASTRAY = 5
 """How far from the parsed garment pixels of its colour are looked for on arms."""
+HEM = 16
+"""How far from it they are looked for on skirt and trousers: a ruffle, a lining, a shirt tail."""
 FRAYED = 3
 """How far from it they are looked for in the background and on hands."""
 ALIKE = 10.0
@@ -50,8 +52,8 @@ def apart(values: np.ndarray, centers: np.ndarray) -> np.ndarray:
 
 
 def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
-    """Pixels beside the old garment that have its colour and not that of skin or scene, but another label: cuffs
-    taken for hands, the edge of a sleeve taken for background. (256, 192) bool.
+    """Pixels beside the old garment that have its colour and not that of skin, lower body or scene, but another label:
+    cuffs taken for hands, the edge of a sleeve taken for background, a ruffle taken for a skirt. (256, 192) bool.
 
     `before` (20, 256, 192): the photo's parse; `neck` (256, 192) bool: background that is neck.
     """
@@ -74,6 +76,11 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     on_arms = (_close(worn, ASTRAY) & ~hands | _close(worn, FRAYED)) & (background < 0.3)
     on_scene = _close(worn, FRAYED) & (to_cloth < 0.5 * to_scene)
     found = own & (arms + background > 0.5) & (on_arms | on_scene) & ~worn
+    lower = before[list(LOWER)].sum(0) > 0.5
+    further = lower & ~_close(worn, HEM)
+    if further.sum() >= LEAST:
+        to_lower = apart(values, palette(photo[further], 4))
+        found |= lower & (to_cloth < ALIKE) & (to_cloth < 0.5 * to_lower) & _close(worn, HEM)
     # What hangs on the garment counts, however thin; a lone pixel is noise.
     whole = cv2.morphologyEx((found | worn).astype(np.uint8), cv2.MORPH_OPEN, disc(1)) > 0
     out: np.ndarray = whole & found

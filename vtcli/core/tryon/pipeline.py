@@ -263,6 +263,7 @@ def _finish(
         composition,
         keep,
         who.masks,
+        who.carried,
     )
     if keep == "head":
         image, region = picture.pixels, picture.region

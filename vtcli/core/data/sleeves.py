@@ -1,7 +1,6 @@
 """Where a sleeve ends: the cut of a garment, measured on the person who wears it.
 
-A garment ends at the same place of the arm on anybody, so the sleeve end of a try-on can be compared with that on the
-garment's own model, and with that of what the person wore before, which should have no influence.
+A garment ends at the same place of the arm on anybody.
 """
 
 from __future__ import annotations
@@ -89,31 +88,3 @@ def _arm_end(
     if wrong[split] > CONTRADICTIONS * len(places):
         return None
     return SleeveEnd(places[split - 1] if split else 0.0, places[split] if split < len(places) else 1.0)
-
-
-@dataclass(frozen=True)
-class SleeveReport:
-    """`count` arms; `error`: mean distance of the results' sleeve ends from those of the garments on their own models;
-    `near`: the share within 0.1; `on_garment` and `on_worn`: least-squares slopes of the result's sleeve end on the
-    garment's own (1 is right) and on the one that the person wore (0 is right)."""
-
-    count: int
-    error: float
-    near: float
-    on_garment: float
-    on_worn: float
-
-
-def sleeve_report(triples: list[tuple[SleeveEnd, SleeveEnd, SleeveEnd]]) -> SleeveReport:
-    """From (result, garment on its own model, worn before) of each arm."""
-    distances = np.array([result.distance(own) for result, own, _ in triples])
-    made, own, worn = (np.array([t[i].middle for t in triples]) for i in range(3))
-    design = np.stack([own, worn, np.ones(len(own))], 1)
-    slopes = np.linalg.lstsq(design, made, rcond=None)[0]
-    return SleeveReport(
-        len(triples),
-        float(distances.mean()),
-        float((distances <= 0.1).mean()),
-        float(slopes[0]),
-        float(slopes[1]),
-    )

@@ -1,0 +1,61 @@
+"""Arms that a new garment bares are as wide as the person's arms."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from test_cut import _joints
+
+from vtcli.core.data import labels as L
+from vtcli.core.tryon.annotate import certain
+from vtcli.core.tryon.bared_arms import with_own_arms
+
+
+def _arms(half: int, label: int, rows: slice) -> np.ndarray:
+    """A right arm, `half` pixels wide to both sides of its bones, `label` in `rows`."""
+    parse = np.zeros((256, 192), np.uint8)
+    joints = _joints()
+    for start, stop in ((L.R_SHOULDER, L.R_ELBOW), (L.R_ELBOW, L.R_WRIST)):
+        for share in np.linspace(0, 1, 60):
+            x, y = joints[start, :2] + share * (joints[stop, :2] - joints[start, :2])
+            parse[round(y), max(0, round(x) - half) : round(x) + half + 1] = label
+    out = np.zeros_like(parse)
+    out[rows] = parse[rows]
+    return out
+
+
+def _probabilities(parse: np.ndarray) -> np.ndarray:
+    return certain(torch.from_numpy(parse)[None])[0].numpy()
+
+
+def test_a_wide_old_sleeve_does_not_make_a_wide_arm() -> None:
+    keypoints = torch.from_numpy(_joints())[None]
+    before, expected = _arms(18, L.UPPER_CLOTHES, np.s_[62:160]), _arms(18, L.RIGHT_ARM, np.s_[62:160])
+    after = with_own_arms(_probabilities(expected), _probabilities(before), keypoints)
+    bare = after[L.RIGHT_ARM][100] > 0.5
+    assert 14 <= bare.sum() <= 24  # of 37: neck to hips are 100 pixels, an arm's half width 8 of them
+    assert (after[L.BACKGROUND][100] > 0.5)[~bare].all()
+    np.testing.assert_allclose(after.sum(0), 1, atol=1e-5)
+
+
+def test_arms_that_are_seen_tell_their_width() -> None:
+    """The forearm is bare, and thin or strong: the upper arm under the old sleeve is so, too."""
+    keypoints = torch.from_numpy(_joints())[None]
+    widths = []
+    for half in (5, 9):
+        before = _arms(18, L.UPPER_CLOTHES, np.s_[62:110]) + _arms(half, L.RIGHT_ARM, np.s_[112:160])
+        expected = _arms(18, L.RIGHT_ARM, np.s_[62:110]) + _arms(half, L.RIGHT_ARM, np.s_[112:160])
+        after = with_own_arms(_probabilities(expected), _probabilities(before), keypoints)
+        widths.append(int((after[L.RIGHT_ARM][95] > 0.5).sum()))
+        assert np.array_equal(after[:, 112:], _probabilities(expected)[:, 112:])  # what is bare already stays
+    assert widths[0] + 4 <= widths[1] < 30
+
+
+def test_arms_without_joints_are_left_alone() -> None:
+    before, expected = _arms(18, L.UPPER_CLOTHES, np.s_[62:160]), _arms(18, L.RIGHT_ARM, np.s_[62:160])
+    after = _probabilities(expected)
+    joints = _joints()
+    joints[L.R_ELBOW] = 0
+    for keypoints in (np.zeros((18, 3), np.float32), joints):
+        same = with_own_arms(after, _probabilities(before), torch.from_numpy(keypoints)[None])
+        assert np.array_equal(same, after)

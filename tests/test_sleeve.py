@@ -1,0 +1,98 @@
+"""The garment's own sleeves: read from its picture alone, laid along the person's arms, learned in the GMM's training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_cut import _joints, _person
+
+from vtcli.core.data import labels as L
+from vtcli.core.models.lite_gmm import LiteGMM
+from vtcli.core.models.load import load_gmm
+from vtcli.core.models.presets import build_gmm
+from vtcli.core.models.sleeve import arm_places, sleeve_map
+from vtcli.core.models.weights import fill, save_weights
+from vtcli.core.training.gmm import sleeve_loss, worn_sleeves
+
+SIZE = (256, 192)
+
+
+def test_places_along_an_arm() -> None:
+    joints = torch.from_numpy(_joints())[None]
+    along, distance = arm_places(joints, SIZE)[0]
+    for joint, place in ((L.R_SHOULDER, 0.0), (L.R_ELBOW, 0.5), (L.R_WRIST, 1.0), (L.L_ELBOW, 0.5)):
+        x, y = (int(v) for v in joints[0, joint, :2])
+        assert float(along[y, x]) == pytest.approx(place, abs=0.02) and float(distance[y, x]) < 0.01
+    assert float(distance[160, 60]) == pytest.approx(
+        0.2, abs=0.03
+    )  # 20 pixels beside it; neck to hips are 100
+    joints[0, [L.R_WRIST, L.L_ELBOW]] = 0
+    assert float(arm_places(joints, SIZE)[0, 1].min()) > 100
+
+
+def test_sleeves_lie_above_their_end() -> None:
+    joints = torch.from_numpy(_joints())[None]
+    arms = arm_places(joints.expand(2, -1, -1), SIZE)
+    short, long = sleeve_map(arms, torch.tensor([0.25, 1.0]))[:, 0]
+    for x, y, in_short in ((60, 86, 0.0), (66, 72, 1.0), (45, 135, -1.0)):
+        assert float(short[y, x]) == pytest.approx(in_short, abs=0.2)
+        assert float(long[y, x]) > 0.9
+
+
+def test_the_loss_is_zero_where_the_sleeve_is_seen_to_end() -> None:
+    parse = np.stack([_person(110, 150), _person(135, 150)])
+    joints = np.stack([_joints(), _joints()])
+    joints[1, L.L_WRIST] = 0  # only one arm of the second person counts
+    worn = worn_sleeves(torch.from_numpy(parse), torch.from_numpy(joints))
+    assert worn.shape == (2, 2, 2) and worn[1, 1].isnan().all()
+    assert float(sleeve_loss(torch.tensor([0.5, 0.75]), worn)) == pytest.approx(0, abs=0.02)
+    wrong = torch.tensor([0.8, 0.75], requires_grad=True)
+    loss = sleeve_loss(wrong, worn)
+    loss.backward()
+    assert float(loss) == pytest.approx(0.2, abs=0.03)  # 0.3 on two arms of three
+    assert torch.isfinite(wrong.grad).all() and float(wrong.grad[0]) > 0
+    assert float(sleeve_loss(torch.tensor([0.5]), torch.full((1, 2, 2), torch.nan))) == 0
+
+
+def test_only_the_garment_tells_its_sleeves_and_m_exp_hears_of_them() -> None:
+    torch.manual_seed(0)
+    gmm = build_gmm("lite", aux=True).eval()
+    person, garment = torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96)
+    arms = arm_places(torch.from_numpy(_joints() * np.float32((0.5, 0.5, 1)))[None], (128, 96))
+    with torch.inference_mode():
+        out, other = gmm(person, garment, arms), gmm(-person, garment, arms)
+        assert torch.equal(out.sleeve, other.sleeve)
+        assert not torch.equal(out.sleeve, gmm(person, 1 - garment, arms).sleeve)
+        gmm.sleeve_head.out.bias += 1.0
+        assert not torch.equal(out.expected_parse, gmm(person, garment, arms).expected_parse)
+
+
+def test_older_weights_have_no_sleeve_head(tmp_path: Path) -> None:
+    """Their pictures stay what they were; a training that begins with them begins a head as well."""
+    torch.manual_seed(0)
+    gmm = build_gmm("lite", aux=True).eval()
+    assert isinstance(gmm, LiteGMM)
+    first = gmm.person_encoder.levels[0][0]
+    old = {k: v for k, v in gmm.state_dict().items() if not k.startswith("sleeve_head.")}
+    old["person_encoder.levels.0.0.weight"] = first.weight[:, :-1]
+
+    class Old(torch.nn.Module):
+        def state_dict(self, *_: object, **__: object) -> dict[str, torch.Tensor]:  # type: ignore[override]
+            return old
+
+    save_weights(
+        tmp_path / "gmm.safetensors", Old(), {"stage": "gmm", "preset": "lite", "aux": True}, half=False
+    )
+    loaded = load_gmm(tmp_path / "gmm.safetensors")
+    person, garment = torch.randn(1, 22, 128, 96), torch.rand(1, 4, 128, 96)
+    with torch.inference_mode():
+        out, wanted = loaded(person, garment), gmm(person, garment)
+    assert out.sleeve is None
+    assert torch.allclose(out.expected_parse, wanted.expected_parse, atol=1e-4)
+    begun = build_gmm("lite", aux=True).train()
+    fill(begun, dict(old), tmp_path)
+    assert begun.sleeve_head is not None
+    assert float(begun.person_encoder.levels[0][0].weight[:, -1].abs().max()) == 0
