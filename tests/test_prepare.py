@@ -207,7 +207,7 @@ def test_interrupted_it_continues(planted: Path, tmp_path: Path, stop: int) -> N
         _until(prepare(planted, out, SMALL), stop)
     with pytest.raises(VtcliError, match="no prepared store"):
         PreparedStore.open(out, "train")
-    kept = _times(out / "train")
+    kept = _times(out / "train") if stop > 4 else {}  # before its first shard, nothing is written
     events = list(prepare(planted, out, SMALL))
     first = next(e for e in events if isinstance(e, Advanced))
     assert first.done == 1 + (stop - 1) // 4 * 4

@@ -43,6 +43,11 @@ class PairReader:
 
     def __call__(self, pair: PairFiles) -> Pair | Skip:
         """The pair as arrays, or the file on account of which it is left out."""
+        read = self.given(pair)
+        return _with_masks(read) if isinstance(read, Pair) else read
+
+    def given(self, pair: PairFiles) -> Pair | Skip:
+        """The same without the masks that are found of the given one, "garment_mask" and "front_mask"."""
         try:
             return self._read(pair)
         except _Unusable as problem:
@@ -91,13 +96,10 @@ class PairReader:
         if not keypoints.any():
             derived.append("keypoints")
 
-        masks = find_masks(fitted_cloth, fitted_mask)
         arrays = {
             "image": fit.photo(photo),
             "cloth": fitted_cloth,
             "cloth_mask": np.where(fitted_mask, 255, 0).astype(np.uint8),
-            "garment_mask": np.where(masks.whole, 255, 0).astype(np.uint8),
-            "front_mask": np.where(masks.front, 255, 0).astype(np.uint8),
             "parse": parse,
             "keypoints": keypoints,
         }
@@ -117,6 +119,13 @@ class Pair:
     pair_hash: str
     derived: tuple[str, ...]
     arrays: dict[str, np.ndarray]
+
+
+def _with_masks(pair: Pair) -> Pair:
+    masks = find_masks(pair.arrays["cloth"], pair.arrays["cloth_mask"] > 0)
+    pair.arrays["garment_mask"] = np.where(masks.whole, 255, 0).astype(np.uint8)
+    pair.arrays["front_mask"] = np.where(masks.front, 255, 0).astype(np.uint8)
+    return pair
 
 
 def content_hash(*pictures: np.ndarray) -> str:

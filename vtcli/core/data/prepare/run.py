@@ -7,6 +7,7 @@ whole shard; where nothing has changed it does nothing.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -66,8 +67,10 @@ def _prepare_splits(
         kept = sum(len(record.entries) for record in journal.records)
         yield SplitStarted(split, len(plan.files.pairs), pairs_read, kept)
         if not unchanged:
-            yield from doubts(plan, annotator)
-            yield from write_shards(plan, journal, annotator)
+            # The parser takes seconds to load: it looks at the sample while the pairs are read.
+            with ThreadPoolExecutor(1) as beside:
+                doubted = beside.submit(doubts, plan, annotator)
+                yield from write_shards(plan, journal, annotator, doubted.result)
         records[split] = journal.records
         train_photos: set[str] | None = None
         if split == "test" and "train" in layout.splits:

@@ -7,13 +7,13 @@ journal.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from vtcli.core.data.layouts import Skip
 from vtcli.core.data.prepare.annotator import Annotator
-from vtcli.core.data.prepare.events import Advanced, Event
+from vtcli.core.data.prepare.events import Advanced, Doubt, Event
 from vtcli.core.data.prepare.journal import Journal, ShardRecord
 from vtcli.core.data.prepare.pair_reader import Pair
 from vtcli.core.data.prepare.parts import Part, Parts
@@ -26,20 +26,27 @@ from vtcli.core.system.files import sweep
 from vtcli.core.system.workers import ordered_map
 
 
-def write_shards(plan: SplitPlan, journal: Journal, annotator: Annotator) -> Iterator[Event]:
-    """Write the shards that `journal` lacks, and its records of them. VtcliError when they cannot be written."""
+def write_shards(
+    plan: SplitPlan, journal: Journal, annotator: Annotator, doubted: Callable[[], Sequence[Doubt]]
+) -> Iterator[Event]:
+    """Write the shards that `journal` lacks, and its records of them. VtcliError when they cannot be written.
+
+    What is `doubted` of the inputs is asked for, and reported, when the first shard is to be written: before that
+    nothing is touched.
+    """
     distributed.barrier()  # every rank has seen what was there
     start = journal.records[-1].upto if journal.records else 0
-    if distributed.is_first():
-        _open_for_writing(plan, journal)
     parts = Parts(plan.folder, plan.header, plan.chain, start, plan.shard_size)
     if plan.options.force and distributed.is_first():
         parts.remove()
     if distributed.gather(parts.begun)[0] or distributed.world() > 1:
+        yield from doubted()
+        if distributed.is_first():
+            _open_for_writing(plan, journal)
         yield from _write_parts(plan, parts, annotator)
         yield from _join_parts(plan, parts, journal)
     else:
-        yield from _write_alone(plan, journal, annotator, start)
+        yield from _write_alone(plan, journal, annotator, doubted)
 
 
 def _open_for_writing(plan: SplitPlan, journal: Journal) -> None:
@@ -52,12 +59,20 @@ def _open_for_writing(plan: SplitPlan, journal: Journal) -> None:
     journal.restart()
 
 
-def _write_alone(plan: SplitPlan, journal: Journal, annotator: Annotator, start: int) -> Iterator[Event]:
+def _write_alone(
+    plan: SplitPlan, journal: Journal, annotator: Annotator, doubted: Callable[[], Sequence[Doubt]]
+) -> Iterator[Event]:
+    start = journal.records[-1].upto if journal.records else 0
+    opened = False
     results = ordered_map(plan.reader, plan.files.pairs[start:], plan.jobs, plan.chunk)
     for item in sort_into_shards(plan, journal.records, results):
         if not isinstance(item, Shard):
             yield item
             continue
+        if not opened:
+            yield from doubted()
+            _open_for_writing(plan, journal)
+            opened = True
         if item.items:
             item.record.parser = annotator.fill(item.items)
             arrays = {field: np.stack([pair.arrays[field] for pair in item.items]) for field in FIELDS}
