@@ -277,6 +277,52 @@ def test_gp_vtons_form_of_viton_hd(tmp_path: Path) -> None:
     assert "train/parse-bytedance" in layout.unused
 
 
+def test_gp_vtons_form_of_dress_code(tmp_path: Path) -> None:
+    for n in (1, 2):
+        _touch(
+            tmp_path / "upper", f"image/{n:06d}_0.jpg", f"cloth_align/{n:06d}_1.jpg",
+            f"cloth_align_mask-bytedance/{n:06d}_1.png", f"parse-bytedance/{n:06d}_0.png",
+            f"pose_25/{n:06d}_0.png.npy", f"densepose/{n:06d}_0.png", f"cloth_align_parse-bytedance/{n:06d}_1.png",
+        )  # fmt: skip
+    _touch(tmp_path, "lower/image/9_0.jpg", "lower/cloth_align/9_1.jpg")
+    (tmp_path / "train_pairs_230729.txt").write_text(
+        "000001_0.png 000001_1.png upper\n000009_0.png 000009_1.png lower\n"
+    )
+    (tmp_path / "test_pairs_unpaired_230729.txt").write_text("000002_0.png 000001_1.png upper\n")
+    (tmp_path / "test_pairs_unpaired_old.txt").write_text("000001_0.png 000001_1.png upper\n")
+    layout = find_layout(tmp_path)
+    assert (layout.title, layout.labels) == ("GP-VTON's DressCode", "gp-vton")
+    (pair,) = layout.splits["train"].pairs
+    assert [f.parent.name for f in pair.files()] == [
+        "image", "cloth_align", "cloth_align_mask-bytedance", "parse-bytedance", "pose_25",
+    ]  # fmt: skip
+    test = layout.splits["test"]
+    assert [(p.name, p.cloth) for p in test.pairs] == [("000002_0", "000002_1")] and not test.skipped
+    assert test.unpaired == [("000002_0", "000001_1")]
+    assert set(layout.unused) == {
+        "lower", "test_pairs_unpaired_old.txt", "upper/densepose", "upper/cloth_align_parse-bytedance",
+    }  # fmt: skip
+
+
+def test_acgpns_folders(tmp_path: Path) -> None:
+    for split, n in (("train", 1), ("train", 2), ("test", 3)):
+        _touch(
+            tmp_path, f"{split}_img/{n:06d}_0.jpg", f"{split}_color/{n:06d}_1.jpg", f"{split}_edge/{n:06d}_1.jpg",
+            f"{split}_label/{n:06d}_0.png", f"{split}_pose/{n:06d}_0_keypoints.json", f"{split}_colormask/1_test.png",
+        )  # fmt: skip
+    layout = find_layout(tmp_path)
+    assert (layout.title, layout.labels) == ("ACGPN's VITON", "acgpn")
+    assert [(p.name, p.cloth) for p in layout.splits["train"].pairs] == [
+        ("000001_0", "000001_1"), ("000002_0", "000002_1"),
+    ]  # fmt: skip
+    (pair,) = layout.splits["test"].pairs
+    names = ["test_img", "test_color", "test_edge", "test_label", "test_pose"]
+    assert [f.parent.name for f in pair.files()] == names
+    assert "train_colormask" in layout.unused and "test_pose" not in layout.unused
+    alone = find_layout(tmp_path, "test")
+    assert alone.splits["test"].pairs == [pair]
+
+
 def test_cp_vton_pluss_form(tmp_path: Path) -> None:
     _viton(tmp_path, "train", "000001")
     _touch(tmp_path, "train/image-parse-new/000001_0.png", "train/image-mask/000001_0.png")

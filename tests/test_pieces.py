@@ -100,6 +100,20 @@ def test_slits_between_sleeve_and_side_are_background() -> None:
     assert mask[70:210, 64:128].mean() > 0.99
 
 
+def test_white_triangles_under_the_arms_are_background() -> None:
+    """A black blouse whose wide sleeves touch its sides again below: the white in between is the shop's; letters stay."""
+    rgb = np.full((256, 192, 3), 255, np.uint8)
+    black = (20, 20, 22)
+    rgb[60:200, 30:162] = rgb[150:200, 20:172] = black
+    left = np.array([(60, 135), (60, 152), (51, 148)])
+    for side in (left, np.array([191, 0]) + left * (-1, 1)):
+        cv2.fillPoly(rgb, [side.astype(np.int32)], (255, 255, 255))
+    rgb[84:96, 66:74] = rgb[84:96, 118:126] = 255
+    mask = garment_mask(cv2.GaussianBlur(rgb, (0, 0), 0.5))
+    assert not mask[143:149, 56:59].any() and not mask[143:149, 133:136].any()
+    assert mask[84:96, 66:74].all() and mask[84:96, 118:126].all()
+
+
 def test_white_sides_stay_beside_a_dark_middle(shirt: np.ndarray) -> None:
     """A white shirt on white, with folds and a seam, and a navy panel in its middle: the seam is no halo of the navy."""
     _, _, left, right = _box(shirt)

@@ -130,6 +130,24 @@ def test_written_joints_are_read_again(points: list[tuple[float, float, float]],
     assert np.array_equal(read_pose(path, (256, 192)), pose)
 
 
+@pytest.mark.parametrize("people", [1, 2])
+def test_joints_in_a_numpy_file_are_read(tmp_path: Path, people: int) -> None:
+    """As GP-VTON has them: BODY_25's joints of everybody."""
+    body = np.zeros((people, 25, 3))
+    body[0, :, 0], body[0, :, 1], body[0, :, 2] = np.arange(25) * 4 + 20, np.arange(25) * 8 + 20, 0.9
+    np.save(tmp_path / "a.npy", body)
+    pose = read_pose(tmp_path / "a.npy", (256, 192))
+    assert pose[1].tolist() == pytest.approx([24, 28, 0.9]) and pose[8].tolist() == pytest.approx(
+        [56, 92, 0.9]
+    )
+    np.save(tmp_path / "b.npy", np.array(["no joints"]))
+    (tmp_path / "c.npy").write_bytes(b"\x93NUMPY, cut short")
+    np.save(tmp_path / "d.npy", np.array([{"pickled": 1}], dtype=object), allow_pickle=True)
+    for name in ("b.npy", "c.npy", "d.npy"):
+        with pytest.raises(VtcliError, match=name):
+            read_pose(tmp_path / name)
+
+
 # -- manifests, journals, results ----------------------------------------------------------------------------
 
 entries = st.lists(

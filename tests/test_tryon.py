@@ -431,6 +431,26 @@ def test_a_loose_photo_and_its_pair_in_a_split_are_composed_alike(
         assert difference.mean() < 0.1 and (difference > 3).mean() < 0.002, pair.name
 
 
+def test_names_too_long_for_one_file_are_shortened_and_stay_apart(vtcli: Run, tmp_path: Path) -> None:
+    """A person who is listed twice is called NAME__CLOTH, which two long names make longer than files may be."""
+    folder, long = tmp_path / "store" / "test", "ä" * 90
+    folder.mkdir(parents=True)
+    write_shard(folder, 0, drawn_pairs(3, 1, (256, 192)))
+    entries = [Entry(f"{long}{i}_0", f"{long}{i}_1", f"{i}") for i in range(3)]
+    write_manifest(folder, Manifest("test", (256, 192), entries))
+    wanted = [(entries[0].name, entries[c].cloth) for c in (1, 2)]
+    (tmp_path / "pairs.txt").write_text("".join(f"{p}.jpg\t{c}.jpg\n" for p, c in wanted), encoding="utf-8")
+    ended = vtcli(
+        "warp", "--data", tmp_path / "store", "--pairs", tmp_path / "pairs.txt", "-o", tmp_path / "out"
+    )
+    assert ended.code == 0, ended.err
+    info = ResultsInfo.load(tmp_path / "out")
+    assert [(pair.person, pair.cloth) for pair in info.pairs] == wanted
+    names = {f"{pair.name}.png" for pair in info.pairs}
+    assert len(names) == 2 and names == {path.name for path in (tmp_path / "out" / "images").iterdir()}
+    assert all(len(name.encode()) <= 255 and name.startswith(long) for name in names)
+
+
 def test_a_split_says_what_it_makes_and_which_masks_do_not_fit(vtcli: Run, tmp_path: Path) -> None:
     """A store that an older vtcli made may hold inverted masks."""
     fields = drawn_pairs(3, 1, (256, 192))

@@ -4,7 +4,9 @@
     VITON-HD    the same with image-parse-v3 and openpose_json
     GP-VTON's   VITON-HD with parse-bytedance, cloth_mask-bytedance and {train,test}_pairs…_1018.txt
     CP-VTON+'s  VITON with image-parse-new
-    DressCode   DATA_DIR/upper_body/{images,keypoints,label_maps}, people N_0.jpg and garments N_1.jpg in one folder
+    ACGPN's     DATA_DIR/{train,test}_{img,color,edge,label,pose}
+    DressCode   DATA_DIR/upper_body/{images,keypoints,label_maps}, people N_0.jpg and garments N_1.jpg in one folder;
+                GP-VTON's: DATA_DIR/upper/{image,cloth_align,cloth_align_mask-bytedance,parse-bytedance,pose_25}
     raw         image/ and cloth/ with equal names, in DATA_DIR itself or in train/ and test/
 
 Only the photo and the garment must be there; any other file of a pair may be missing. What is there and not read is named.
@@ -13,7 +15,6 @@ Nothing is decoded.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,22 +29,29 @@ SplitName = Literal["train", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "test")
 TITLES = {
     "viton": "VITON", "viton-hd": "VITON-HD", "gp-vton": "GP-VTON's VITON-HD", "cp-vton+": "CP-VTON+'s VITON",
-    "dresscode": "DressCode", "raw": "raw",
+    "acgpn": "ACGPN's VITON", "dresscode": "DressCode", "gp-dresscode": "GP-VTON's DressCode", "raw": "raw",
 }  # fmt: skip
 
-_MASK_FOLDERS = ("cloth-mask", "cloth_mask", "cloth_mask-bytedance", "cloth-mask-bytedance")
+_PHOTO_FOLDERS = (
+    ("image", "cloth"), ("image", "cloth_align"), ("{split}_img", "{split}_color"), ("images", "images"),
+)  # fmt: skip
+"""Folders of people and of garments, the first two that are there count; DressCode has both in one."""
+_MASK_FOLDERS = (
+    "cloth-mask", "cloth_mask", "cloth_mask-bytedance", "cloth-mask-bytedance", "cloth_align_mask-bytedance", "{split}_edge",
+)  # fmt: skip
 _PARSE_FOLDERS: dict[str, LabelSet] = {
     "image-parse-v3": "cihp", "image-parse-new": "cp-vton+", "image-parse": "lip", "image_parse": "lip",
-    "parse-bytedance": "gp-vton", "label_maps": "atr",
+    "parse-bytedance": "gp-vton", "label_maps": "atr", "{split}_label": "acgpn",
 }  # fmt: skip
 """Folders of parse maps, the first that is there counts, and the label set that they come in."""
-_POSE_FOLDERS = ("openpose_json", "openpose-json", "pose", "keypoints")
+_POSE_FOLDERS = ("openpose_json", "openpose-json", "pose", "keypoints", "pose_25", "{split}_pose")
+_POSE_SUFFIXES = (".json", ".npy")
 _HD_SIGNS = ("image-parse-v3", "openpose_json", "openpose-json", "image-parse-agnostic-v3.2")
 _GP_SIGNS = ("parse-bytedance", "cloth_mask-bytedance", "cloth_parse-bytedance")
 _VITON_SIGNS = ("image-parse", "image_parse", "pose")
 _DRESS_CODE_SIGNS = ("label_maps", "keypoints", "skeletons", "dense")
-_TOPS, _OTHER_GARMENTS = "upper_body", ("lower_body", "dresses")
-"""DressCode's folders."""
+_TOPS, _OTHER_GARMENTS = ("upper_body", "upper"), ("lower_body", "lower", "dresses")
+"""DressCode's folders, and those of GP-VTON's form of it."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +129,9 @@ def find_layout(root: Path, want: SplitName | None = None) -> Layout:
     folders = _split_folders(root, want)
     if want is not None and want not in folders:
         raise VtcliError(f"{root}: no {want} split here, only {', '.join(folders)}")
-    kind = _kind(set(folders.values()))
+    kind = _kind(folders)
     parse = next(
-        (name for name in _PARSE_FOLDERS if any((f / name).is_dir() for f in folders.values())), None
+        (name for name in _PARSE_FOLDERS if any(_there(*item, name) for item in folders.items())), None
     )
     labels: LabelSet = _PARSE_FOLDERS[parse] if parse else "lip"
     if kind == "viton-hd" and labels == "lip":
@@ -142,6 +150,9 @@ def own_cloth(person: str, cloths: Container[str]) -> str | None:
 
 def _split_folders(root: Path, want: SplitName | None) -> dict[SplitName, Path]:
     found: dict[SplitName, Path] = {s: root / s for s in SPLITS if _is_split(root / s)}
+    found = found or {
+        s: root for s in SPLITS if _there(s, root, "{split}_img") and _there(s, root, "{split}_color")
+    }
     if found:
         return found
     if (tops := _dress_code(root)) is not None:
@@ -158,7 +169,7 @@ def _split_folders(root: Path, want: SplitName | None) -> dict[SplitName, Path]:
         raise VtcliError(f"{root}: cannot be listed ({problem.strerror or problem})") from problem
     if inner:
         raise VtcliError(f"{message}; did you mean {inner[0]}?")
-    if any((root / name / "images").is_dir() for name in _OTHER_GARMENTS):
+    if any(_has_dress_codes_photos(root / name) for name in _OTHER_GARMENTS):
         message = f"{root}: DressCode without upper_body/; vtcli dresses people in tops alone"
     raise VtcliError(message)
 
@@ -169,10 +180,22 @@ def _is_split(folder: Path) -> bool:
 
 def _dress_code(root: Path) -> Path | None:
     """DressCode's folder of tops, in `root` or `root` itself."""
-    for folder in (root / _TOPS, root):
-        if (folder / "images").is_dir() and any((folder / sign).is_dir() for sign in _DRESS_CODE_SIGNS):
+    for folder in (*(root / name for name in _TOPS), root):
+        if _has_dress_codes_photos(folder):
             return folder if folder.name not in _OTHER_GARMENTS else None
     return None
+
+
+def _has_dress_codes_photos(folder: Path) -> bool:
+    signs = any((folder / sign).is_dir() for sign in _DRESS_CODE_SIGNS)
+    return (signs and (folder / "images").is_dir()) or all(
+        (folder / n).is_dir() for n in ("image", "cloth_align")
+    )
+
+
+def _there(split: SplitName, folder: Path, name: str) -> bool:
+    """Whether a `folder` has the one of that `name`, which may depend on the split."""
+    return (folder / name.format(split=split)).is_dir()
 
 
 def _looks_like_data(folder: Path) -> bool:
@@ -181,10 +204,14 @@ def _looks_like_data(folder: Path) -> bool:
     )
 
 
-def _kind(folders: Iterable[Path]) -> str:
+def _kind(folders: dict[SplitName, Path]) -> str:
     def any_of(*signs: str) -> bool:
-        return any((f / sign).is_dir() for f in folders for sign in signs)
+        return any(_there(*item, sign) for item in folders.items() for sign in signs)
 
+    if any_of("{split}_img") and not any_of("image"):
+        return "acgpn"
+    if any_of("cloth_align") and not any_of("cloth"):
+        return "gp-dresscode"
     if any_of("images") and not any_of("image"):
         return "dresscode"
     if any_of(*_GP_SIGNS) and not any_of("image-parse-v3", "image-parse"):
@@ -197,18 +224,19 @@ def _kind(folders: Iterable[Path]) -> str:
 
 
 def _read_split(root: Path, split: SplitName, folder: Path, parse: str | None) -> SplitFiles:
-    together = not (folder / "image").is_dir()  # DressCode: people and garments in one folder
-    image_folder, cloth_folder = (
-        folder / ("images" if together else "image"),
-        folder / ("images" if together else "cloth"),
+    image_folder, cloth_folder = next(
+        tuple(folder / name.format(split=split) for name in both)
+        for both in _PHOTO_FOLDERS
+        if all(_there(split, folder, name) for name in both)
     )
+    together = image_folder == cloth_folder
     skipped: list[Skip] = []
     images = _files(root, image_folder, IMAGE_SUFFIXES, skipped)
     cloths = images if together else _files(root, cloth_folder, IMAGE_SUFFIXES, skipped)
-    mask_folder, pose_folder = (_first(folder, names) for names in (_MASK_FOLDERS, _POSE_FOLDERS))
-    parse_folder = _first(folder, (parse,)) if parse else None
+    mask_folder, pose_folder = (_first(split, folder, names) for names in (_MASK_FOLDERS, _POSE_FOLDERS))
+    parse_folder = _first(split, folder, (parse,)) if parse else None
     masks, parses = (_files_of(root, f, IMAGE_SUFFIXES) for f in (mask_folder, parse_folder))
-    poses = _files_of(root, pose_folder, (".json",))
+    poses = _files_of(root, pose_folder, _POSE_SUFFIXES)
     everybody = [name for name in sorted(images) if not together or name.endswith("_0")]
     listed, unpaired, lists = _listed(root, split, folder, everybody, cloths, skipped)
 
@@ -270,21 +298,23 @@ def _unique(
 def _lists(root: Path, split: SplitName, folder: Path) -> tuple[Path | None, Path | None]:
     """The split's lists of people in their own garments, and in others'. A plain test list is of the second kind."""
     places = [root, folder]
-    if (folder / "images").is_dir():  # DressCode: the list of tops before that of all garments
+    if _has_dress_codes_photos(folder):  # the list of tops before that of all garments
         places = [folder, root, folder.parent]
     elif folder == root and root.resolve().name == split:
         places.append(root.resolve().parent)
 
-    def first(*names: str) -> Path | None:
-        return next((f for name in names for place in places if (f := place / name).is_file()), None)
+    def first(words: str) -> Path | None:
+        """The list of that name, or with the number after it that GP-VTON's have."""
+        for place in places:
+            if (plain := place / f"{words}.txt").is_file():
+                return plain
+        numbered = [f for place in places for f in sorted(place.glob(f"{words}_*.txt"))]
+        return next((f for f in numbered if f.stem.removeprefix(f"{words}_").isdigit()), None)
 
-    plain = first(f"{split}_pairs.txt", f"{split}_pairs_1018.txt")
+    plain = first(f"{split}_pairs")
     if plain is not None:
         return (plain, None) if split == "train" else (None, plain)
-    return (
-        first(f"{split}_pairs_paired.txt", f"{split}_pairs_paired_1018.txt"),
-        first(f"{split}_pairs_unpaired.txt", f"{split}_pairs_unpaired_1018.txt"),
-    )
+    return first(f"{split}_pairs_paired"), first(f"{split}_pairs_unpaired")
 
 
 def _unused(root: Path, splits: Iterable[SplitFiles]) -> tuple[str, ...]:
@@ -299,8 +329,8 @@ def _unused(root: Path, splits: Iterable[SplitFiles]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _first(folder: Path, names: Iterable[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
+def _first(split: SplitName, folder: Path, names: Iterable[str]) -> Path | None:
+    return next((folder / name.format(split=split) for name in names if _there(split, folder, name)), None)
 
 
 def _files_of(root: Path, folder: Path | None, suffixes: tuple[str, ...]) -> dict[str, Path]:
@@ -322,7 +352,7 @@ def _files(root: Path, folder: Path, suffixes: tuple[str, ...], skipped: list[Sk
         except UnicodeEncodeError:
             skipped.append(Skip(relative_name(root, path), "its name is not valid Unicode"))
             continue
-        key = stem(path.name) if suffixes == IMAGE_SUFFIXES else unicodedata.normalize("NFC", path.stem)
+        key = stem(path.name) if suffixes == IMAGE_SUFFIXES else stem(path.stem)
         if key in found:
             skipped.append(Skip(relative_name(root, path), f"{found[key].name} has the same name"))
         else:

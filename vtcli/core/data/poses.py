@@ -5,6 +5,7 @@
     MMPose        instance_info/instances or predictions: keypoints and keypoint_scores
     Ultralytics   a list of detections: keypoints with x, y and visible
     DressCode     keypoints of four values a joint: x, y, confidence and number, of a picture of 384x512
+    NumPy         .npy of people, joints, and x, y and confidence, as GP-VTON has them; 17, 18 or 25 joints
 
 COCO's 17 joints have no neck: it is the mean of the shoulders, as in OpenPose's own training data (Cao et al., CVPR
 2017). Of 133 or 134 joints of the whole body the first 17 or 18 count.
@@ -50,7 +51,7 @@ def read_pose(path: Path, size: tuple[int, int] | None = None, *, allow_empty: b
     are no finite numbers, joints that belong to a photo of another size, annotations of several pictures, and an empty
     list of people unless `allow_empty`: then all joints are absent.
     """
-    value = read_json(path)
+    value = _read_array(path) if Path(path).suffix.lower() == ".npy" else read_json(path)
     people = _people(path, value)
     if people is None:
         raise VtcliError(
@@ -64,6 +65,20 @@ def read_pose(path: Path, size: tuple[int, int] | None = None, *, allow_empty: b
         return best
     canvas = _DRESS_CODE if _is_dress_code(value, size) else _canvas(value)
     return _within(path, _scaled(path, best, canvas, size), size)
+
+
+def _read_array(path: Path) -> list[Any]:
+    """The joints of a `.npy` file as lists; VtcliError where it holds no numbers of people and joints."""
+    try:
+        joints = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as problem:
+        raise VtcliError(f"{path}: not readable as a NumPy array ({problem})") from problem
+    if not (isinstance(joints, np.ndarray) and joints.dtype.kind in "fiu" and joints.ndim in (2, 3)):
+        raise VtcliError(
+            f"{path}: no joints in it; expected numbers of people, joints, and x, y and confidence"
+        )
+    found: list[Any] = (joints if joints.ndim == 3 else joints[None]).astype(float).tolist()
+    return found
 
 
 def _people(path: Path, value: Any) -> list[Any] | None:

@@ -40,6 +40,19 @@ _SAME = 0.8  # share of the smallest difference below which an opening shows the
 # the picture (printed letters lie further in, and are smaller).
 _SLIT_PALE, _SLIT_PURE, _SLIT_CONTRAST, _SLIT_LEAST = 30.0, 8.0, 60.0, 5
 _SLIT_WIDTH, _SLIT_BESIDE, _SLITS, _SLIT_DEEP, _SLIT_TALL = 0.045, 0.15, 3, 8.0, 0.12
+# Armpits that are open, but too narrow for the flood: the largest difference from the background; the least area in pixels;
+# how far the garment lies on either side, in widths of it, and the share of the pixels for which it does; the share of what
+# lies around that is garment beyond doubt: stripes and dots lie among others; how far from the middle and from the top it need not
+# touch what is outside, in widths and heights of the garment: prints lie further in, or on the upper sleeve.
+_PIT_PURE, _PIT_LEAST, _PIT_REACH, _PIT_BETWEEN, _PIT_AMONG, _PIT_FAR, _PIT_LOW = (
+    8.0,
+    6,
+    0.12,
+    0.8,
+    0.7,
+    0.22,
+    0.35,
+)
 _PLAIN = 0.4  # share of border pixels that lie on the fitted background if it is plain
 
 
@@ -98,7 +111,9 @@ def _cut(rgb: np.ndarray, gentle: bool = False) -> _Cut:
 
     contrast = _contrast(fine, 1 - outside)
     sharp = _largest_channel(np.abs(residual))
-    notches = np.zeros_like(outside) if gentle else _notches(sharp, contrast, outside)
+    notches = np.zeros_like(outside)
+    if not gentle:
+        notches = _notches(sharp, contrast, outside) | _armpits(sharp, contrast, outside)
     threshold = np.clip(_EDGE_SHARE * contrast, least, least if gentle else _EDGE_MOST)
     notches = _dilate_within(notches, (sharp < threshold).astype(np.uint8), _EDGE_REACH)
     outside = _dilate_within(outside | notches, (fine < threshold).astype(np.uint8), _EDGE_REACH)
@@ -252,6 +267,46 @@ def _notches(sharp: np.ndarray, contrast: np.ndarray, outside: np.ndarray) -> np
     if central or max(len(side) for side in slits.values()) > _SLITS:
         return found
     return np.isin(labels, slits[False] + slits[True]).astype(np.uint8)
+
+
+def _armpits(sharp: np.ndarray, contrast: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Where the background shows between sleeve and side; uint8.
+
+    Such a piece is exactly as the background is, and has a garment that clearly is not on its left and right. A stripe or a
+    cuff ends where the garment ends, and what is white in the middle is a print.
+    """
+    found = np.zeros_like(outside)
+    columns = np.nonzero((outside == 0).any(0))[0]
+    if not len(columns):
+        return found
+    wide, middle = float(columns[-1] - columns[0] + 1), (columns[0] + columns[-1]) / 2
+    rows = np.nonzero((outside == 0).any(1))[0]
+    low = rows[0] + _PIT_LOW * len(rows)
+    dark = ((sharp > _SLIT_CONTRAST) & (outside == 0)).astype(np.uint8)
+    reach = np.ones((1, max(2, round(_PIT_REACH * wide))), np.uint8)
+    between = cv2.dilate(dark, reach, anchor=(0, 0)) & cv2.dilate(dark, reach, anchor=(reach.size - 1, 0))
+    pure = ((sharp < _PIT_PURE) & (contrast > _SLIT_CONTRAST) & (outside == 0)).astype(np.uint8)
+    near = cv2.dilate(outside, _disc(5))
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(pure, connectivity=8)
+    pits: dict[bool, list[int]] = {False: [], True: []}
+    for label in range(1, count):
+        window = _window(stats[label])
+        part = labels[window] == label
+        off, touches = (centres[label][0] - middle) / wide, near[window][part].any()
+        away = abs(off) > _PIT_FAR and centres[label][1] > low
+        around = (cv2.dilate(part.astype(np.uint8), _disc(7)) > 0) & ~part & (outside[window] == 0)
+        if (
+            stats[label, cv2.CC_STAT_AREA] >= _PIT_LEAST
+            and stats[label, cv2.CC_STAT_WIDTH] > 1  # narrower ones are the garment's edge
+            and (away or (touches and abs(off) > _SLIT_BESIDE))
+            and between[window][part].mean() > _PIT_BETWEEN
+            and around.any()
+            and dark[window][around].mean() > _PIT_AMONG
+        ):
+            pits[off > 0].append(label)
+    if max(len(side) for side in pits.values()) > _SLITS:
+        return found
+    return np.isin(labels, pits[False] + pits[True]).astype(np.uint8)
 
 
 def _shadows(

@@ -98,7 +98,7 @@ def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
     scale = size[0] / HEIGHT * fit
     inner = (max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale)))
     box = slice(top, bottom), slice(left, right)
-    cut = Image.fromarray(_own_colours(rgb[box], mask[box], max(1, round(RIM / fit))))
+    cut = Image.fromarray(own_colours(rgb[box], mask[box], max(1, round(RIM / fit))))
     cut_mask = Image.fromarray(mask[box].astype(np.uint8) * 255)
     colours = np.asarray(cut.resize((inner[1], inner[0]), Image.Resampling.BICUBIC), np.float32) / 127.5 - 1.0
     alpha = np.asarray(cut_mask.resize((inner[1], inner[0]), Image.Resampling.BILINEAR), np.float32) / 255.0
@@ -120,7 +120,7 @@ def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
 def as_placed(rgb: np.ndarray, mask: np.ndarray) -> Garment:
     """The garment of a data set's shop photo `rgb` (256, 192, 3) uint8 with its `mask` (256, 192) bool: it lies where
     the GMM knows garments, and nothing is resampled. The networks see the photo as it is."""
-    worn = np.where(mask[..., None], _own_colours(rgb, mask, 1), 255).astype(np.uint8) if mask.any() else rgb
+    worn = np.where(mask[..., None], own_colours(rgb, mask, 1), 255).astype(np.uint8) if mask.any() else rgb
     return Garment(
         _signed(rgb),
         torch.from_numpy(mask.astype(np.float32))[None, None],
@@ -134,7 +134,7 @@ def _signed(rgb: np.ndarray) -> Tensor:
     return torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0
 
 
-def _own_colours(rgb: np.ndarray, mask: np.ndarray, rim: int) -> np.ndarray:
+def own_colours(rgb: np.ndarray, mask: np.ndarray, rim: int) -> np.ndarray:
     """`rgb` (H, W, 3) uint8 where everything but the garment's inside has the colour of the pixel of it that is nearest:
     `rim` pixels at the edge of the `mask` (H, W) bool are half background, and a resized picture mixes in what lies
     beyond. Parts too thin to have an inside, straps say, count as they are."""

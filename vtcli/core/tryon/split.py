@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ from vtcli.core.system.files import read_json, sweep, write_atomically, write_js
 from vtcli.core.system.locks import hold
 from vtcli.core.tryon.composer import compose_batch
 from vtcli.core.tryon.networks import Networks, People
+
+LONGEST = 255 - len(".png")
+"""Bytes of a picture's name without its ending: what file systems take."""
 
 
 @dataclass
@@ -176,10 +180,19 @@ def mask_field(networks: Networks) -> str:
 def _name_jobs(store: PreparedStore, pairs: list[tuple[int, int]]) -> list[_Job]:
     entries = store.manifest.entries
     once = len({person for person, _ in pairs}) == len(pairs)
-    names = [entries[p].name if once else f"{entries[p].name}__{entries[c].cloth}" for p, c in pairs]
+    names = [_short(entries[p].name if once else f"{entries[p].name}__{entries[c].cloth}") for p, c in pairs]
     if len(set(names)) != len(names):
         raise VtcliError(f"{store.root}: the same pair is listed twice")
     return [_Job(p, c, name) for (p, c), name in zip(pairs, names, strict=True)]
+
+
+def _short(name: str) -> str:
+    """`name` itself, or, where no file can have it, its beginning and a hash of the whole."""
+    data = name.encode()
+    if len(data) <= LONGEST:
+        return name
+    mark = blake2b(data, digest_size=4).hexdigest()
+    return f"{data[: LONGEST - len(mark) - 1].decode(errors='ignore')}-{mark}"
 
 
 def _pairing(options: SplitOptions) -> str:

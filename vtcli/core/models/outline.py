@@ -1,0 +1,54 @@
+"""Where the garment lies on a picture with any background: a decoder on what the kinds' network sees of it.
+
+The encoder is `KindNet`'s, as it is: it has seen ImageNet and garments. Only the decoder is trained here, by
+`benchmarks/cutouts.py`, on garments laid on other backgrounds.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vtcli.core.models.blocks import UpDecoder, conv_block
+from vtcli.core.models.efficientnet import CHANNELS
+from vtcli.core.models.kind import KindNet
+from vtcli.core.models.lite0 import lite0_scale
+
+AREA, STEP = 256 * 192, 32
+"""Pixels of what the network sees, and what its height and width are multiples of."""
+WIDTHS = (16, 32, 48)
+"""Channels of the decoder at strides 2, 4, 8."""
+SUMMARY = 64
+"""Channels of what the whole picture shows, at stride 16."""
+
+
+def view_size(height: int, width: int) -> tuple[int, int]:
+    """The size at which the network sees a picture of `height` and `width`: its proportions, about `AREA` pixels."""
+    scale = (AREA / (height * width)) ** 0.5
+    tall, wide = (max(2 * STEP, round(side * scale / STEP) * STEP) for side in (height, width))
+    return min(tall, 16 * STEP), min(wide, 16 * STEP)
+
+
+class OutlineNet(nn.Module):
+    """The maps of `seen` → logits (B, 1, H / 2, W / 2) of the garment. Random weights, to be loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        *finer, deepest = CHANNELS[:4]
+        self.narrow = nn.Sequential(*conv_block(deepest, SUMMARY, 1))
+        self.summary = nn.Conv2d(SUMMARY, SUMMARY, 1)
+        self.decoder = UpDecoder((*finer, SUMMARY), WIDTHS)
+        self.out = nn.Conv2d(WIDTHS[0], 1, 3, padding=1)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        deepest = self.narrow(maps[-1])
+        deepest = F.relu(deepest + self.summary(deepest.mean((2, 3), keepdim=True)))
+        out: Tensor = self.out(self.decoder([*maps[:-1], deepest]))
+        return out
+
+
+def seen(network: KindNet, pictures: Tensor) -> list[Tensor]:
+    """What the kinds' network sees of `pictures` (B, 3, H, W) in [-1, 1]: maps at strides 2, 4, 8, 16."""
+    with torch.no_grad():
+        return network.encoder.features(lite0_scale(pictures))
