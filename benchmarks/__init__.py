@@ -5,7 +5,6 @@ gpu           the tests and the speed rows that need a CUDA device
 quality       the metrics of a set of weights on a test split, beside what is asked for
 photos        any photo: are people found, and does the result leave alone what it should?
 in_front      hands before the torso and dresses below a new hem: what must stay
-carried       trains and measures the head that finds what people carry in front of their tops
 collars       trains and measures the network that finds the inside of back collars
 kinds         trains and measures the head that tells kinds of garments
 web           the page's server under load

@@ -75,7 +75,7 @@ class Scene:
     cloth: Tensor
     mask: Tensor
 
-    def picture(self, scale: int = 1, carried: np.ndarray | None = None) -> Picture:
+    def picture(self, scale: int = 1) -> Picture:
         theta, none = torch.zeros(1, 50), torch.zeros_like(self.mask)
         warp = Warp(theta, None, tps_grid(theta, (256, 192)), self.cloth, self.mask, None)
         region = represent(
@@ -84,7 +84,7 @@ class Scene:
         said = Composition(self.cloth, self.mask, self.expected, self.cloth, region)
         window = self.photo.repeat(scale, 0).repeat(scale, 1)
         garment = Garment(self.cloth, self.mask, none)
-        return compose(window, self.before, self.people, garment, warp, said, "outside", carried=carried)
+        return compose(window, self.before, self.people, garment, warp, said, "outside")
 
 
 RED = (0.7, -0.8, -0.8)
@@ -243,32 +243,3 @@ def test_drawn_skin_takes_the_persons_own_tone() -> None:
     assert tone is not None
     sleeve = unlike_skin(mixed, tone)
     assert sleeve[65:110, 65:125].all() and not sleeve[125:148, 65:125].any()
-
-
-def test_what_is_carried_in_front_stays_and_the_new_garment_goes_behind_it() -> None:
-    """A black strap across the top: its pixels are the photo's, and beside it nothing of the old garment is left."""
-    rng = np.random.default_rng(4)
-    stance = pose_person(random_person_varied(rng), SCENE, 1)
-    person = random_person_varied(np.random.default_rng(4))
-    before, after = (
-        draw_dressed(stance, usual_outfit(person, random_garment_varied(rng)))[0] for _ in range(2)
-    )
-    scene = _scene(before, after)
-    line = np.zeros((256, 192), np.uint8)
-    rows, columns = np.nonzero((before.parse == L.UPPER_CLOTHES) & (after.parse == L.UPPER_CLOTHES))
-    cv2.line(
-        line, (int(columns.min()) + 20, int(rows.min())), (int(columns.max()) - 20, int(rows.max())), 255, 5
-    )
-    strap = line > 0
-    scene.photo = np.where(strap[..., None], 5, scene.photo).astype(np.uint8)
-    made, bare = scene.picture(2, strap), scene.picture(2)
-    large = strap.repeat(2, 0).repeat(2, 1)
-    core = cv2.erode(large.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    photo = scene.photo.repeat(2, 0).repeat(2, 1)
-    assert np.array_equal(made.pixels[core], photo[core]) and not made.region[core].any()
-    top = cv2.erode(scene.mask[0, 0].numpy(), np.ones((9, 9), np.uint8)).repeat(2, 0).repeat(2, 1) > 0
-    assert (bare.pixels[core & top].max(1) > 60).all()  # without the mask the garment covers the strap
-    beside = (cv2.dilate(large.astype(np.uint8), np.ones((13, 13), np.uint8)) > 0) & top
-    beside &= cv2.dilate(large.astype(np.uint8), np.ones((7, 7), np.uint8)) == 0
-    red = made.pixels[beside].astype(int)
-    assert (red[:, 0] - red[:, 1]).min() > 60

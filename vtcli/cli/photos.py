@@ -104,11 +104,9 @@ def choose(number: int, box: str | None) -> Choice:
 
 
 def tell_notes(result: TryOnResult) -> None:
-    """What was seen in the pictures that whoever gave them should know."""
+    """What was seen in the garment's picture that whoever gave it should know."""
     for note in result.garment.notes:
         console.warn(note)
-    if result.kept_things:
-        console.say("something carried in front of the top stays as it is; --redraw MASK has it redrawn")
 
 
 def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:

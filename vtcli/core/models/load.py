@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from vtcli.core.models.carried import CarriedHead
 from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.kind import KindNet
 from vtcli.core.models.parser import PARSER_PRESETS, Parser
@@ -36,15 +35,6 @@ def load_parser(path: Path) -> Parser:
     """The parser of a weights file, in eval mode, channels-last, without gradients."""
     preset, _, state = _read(path, "parser", PARSER_PRESETS)
     return _ready(Parser(PARSER_PRESETS[preset]), state, path)
-
-
-def load_carried(folder: Path | None) -> CarriedHead:
-    """The head that finds what people carry, of `folder` or of vtcli's own weights, in eval mode, channels-last."""
-    path = stage_file(folder, "carried")
-    metadata, state = read_weights(path)
-    if metadata.get("stage") != "carried":
-        raise VtcliError(f"{path}: weights of a {metadata.get('stage')}, not of a carried")
-    return _ready(CarriedHead(), state, path)
 
 
 def load_kind(folder: Path | None) -> KindNet:

@@ -126,13 +126,9 @@ class Parser(nn.Module):
         )  # fmt: skip
 
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
-        merged, finest = self.maps(photo)
-        return self.fine_labels(merged, finest), self.joints(merged)
-
-    def maps(self, photo: Tensor) -> tuple[Tensor, Tensor]:
-        """What the heads look at: the decoder's maps (B, 256, H/4, W/4) and the encoder's finest (B, 32, H/2, W/2)."""
         features = self.encoder.features(photo * (127.5 / 128.0))
-        return self.decoder(features[1:]), features[0]
+        merged = self.decoder(features[1:])
+        return self.fine_labels(merged, features[0]), self.joints(merged)
 
     def fine_labels(self, merged: Tensor, finest: Tensor) -> Tensor:
         """Label logits (B, 20, H/2, W/2) from the decoder's maps and the encoder's `finest`."""

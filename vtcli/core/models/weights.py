@@ -23,8 +23,6 @@ METADATA_KEY = "facts"
 """Key of the metadata in the header; part of the file format."""
 SCALE = ":scale"
 """What the name of a tensor's scales ends in, if its values are whole numbers; part of the file format."""
-BESIDE = ("kind", "carried")
-"""Small networks that always come from vtcli's own weights."""
 
 
 def save_weights(
@@ -84,16 +82,16 @@ def stage_file(folder: Path | None, stage: str) -> Path:
     """`folder/<stage>.safetensors` (default folder: the weights that come with vtcli), which must exist.
 
     `folder` may also be a run's folder (`runs`, with `<stage>/best.safetensors`) or a weights file itself. A
-    folder without a parser goes with the parser that comes with vtcli: it is no part of a trained system. Neither are
-    the small networks beside it (`BESIDE`).
+    folder without a parser goes with the parser that comes with vtcli: it is no part of a trained system. Neither is the
+    head that tells kinds of garments, "kind".
     """
     root = Path(folder) if folder is not None else DEFAULT_FOLDER
-    own = () if stage in BESIDE else (root,)
+    own = () if stage == "kind" else (root,)
     for path in (root / f"{stage}.safetensors", root / stage / "best.safetensors", *own):
         if path.is_file():
             return path
     shipped = DEFAULT_FOLDER / f"{stage}.safetensors"
-    if stage in BESIDE or (stage == "parser" and root.is_dir() and shipped.is_file()):
+    if stage == "kind" or (stage == "parser" and root.is_dir() and shipped.is_file()):
         return shipped
     advice = "name a weights folder that has one, or train one"
     if root.is_dir() and any(root.glob("*.pth")):

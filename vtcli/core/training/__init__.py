@@ -13,7 +13,6 @@ losses.py         losses that stages share: weighted cross-entropy of M_exp, per
 discriminator.py  the discriminator of stage `tom` and its losses
 pairs.py          pairs of a store as augmented batches
 augment.py        augmentation of single pictures
-things.py         straps, bags and phones drawn in front of people
 backgrounds.py    people set on other backgrounds
 ema.py            the moving average of the weights, which is validated and shipped
 checkpoint.py     the run's state and everything else that resuming needs, in one file

@@ -13,7 +13,7 @@ In the order of that way:
 - `composer`: all of them → the picture, at the photo's resolution, by equation (1) and the rule of what stays the
   photo's (`full_warp`: the garment at that resolution; `filling`: what appears where the old garment goes;
   `garment_edge`: where the new garment is; `old_garment`: what the parse missed of the old one, and dresses;
-  `bared_arms`: how wide arms are; `carried`: bags and straps that stay in front;
+  `bared_arms`: how wide arms are;
   `planes`: maps enlarged, with edges where the photo has them)
 - `results`: what is handed back, with the contact sheet (`panel`) of everything in between
 - `many`: several people and garments, each looked at once

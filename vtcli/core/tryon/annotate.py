@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest, signed
-from vtcli.core.models.carried import CarriedHead
 from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.kind import Kind, KindNet
 from vtcli.core.models.load import load_parser
@@ -26,13 +25,11 @@ from vtcli.core.system import runtime
 class Annotation:
     """What the parser sees in pictures of 256×192.
 
-    `probabilities` (B, 20, 256, 192) over LIP's labels; `keypoints` (B, 18, 3) in pixels, (0, 0, 0) if absent; `carried`
-    (B, 256, 192) in [0, 1]: what is carried in front of the top, or None where nobody looked.
+    `probabilities` (B, 20, 256, 192) over LIP's labels; `keypoints` (B, 18, 3) in pixels, (0, 0, 0) if absent.
     """
 
     probabilities: Tensor
     keypoints: Tensor
-    carried: Tensor | None = None
 
     @property
     def parse(self) -> Tensor:
@@ -51,12 +48,10 @@ class Annotator:
     """
 
     def __init__(
-        self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindNet | None = None,
-        carried: CarriedHead | None = None,
-    ) -> None:  # fmt: skip
+        self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindNet | None = None
+    ) -> None:
         self.parser = fold_batch_norm(parser).to(device)
         self.kinds = fold_batch_norm(kinds).to(device) if kinds is not None else None
-        self.carried = carried.to(device) if carried is not None else None
         self.device = device
         self.least = least
 
@@ -64,22 +59,15 @@ class Annotator:
     def __call__(self, photos: Tensor, mirror: bool = True) -> Annotation:
         """`photos` (B, 3, 256, 192) in [-1, 1] on the parser's device; `mirror=False` halves the cost."""
         photos = photos.contiguous(memory_format=torch.channels_last)
-        labels, joints, things = self._heads(photos)
+        labels, joints = self.parser(photos)
         if not mirror:
-            return self._annotation(labels, joints, things)
-        mirrored_labels, mirrored_joints, mirrored_things = self._heads(photos.flip(3))
+            return self._annotation(labels, joints)
+        mirrored_labels, mirrored_joints = self.parser(photos.flip(3))
         order = torch.from_numpy(L.FLIP_LABELS.copy()).to(photos.device)
         labels = (labels + mirrored_labels.flip(3)[:, order]) / 2
         order = torch.from_numpy(L.FLIP_JOINTS.copy()).to(photos.device)
         joints = (joints + mirrored_joints.flip(3)[:, order]) / 2
-        if things is not None and mirrored_things is not None:
-            things = (things + mirrored_things.flip(3)) / 2
-        return self._annotation(labels, joints, things)
-
-    def _heads(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        merged, finest = self.parser.maps(photos)
-        things = self.carried(merged, finest) if self.carried is not None else None
-        return self.parser.fine_labels(merged, finest), self.parser.joints(merged), things
+        return self._annotation(labels, joints)
 
     @torch.inference_mode()
     def kind(self, pictures: Tensor) -> Kind | None:
@@ -104,13 +92,10 @@ class Annotator:
         """A `picture` (256, 192, 3) uint8 as networks take it: (1, 3, 256, 192) in [-1, 1], on the parser's device."""
         return signed(torch.from_numpy(picture.copy()).to(self.device)[None])
 
-    def _annotation(self, labels: Tensor, joints: Tensor, things: Tensor | None) -> Annotation:
-        if things is not None:
-            things = F.interpolate(things, INPUT_SIZE, mode="bilinear", align_corners=False)[:, 0].sigmoid()
+    def _annotation(self, labels: Tensor, joints: Tensor) -> Annotation:
         return Annotation(
             label_probabilities(labels, INPUT_SIZE),
             decode_joints(joints, self.parser.absent, 4.0, self.least),
-            things,
         )
 
 

@@ -139,14 +139,13 @@ class Layers:
 
 def compose(
     window: np.ndarray, probabilities: Tensor, people: People, garment: Garment, warp: Warp, composition: Composition,
-    keep: str, masks: UserMasks = NO_MASKS, carried: np.ndarray | None = None,
+    keep: str, masks: UserMasks = NO_MASKS,
 ) -> Picture:  # fmt: skip
     """The picture of one person in the window (h, w, 3) uint8, at its own resolution.
 
     `probabilities` (1, 20, 256, 192): the photo's parse; the others are of the same person at 256×192. With
     `keep=outside` masks and fillings are made at `WORK` rows at most; photo and garment meet at full size, band by
-    band. What `masks` (of the window's size) protects is the photo's, with either `keep`; so is, with `keep=outside`,
-    what is `carried` (256, 192) bool in front of the top.
+    band. What `masks` (of the window's size) protects is the photo's, with either `keep`.
     """
     size = (window.shape[0], window.shape[1])
     if keep == "head":
@@ -161,7 +160,7 @@ def compose(
     small = window if work == size else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
     full = FullWarp(garment, warp, size)
     reduced = full if work == size else FullWarp(garment, warp, work)
-    layers = _layers(small, probabilities, people, reduced, composition, masks, carried)
+    layers = _layers(small, probabilities, people, reduced, composition, masks)
     region = enlarge(layers.region, size) > 0.5
     if masks.protect is not None:
         region &= ~masks.protect
@@ -239,8 +238,6 @@ class _Maps:
     """Where it shows the head, which lies in front of garments."""
     new: np.ndarray
     """Where M_exp expects clothes."""
-    carried: np.ndarray | None
-    """Where something is carried in front of the top, if anything is."""
 
     def expects(self, labels: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
         """Where M_exp expects one of `labels`, and nothing else more; of background what is no neck. (h, w) of `size`."""
@@ -254,10 +251,10 @@ class _Maps:
 
 def _layers(
     window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition,
-    masks: UserMasks, carried: np.ndarray | None,
+    masks: UserMasks,
 ) -> Layers:  # fmt: skip
     """The layers at the size of `window` (h, w, 3) uint8, which is that of `full`."""
-    maps = _maps(window, probabilities, people, full, composition, carried)
+    maps = _maps(window, probabilities, people, full, composition)
     protect, redraw = (
         None if mask is None else enlarge(mask.astype(np.float32), maps.size)
         for mask in (masks.protect, masks.redraw)
@@ -288,9 +285,8 @@ def _layers(
 
 
 def _maps(
-    window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition,
-    carried: np.ndarray | None,
-) -> _Maps:  # fmt: skip
+    window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition
+) -> _Maps:
     size, warp = full.size, full.warp
     scale = size[0] / composition.region.shape[2]
     rgb, alpha = full.whole()
@@ -318,7 +314,6 @@ def _maps(
         arms=steepened(by_photo(before[list(L.ARM_LABELS)].sum(0)), scale),
         front=steepened(by_photo(before[list(L.HEAD_LABELS)].sum(0)), scale),
         new=crisp(new, size),
-        carried=None if carried is None or not carried.any() else steepened(by_photo(carried.astype(np.float32)), scale),
     )  # fmt: skip
 
 
@@ -376,9 +371,6 @@ def _region(
     if redraw is not None:
         region |= redraw > 0.5
     soft = np.maximum(soft_edge(region, FEATHER * maps.scale), maps.old * region)
-    if maps.carried is not None:
-        region &= maps.carried < 0.5
-        soft = soft * np.clip(2.0 - 2.0 * maps.carried, 0, 1)
     if protect is not None:
         soft = np.minimum(soft, soft_edge(protect < 0.5, FEATHER * maps.scale))
     return region, soft

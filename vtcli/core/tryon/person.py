@@ -13,7 +13,6 @@ from vtcli.core.data.hole_filling import fill_holes
 from vtcli.core.data.pixels import likeliest
 from vtcli.core.tryon import panel
 from vtcli.core.tryon.annotate import SURE, Annotator, certain
-from vtcli.core.tryon.carried import carried_things
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.planes import colours
 from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
@@ -32,8 +31,7 @@ LEAST_HAIR, LEAST_FACE = 0.02, 0.004
 class AnnotatedPerson:
     """`photo` (H, W, 3) uint8; `window`: the part of it that is worked on; `view` (h, w, 3) uint8: that part at its own
     resolution; `people` (one person) and `probabilities` of the parse (1, 20, 256, 192): at the networks' size;
-    `masks`: what the user says must stay or be redrawn, in the window at its own resolution; `carried` (256, 192) bool:
-    what is seen in front of the top and is no part of it."""
+    `masks`: what the user says must stay or be redrawn, in the window at its own resolution."""
 
     photo: np.ndarray
     window: Window
@@ -41,7 +39,6 @@ class AnnotatedPerson:
     people: People
     probabilities: Tensor
     masks: UserMasks = field(default_factory=UserMasks)
-    carried: np.ndarray | None = None
 
     def certainty(self) -> tuple[float, float]:
         """Of the parse on the person (mean probability of the likeliest label) and of neck and shoulders (mean
@@ -67,7 +64,6 @@ def annotate_person(
     What `masks` (of the photo's size) says is redrawn counts as garment; unfit ones are refused, but for `force`."""
     picture = window.photo(photo)
     annotation = annotator.look(picture)
-    carried = carried_things(annotation)
     image, probabilities, joints = annotator.tensor(picture), annotation.probabilities, annotation.keypoints
     if keypoints is not None:
         joints = torch.from_numpy(window.points_in(keypoints)).to(annotator.device)[None]
@@ -86,7 +82,6 @@ def annotate_person(
         redrawn = torch.from_numpy(window.labels(masks.redraw.astype(np.uint8)) > 0).to(annotator.device)
         garment = certain(torch.full_like(redrawn, L.UPPER_CLOTHES, dtype=torch.uint8)[None])
         probabilities = torch.where(redrawn, garment, probabilities)
-        carried &= ~redrawn.cpu().numpy()
         labels = likeliest(probabilities)
     filled = fill_holes(labels, joints)
     if filled is not labels:
@@ -94,8 +89,7 @@ def annotate_person(
     if keypoints is None:
         joints = on_person(joints, filled)
     people = People(image, filled, joints)
-    view = window.cut(photo)
-    return AnnotatedPerson(photo, window, view, people, probabilities, masks.seen_in(window), carried)
+    return AnnotatedPerson(photo, window, window.cut(photo), people, probabilities, masks.seen_in(window))
 
 
 def seen_in(annotator: Annotator, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

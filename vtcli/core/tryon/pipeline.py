@@ -263,7 +263,6 @@ def _finish(
         composition,
         keep,
         who.masks,
-        who.carried,
     )
     if keep == "head":
         image, region = picture.pixels, picture.region

@@ -50,11 +50,6 @@ class TryOnResult:
             agreement = float((clothes & warped).sum() / (clothes | warped).sum().clamp_min(1))
         return float((parse * joints * agreement) ** (1 / 3))
 
-    @property
-    def kept_things(self) -> bool:
-        """Whether something that is carried in front of the top (a bag, a strap, a phone) stays as it is."""
-        return self.person.carried is not None and bool(self.person.carried.any())
-
     def panel(self) -> Image.Image:
         """The contact sheet: person, parse and pose, cloth, warped cloth, M_cm, I_rp, M_exp, result."""
         mask, parse = self.composition.composition_mask, self.composition.expected_parse
