@@ -10,12 +10,16 @@ import torch
 from test_cut import _joints, _person
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.arms import arm_places
+from vtcli.core.data.body_regions import torso
+from vtcli.core.data.sleeves import sleeve_ends
 from vtcli.core.models.lite_gmm import LiteGMM
 from vtcli.core.models.load import load_gmm
 from vtcli.core.models.presets import build_gmm
-from vtcli.core.models.sleeve import arm_places, sleeve_map
+from vtcli.core.models.sleeve import hold_to_sleeves, sleeve_map
 from vtcli.core.models.weights import fill, save_weights
 from vtcli.core.training.gmm import sleeve_loss, worn_sleeves
+from vtcli.core.tryon.annotate import certain
 
 SIZE = (256, 192)
 
@@ -52,7 +56,7 @@ def test_the_loss_is_zero_where_the_sleeve_is_seen_to_end() -> None:
     wrong = torch.tensor([0.8, 0.75], requires_grad=True)
     loss = sleeve_loss(wrong, worn)
     loss.backward()
-    assert float(loss) == pytest.approx(0.2, abs=0.03)  # 0.3 on two arms of three
+    assert loss.item() == pytest.approx(0.2, abs=0.03)  # 0.3 on two arms of three
     assert torch.isfinite(wrong.grad).all() and float(wrong.grad[0]) > 0
     assert float(sleeve_loss(torch.tensor([0.5]), torch.full((1, 2, 2), torch.nan))) == 0
 
@@ -95,4 +99,25 @@ def test_older_weights_have_no_sleeve_head(tmp_path: Path) -> None:
     begun = build_gmm("lite", aux=True).train()
     fill(begun, dict(old), tmp_path)
     assert begun.sleeve_head is not None
-    assert float(begun.person_encoder.levels[0][0].weight[:, -1].abs().max()) == 0
+    assert bool((begun.person_encoder.levels[0][0].weight[:, -1] == 0).all())
+
+
+@pytest.mark.parametrize(("row", "wanted"), [(150, 0.3), (75, 0.8)])
+def test_m_exp_is_held_to_the_garments_sleeves(row: int, wanted: float) -> None:
+    """Too long a sleeve is cut, too short a one carried on; the rest of M_exp stays."""
+    parse = torch.from_numpy(_person(row, 150))[None]
+    expected, joints = certain(parse), torch.from_numpy(_joints())[None]
+    held = hold_to_sleeves(expected, joints, torch.tensor([wanted]))
+    for end in sleeve_ends(held.argmax(1)[0].byte().numpy(), _joints()):
+        assert end is not None and end.middle == pytest.approx(wanted, abs=0.05)
+    torch.testing.assert_close(held.sum(1), torch.ones(1, 256, 192))
+    body = torso(SIZE, joints)[0]
+    assert torch.equal(held[0][:, body], expected[0][:, body])
+    assert torch.equal(held[0, L.PANTS], expected[0, L.PANTS])
+
+
+def test_m_exp_stays_where_it_agrees_or_nothing_can_be_told() -> None:
+    parse = torch.from_numpy(_person(110, 150))[None]
+    expected, joints = certain(parse), torch.from_numpy(_joints())[None]
+    assert hold_to_sleeves(expected, joints, torch.tensor([0.55])) is expected
+    assert hold_to_sleeves(expected, torch.zeros(1, 18, 3), torch.tensor([0.1])) is expected

@@ -7,6 +7,7 @@ poses             joints as pose estimators write them → COCO-18
 plausibility      given parse maps and joints compared with what the parser sees
 pixels            uint8 pictures ↔ the networks' floats in [-1, 1]
 body_regions      parts of a body on label maps: hands, neck, torso, and what a change of top touches
+arms              where pixels lie beside an arm's bones, and how wide arms are
 sleeves           where a sleeve ends on the person who wears it
 hole_filling      holes in the parse of a garment get the garment's label
 label_metrics     how well labels, masks and joints agree: intersection over union, PCK

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.arms import ARMS
 from vtcli.core.data.body_regions import torso
 
 POINTS = 40
@@ -19,7 +20,6 @@ CONTRADICTIONS = 0.2
 """Share of an arm's points that may lie on the wrong side of the sleeve end; more, and the arm does not count."""
 LEAST_POINTS = 10
 """Points that must show cloth or skin; fewer, and the arm does not count."""
-ARMS = ((L.R_SHOULDER, L.R_ELBOW, L.R_WRIST), (L.L_SHOULDER, L.L_ELBOW, L.L_WRIST))
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vtcli.core.data.arms import arm_places
 from vtcli.core.models.common import GMM
 from vtcli.core.models.flow import offset_grid, resize_offsets, spline_offsets, unfold
 from vtcli.core.models.representation import represent
-from vtcli.core.models.sleeve import arm_places, hold_to_sleeves
+from vtcli.core.models.sleeve import hold_to_sleeves
 from vtcli.core.models.tps import sample, tps_grid
 
 

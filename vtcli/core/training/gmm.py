@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.arms import arm_places
 from vtcli.core.data.body_regions import has_label
 from vtcli.core.data.label_metrics import LabelCounts, mask_iou
 from vtcli.core.data.sleeves import sleeve_ends
@@ -23,7 +24,6 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.common import GMM, GMMOutput, garment_input
 from vtcli.core.models.presets import build_gmm
 from vtcli.core.models.representation import represent
-from vtcli.core.models.sleeve import arm_places
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
 from vtcli.core.models.warping import channels_last, keypoints_at, warp_garments
 from vtcli.core.training.flow_losses import flow_loss

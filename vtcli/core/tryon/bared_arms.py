@@ -9,18 +9,13 @@ import numpy as np
 import torch
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.arms import ARMS, SIDES, arm_places, half_widths
 from vtcli.core.data.body_regions import torso
-from vtcli.core.data.sleeves import ARMS
 from vtcli.core.models.composition import CLOTHES
-from vtcli.core.models.sleeve import arm_places
 
-ALONG = (0.05, 0.25, 0.45, 0.65, 0.85, 1.0)
-HALF_WIDTHS = (0.105, 0.087, 0.075, 0.074, 0.062, 0.056)
-"""Places along an arm (0 the shoulder, 1 the wrist), and half the arm's width there in lengths from neck to hips: the
-97th percentile of the distance of VITON's arm pixels from the bones, median of 790 training people."""
 USUAL, LEAST, MOST = 1.15, 0.85, 1.4
 """How many times as wide a person's arms are where they are not seen, and where they are, at least and at most: nine in
-ten of the same people have no more than 1.25."""
+ten of VITON's people have no more than 1.25."""
 SLACK = 1.12
 """How much wider an arm may be drawn than it was found."""
 ENOUGH = 150
@@ -34,9 +29,9 @@ def with_own_arms(after: np.ndarray, before: np.ndarray, keypoints: torch.Tensor
     size = (after.shape[1], after.shape[2])
     along, distance = arm_places(keypoints.float().cpu(), size)[0].numpy()
     beside = ~torso(size, keypoints.cpu())[0].numpy()
-    reach = distance / np.interp(along, ALONG, HALF_WIDTHS)
+    reach = distance / half_widths(along)
     there = L.joints_present(keypoints[0].cpu())
-    known = zip((L.RIGHT_ARM, L.LEFT_ARM), ARMS, strict=True)
+    known = zip(SIDES, ARMS, strict=True)
     arms = [label for label, joints in known if bool(there[list(joints)].all())]
     worn = before[list(CLOTHES)].sum(0) > 0.5
     seen = (before[arms].sum(0) > 0.5) & beside & (along > 0.1) & (along < 0.95) & (reach < 2)

@@ -1,0 +1,60 @@
+"""Arms as joints tell them: where pixels lie beside their bones, and how wide arms are."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vtcli.core.data import labels as L
+
+ARMS = ((L.R_SHOULDER, L.R_ELBOW, L.R_WRIST), (L.L_SHOULDER, L.L_ELBOW, L.L_WRIST))
+"""Joints of the right and of the left arm, in the order of `SIDES`."""
+SIDES = (L.RIGHT_ARM, L.LEFT_ARM)
+"""Their labels."""
+_ALONG = (0.05, 0.25, 0.45, 0.65, 0.85, 1.0)
+_HALF_WIDTHS = (0.105, 0.087, 0.075, 0.074, 0.062, 0.056)
+# Half an arm's width at places along it, in lengths from neck to hips: the 97th percentile of the distance of VITON's arm
+# pixels from the bones, median of 790 training people. Nine in ten of them have at most 1.25 times as much.
+
+
+def half_widths(along: np.ndarray) -> np.ndarray:
+    """Half the width of a usual bare arm at places `along` it, in lengths from neck to hips."""
+    out: np.ndarray = np.interp(along, _ALONG, _HALF_WIDTHS)
+    return out
+
+
+def arm_places(keypoints: Tensor, size: tuple[int, int], arms: tuple[tuple[int, ...], ...] = ARMS) -> Tensor:
+    """Where pixels lie beside the nearer of the `arms`, (B, 2, h, w) of `size`: along it, 0 at the shoulder, 0.5 at the
+    elbow and 1 at the wrist; and how far from its bones, in lengths from neck to hips. `keypoints` (B, 18, 3) in pixels
+    of `size`. An arm without its three joints is far from everything."""
+    rows, columns = (torch.arange(n, device=keypoints.device, dtype=torch.float32) for n in size)
+    pixels = torch.stack(torch.meshgrid(columns, rows, indexing="xy"))[None]
+    there = L.joints_present(keypoints)
+    best = keypoints.new_full((len(keypoints), *size), 1e6)
+    along = torch.zeros_like(best)
+    for arm in arms:
+        seen = there[:, list(arm)].all(1)
+        for first, (start, stop) in enumerate(itertools.pairwise(arm)):
+            origin, bone = keypoints[:, start, :2], keypoints[:, stop, :2] - keypoints[:, start, :2]
+            offset = pixels - origin[:, :, None, None]
+            share = (offset * bone[:, :, None, None]).sum(1) / bone.square().sum(1).clamp_min(1e-3)[
+                :, None, None
+            ]
+            share = share.clamp(0, 1)
+            distance = (offset - share[:, None] * bone[:, :, None, None]).square().sum(1).sqrt()
+            closer = (distance < best) & seen[:, None, None]
+            best = torch.where(closer, distance, best)
+            along = torch.where(closer, (first + share) / 2, along)
+    return torch.stack([along, best / trunk_length(keypoints)[:, None, None]], dim=1)
+
+
+def trunk_length(keypoints: Tensor) -> Tensor:
+    """The length from neck to hips, (B,) in pixels; 1.5 times the shoulders' distance where hips are not seen."""
+    there = L.joints_present(keypoints)[:, [L.NECK, L.R_HIP, L.L_HIP]].all(1)
+    hips = keypoints[:, [L.R_HIP, L.L_HIP], :2].mean(1)
+    shoulders = (keypoints[:, L.R_SHOULDER, :2] - keypoints[:, L.L_SHOULDER, :2]).norm(dim=1)
+    trunk = torch.where(there, (hips - keypoints[:, L.NECK, :2]).norm(dim=1), 1.5 * shoulders)
+    return trunk.clamp_min(1.0)
