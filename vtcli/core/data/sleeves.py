@@ -40,22 +40,30 @@ class SleeveEnd:
         return max(0.0, self.cloth - other.skin, other.cloth - self.skin)
 
 
-def sleeve_ends(parse: np.ndarray, keypoints: np.ndarray) -> tuple[SleeveEnd | None, SleeveEnd | None]:
+def sleeve_ends(
+    parse: np.ndarray, keypoints: np.ndarray, contradictions: float = CONTRADICTIONS
+) -> tuple[SleeveEnd | None, SleeveEnd | None]:
     """Of the right and the left arm of one person: `parse` (H, W) LIP labels, `keypoints` (18, 3) in its pixels. None
     for an arm that is not seen well enough.
 
     Each of `POINTS` points along the arm is cloth or skin by the majority of its 3×3 neighbourhood; points over the
-    torso are left out. The sleeve ends where the fewest points contradict.
+    torso are left out. The sleeve ends where the fewest points contradict; with more than the share `contradictions` of
+    them, the arm does not count.
     """
     body = torso(parse.shape, torch.from_numpy(np.asarray(keypoints, np.float32))[None])[0].numpy()  # type: ignore[arg-type]
     kinds = np.zeros(parse.shape, np.int8)
     kinds[np.isin(parse, (*L.TOP_LABELS, L.JUMPSUITS))] = 1
     kinds[np.isin(parse, (*L.ARM_LABELS, L.GLOVE))] = 2
-    return _arm_end(kinds, body, keypoints, ARMS[0]), _arm_end(kinds, body, keypoints, ARMS[1])
+    right, left = (_arm_end(kinds, body, keypoints, arm, contradictions) for arm in ARMS)
+    return right, left
 
 
 def _arm_end(
-    kinds: np.ndarray, body: np.ndarray, keypoints: np.ndarray, arm: tuple[int, int, int]
+    kinds: np.ndarray,
+    body: np.ndarray,
+    keypoints: np.ndarray,
+    arm: tuple[int, int, int],
+    contradictions: float,
 ) -> SleeveEnd | None:
     if not all(keypoints[j, 0] > 1 and keypoints[j, 1] > 1 for j in arm):
         return None
@@ -85,6 +93,6 @@ def _arm_end(
         - np.concatenate([[0], np.cumsum(is_cloth)])
     )
     split = int(wrong.argmin())
-    if wrong[split] > CONTRADICTIONS * len(places):
+    if wrong[split] > contradictions * len(places):
         return None
     return SleeveEnd(places[split - 1] if split else 0.0, places[split] if split < len(places) else 1.0)

@@ -115,12 +115,13 @@ def match_skin(
     own = own_skin(people, before, old)
     bare = own & (arms > 0.5)
     out = rendered
-    for becomes, seen in (
+    for becomes, seen, meets in (  # an arm meets what is seen of it; a throat lies in the face's shadow
         (
             after[list(L.ARM_LABELS)].sum(0),
             bare if bare.sum() >= 4 * LEAST_SKIN else bare | own & (before[L.FACE] > 0.5),
+            bare,
         ),
-        (after[L.BACKGROUND] * neck, own),
+        (after[L.BACKGROUND] * neck, own, None),
     ):
         tone, new = skin_tone(people, seen), (becomes > 0.7) & old
         if tone is None:
@@ -132,8 +133,33 @@ def match_skin(
         shift = np.clip(lab(tone) - np.median(lab(rendered[new]), axis=0), -FARTHEST, FARTHEST)
         shift *= max(0.0, 1.0 - SHADE / max(float(np.linalg.norm(shift)), 1e-6))
         share = np.clip(becomes, 0, 1) * cv2.GaussianBlur(old.astype(np.float32), (0, 0), 2.0)
-        out = np.where(share[..., None] > 0.01, rgb(lab(out) + share[..., None] * shift), out)
+        change = shift if meets is None else shift + _towards(lab(out) + shift, people, meets, new)
+        out = np.where(share[..., None] > 0.01, rgb(lab(out) + share[..., None] * change), out)
     return out
+
+
+def _towards(drawn: np.ndarray, people: People, seen: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """What brings the `new` skin of `drawn` (256, 192, 3) in CIELAB to the colours of the skin `seen` beside it, fading out
+    away from it: (256, 192, 3). An arm has no seam where a sleeve ended."""
+    photo = lab(colours(people.image))
+    total, weights = np.zeros_like(drawn), np.zeros(new.shape, np.float32)
+    for sigma in (4.0, 8.0, 16.0):
+        theirs, near = _mean_around(photo, seen, sigma)
+        ours, around = _mean_around(drawn, new, sigma)
+        weight = np.minimum(near, 0.2) * np.minimum(around, 0.2) / sigma
+        total += weight[..., None] * np.clip(theirs - ours, -FARTHEST, FARTHEST)
+        weights += weight
+    reach = np.clip(_mean_around(photo, seen, 16.0)[1] / 0.05, 0, 1)
+    out: np.ndarray = reach[..., None] * total / np.maximum(weights, 1e-6)[..., None]
+    return out
+
+
+def _mean_around(values: np.ndarray, where: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Means of `values` (256, 192, 3) over a Gaussian's neighbourhood, of pixels in `where` alone, and their share."""
+    share = where.astype(np.float32)
+    weight = cv2.GaussianBlur(share, (0, 0), sigma)
+    mean = cv2.GaussianBlur(values.astype(np.float32) * share[..., None], (0, 0), sigma)
+    return mean / np.maximum(weight, 1e-4)[..., None], weight
 
 
 def _lower_face(before: np.ndarray) -> np.ndarray:
