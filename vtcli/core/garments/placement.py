@@ -41,6 +41,13 @@ class Garment:
         """Canvas and mask at `size`, antialiased."""
         if self.canvas.shape[2:] == torch.Size(size):
             return self.canvas, self.mask
+        return self._small if size == (HEIGHT, WIDTH) else self._reduced(size)
+
+    @cached_property
+    def _small(self) -> tuple[Tensor, Tensor]:
+        return self._reduced((HEIGHT, WIDTH))
+
+    def _reduced(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         small = [
             F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
             for x in (self.canvas, self.mask)
@@ -145,6 +152,9 @@ def own_colours(rgb: np.ndarray, mask: np.ndarray, rim: int) -> np.ndarray:
     far = np.asarray(cv2.distanceTransform(1 - inner, cv2.DIST_L2, 5)) > 2 * rim + 1
     sure = ((inner > 0) | (mask & far)).astype(np.uint8)
     _, nearest = cv2.distanceTransformWithLabels(1 - sure, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    colours = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
-    colours[nearest[sure > 0]] = rgb[sure > 0]
-    return colours[nearest]
+    own = np.flatnonzero(sure)
+    places = np.zeros(int(nearest.max()) + 1, np.int64)
+    places[nearest.reshape(-1)[own]] = own
+    out, beyond = rgb.copy(), sure == 0
+    out[beyond] = rgb.reshape(-1, 3)[places[nearest[beyond]]]
+    return out

@@ -53,6 +53,9 @@ class GMM(nn.Module):
     def forward(self, representation: Tensor, garment: Tensor, arms: Tensor | None = None) -> GMMOutput:
         raise NotImplementedError
 
+    def to_bfloat16(self) -> None:
+        """Put what bears rounding into bfloat16, for inference; nothing, unless a GMM says otherwise."""
+
 
 @dataclass
 class TOMOutput:

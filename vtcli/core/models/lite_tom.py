@@ -47,10 +47,9 @@ class Encoder(nn.Module):
     def forward(self, representation: Tensor, garment: Tensor, expected: Tensor) -> list[Tensor]:
         """`representation` (B, 22, H, W), `garment` (B, 4, H, W), `expected` (B, 20, H/2, W/2) → features, finest (half
         the size) first."""
-        shape, kept, pose = representation.split([1, 3, 18], dim=1)
-        fine = F.pixel_unshuffle(torch.cat([kept, garment], dim=1), 2)
-        coarse = F.avg_pool2d(torch.cat([shape, pose], dim=1), 2)
-        x = torch.cat([fine, coarse, expected.to(fine.dtype)], dim=1)
+        fine = F.pixel_unshuffle(torch.cat([representation[:, 1:4], garment], dim=1), 2)
+        coarse = F.avg_pool2d(representation, 2)  # colours, too: to leave them out takes longer
+        x = torch.cat([fine, coarse[:, :1], coarse[:, 4:], expected.to(fine.dtype)], dim=1)
         if x.device.type == "cpu":
             x = x.contiguous(memory_format=torch.channels_last)
         features = [self.stem(x)]
@@ -97,7 +96,7 @@ class LiteTOM(TOM):
         drawn_features = self.decoder(features)
         with torch.autocast(drawn_features.device.type, enabled=False):
             # In bfloat16 the colours themselves would be rounded, to a quarter of a grey level on average.
-            out = F.pixel_shuffle(self.head(drawn_features.float()), 2)
+            out = F.pixel_shuffle(self.head(drawn_features.float()).contiguous(), 2)
         expected = None
         if parse and self.parse_decoder is not None and self.parse_head is not None:
             expected = self.parse_head(self.parse_decoder(features)).float()

@@ -7,6 +7,8 @@ rendering's. The paper's equation (1) takes I_warp as it is.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,7 +39,7 @@ def _coarse(total: Tensor, weight: Tensor, cell: int) -> Tensor:
     """Weighted means over cells of `cell` pixels and their neighbours, at full size."""
     sums = F.avg_pool2d(torch.cat([total, weight], dim=1), cell)
     for _ in range(2):
-        sums = F.avg_pool2d(sums, 3, 1, 1)
+        sums = _sums(sums, 1) / 9.0
     means = sums[:, :1] / sums[:, 1:].clamp_min(0.05)
     return F.interpolate(means, size=total.shape[2:], mode="bilinear", align_corners=False)
 
@@ -46,14 +48,31 @@ def pattern(cloth: Tensor, mask: Tensor) -> Tensor:
     """Where the garment `cloth` (B, 3, H, W) in [-1, 1] has a print, stripes or another pattern inside of its `mask`
     (B, 1, H, W), and a little around: (B, 1, H, W) in [0, 1], 0 on plain cloth. It is
     measured by local contrast; the garment's outline does not count."""
-    half = (cloth.shape[2] // 2, cloth.shape[3] // 2)
-    inside = (F.interpolate(mask, size=half, mode="area") > 0.99).float()
-    colours = F.interpolate(cloth, size=half, mode="area") * inside
-    count = F.avg_pool2d(inside, 5, 1, 2).clamp_min(1e-3)
-    means = F.avg_pool2d(colours, 5, 1, 2) / count
-    powers = F.avg_pool2d(colours.square(), 5, 1, 2) / count
+    half = F.avg_pool2d(torch.cat([cloth, mask], dim=1), 2)
+    inside = (half[:, 3:] > 0.99).float()
+    colours = half[:, :3] * inside
+    sums = _sums(torch.cat([colours, colours.square(), inside], dim=1), 2)
+    sums = sums / sums[:, 6:].clamp_min(0.025)
+    means, powers = sums[:, :3], sums[:, 3:6]
     contrast = (powers - means.square()).clamp_min(0.0).amax(1, keepdim=True).sqrt() * inside
-    near = F.avg_pool2d(F.max_pool2d(contrast, 7, 1, 3), 5, 1, 2)
+    near = _sums(_largest(contrast, 3), 2) / 25.0
     low, high = PATTERN
     strength = ((near - low) / (high - low)).clamp(0.0, 1.0)
     return F.interpolate(strength, size=cloth.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _sums(x: Tensor, radius: int) -> Tensor:
+    """Sums over squares of 2 `radius` + 1 pixels, 0 beyond the picture. Shifted sums, rows and columns apart: torch's pooling
+    of large windows is ten times as slow on a CPU."""
+    height, width = x.shape[2:]
+    x = F.pad(x, (radius,) * 4)
+    across = reduce(torch.add, (x[..., i : i + width] for i in range(2 * radius + 1)))
+    return reduce(torch.add, (across[..., i : i + height, :] for i in range(2 * radius + 1)))
+
+
+def _largest(x: Tensor, radius: int) -> Tensor:
+    """Maxima of `x` (not negative) over squares of 2 `radius` + 1 pixels, in the same way."""
+    height, width = x.shape[2:]
+    x = F.pad(x, (radius,) * 4)
+    across = reduce(torch.maximum, (x[..., i : i + width] for i in range(2 * radius + 1)))
+    return reduce(torch.maximum, (across[..., i : i + height, :] for i in range(2 * radius + 1)))

@@ -83,20 +83,22 @@ class Annotator:
         """What one `picture` (256, 192, 3) uint8 shows."""
         return self(self.tensor(picture), mirror)
 
+    @torch.inference_mode()
     def joints(self, picture: np.ndarray) -> np.ndarray:
         """The joints of one `picture` (256, 192, 3) uint8, (18, 3) in its pixels: near enough to frame a person by, at a
         single look."""
-        return self.look(picture, mirror=False).keypoints[0].cpu().numpy()
+        photo = self.tensor(picture).contiguous(memory_format=torch.channels_last)
+        return self._decoded(self.parser.joints_alone(photo))[0].cpu().numpy()
 
     def tensor(self, picture: np.ndarray) -> Tensor:
         """A `picture` (256, 192, 3) uint8 as networks take it: (1, 3, 256, 192) in [-1, 1], on the parser's device."""
         return signed(torch.from_numpy(picture.copy()).to(self.device)[None])
 
     def _annotation(self, labels: Tensor, joints: Tensor) -> Annotation:
-        return Annotation(
-            label_probabilities(labels, INPUT_SIZE),
-            decode_joints(joints, self.parser.absent, 4.0, self.least),
-        )
+        return Annotation(label_probabilities(labels, INPUT_SIZE), self._decoded(joints))
+
+    def _decoded(self, joints: Tensor) -> Tensor:
+        return decode_joints(joints, self.parser.absent, 4.0, self.least)
 
 
 def certain(labels: Tensor) -> Tensor:

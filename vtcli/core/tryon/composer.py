@@ -129,12 +129,16 @@ class Layers:
         names = ("beneath", "garment", "shading", "shown", "changed")
         beneath, garment, shading, shown, changed = (rows(getattr(self, n), full.size, band) for n in names)
         rgb, alpha = full.rows(band.start, band.stop)
-        worn = np.where((alpha > OPAQUE)[..., None], own_colours(rgb, alpha), garment) + shading
-        tryon = beneath + shown[..., None] * (worn - beneath)
+        out = np.where((alpha > OPAQUE)[..., None], own_colours(rgb, alpha), garment)
+        out += shading  # in place from here on: passes over memory are what takes the time
         photo = photo.astype(np.float32)
-        mixed = photo + changed[..., None] * (tryon - photo)
-        out: np.ndarray = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
-        return out
+        for share, under in ((shown, beneath), (changed, photo)):
+            out -= under
+            out *= share[..., None]
+            out += under
+        out += 0.5
+        picture: np.ndarray = np.clip(out, 0, 255, out=out).astype(np.uint8)
+        return picture
 
 
 def compose(
@@ -267,16 +271,21 @@ def _layers(
     region, soft = _region(maps, composition, protect, redraw)
     clothes = maps.after[list(CLOTHES)].sum(0)
     paint = _at_most(PAINT, maps.size)
-    beneath, garment = both(
+    beneath, (garment, shading) = both(
         lambda: _beneath(window, people, maps, composition, uncovered * soft, paint),
-        lambda: carried_beyond(
-            enlarge(maps.colours, paint), enlarge(maps.alpha, paint), paint[0] / composition.region.shape[2]
+        lambda: (
+            carried_beyond(
+                enlarge(maps.colours, paint),
+                enlarge(maps.alpha, paint),
+                paint[0] / composition.region.shape[2],
+            ),
+            enlarge(_shading(full.warp, composition, clothes), paint, cv2.INTER_CUBIC),
         ),
     )
     return Layers(
         beneath=beneath,
         garment=garment,
-        shading=enlarge(_shading(full.warp, composition, clothes), paint, cv2.INTER_CUBIC),
+        shading=shading,
         shown=np.minimum(carried_cloth(maps.alpha, maps.scale), covered),
         # Not their maximum: where the two meet, the old garment would shine through.
         changed=soft * np.minimum(covered + uncovered, 1.0),
@@ -289,7 +298,6 @@ def _maps(
 ) -> _Maps:
     size, warp = full.size, full.warp
     scale = size[0] / composition.region.shape[2]
-    rgb, alpha = full.whole()
     expected = composition.expected_parse if composition.expected_parse is not None else probabilities
     before = probabilities[0].cpu().numpy()
     after = with_own_arms(expected[0].cpu().numpy(), before, people.keypoints)
@@ -301,18 +309,23 @@ def _maps(
     held, joints = plane(composition.composition_mask), people.keypoints[0].cpu().numpy()
     held = np.where(new > SURELY_NEW, 1.0, held)
     hollow = neckline(plane(warp.mask), held, joints).astype(np.float32)
-    by_photo = GuidedFilter(cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, scale)
-    scene = before[L.BACKGROUND] * (~(neck | hidden)).astype(np.float32)
-    skirts = _with_edge(stays)
-    old = np.maximum(steepened(by_photo(np.maximum(worn, hidden)), scale), crisp(hidden, size))
+
+    def seen() -> list[np.ndarray]:
+        by_photo = GuidedFilter(cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, scale)
+        scene = before[L.BACKGROUND] * (~(neck | hidden)).astype(np.float32)
+        arms, head = (before[list(labels)].sum(0) for labels in (L.ARM_LABELS, L.HEAD_LABELS))
+        shares = np.maximum(worn, hidden), scene, arms, head
+        return side_by_side(lambda share: steepened(by_photo(share), scale), shares)
+
+    def warped() -> tuple[np.ndarray, ...]:
+        rgb, alpha = full.whole()
+        opening = np.maximum(collar_opening(full), crisp(hollow, size))
+        return rgb, alpha, dilated(alpha, REACH * scale), opening
+
+    (old, scene, arms, front), (rgb, alpha, near, opening) = both(seen, warped)
+    old = np.maximum(old, crisp(hidden, size)) * (1.0 - crisp(_with_edge(stays), size))
     return _Maps(
-        size, scale, before, after, neck, hidden, stays, rgb, alpha,
-        near=dilated(alpha, REACH * scale),
-        opening=np.maximum(collar_opening(full), crisp(hollow, size)),
-        old=old * (1.0 - crisp(skirts, size)),
-        scene=steepened(by_photo(scene), scale),
-        arms=steepened(by_photo(before[list(L.ARM_LABELS)].sum(0)), scale),
-        front=steepened(by_photo(before[list(L.HEAD_LABELS)].sum(0)), scale),
+        size, scale, before, after, neck, hidden, stays, rgb, alpha, near, opening, old, scene, arms, front,
         new=crisp(new, size),
     )  # fmt: skip
 
@@ -403,18 +416,23 @@ def _beneath(
     drawn = worn & ~maps.missed & ~wrists & bare & ~sleeve
     # I_rp takes a cuff's fringe on the hand for a bracelet, and draws it; and pieces of the old sleeve.
     by_tone = ((maps.missed | wrists) & worn & arms) | sleeve
-    for share, fill in (
+    parts = (
         (maps.expects((L.BACKGROUND,), size), lambda: scene_behind(window, people, maps.missed, size)),
         (maps.expects(LOWER, size), lambda: lower_body(window, people, maps.stays, maps.missed)),
         (
             np.maximum(enlarge(maps.opening, size) * (1.0 - crisp(drawn, size)), crisp(by_tone, size)),
             lambda: skin(people, rendered, seen, drawn, size),
         ),
-    ):
-        where = uncovered * share
-        filling = fill() if where.max() > NOTICED else None
-        if filling is not None:
-            out += where[..., None] * (filling - out)
+    )
+    places = [uncovered * share for share, _ in parts]
+
+    def filling(number: int) -> np.ndarray | None:
+        return parts[number][1]() if places[number].max() > NOTICED else None
+
+    scene, others = both(lambda: filling(0), lambda: [filling(1), filling(2)])
+    for where, colour in zip(places, [scene, *others], strict=True):
+        if colour is not None:
+            out += where[..., None] * (colour - out)
     return out
 
 

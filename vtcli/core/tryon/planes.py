@@ -71,7 +71,10 @@ def between(array: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
 
 def steepened(share: np.ndarray, scale: float) -> np.ndarray:
     """Probabilities enlarged by `scale` are as blurred: steepen them around one half, to an edge of a few pixels."""
-    return np.clip((share - 0.5) * max(1.6, scale) + 0.5, 0, 1)
+    out = share - 0.5
+    out *= max(1.6, scale)
+    out += 0.5
+    return np.clip(out, 0, 1, out=out)
 
 
 def dilated(share: np.ndarray, radius: float) -> np.ndarray:
@@ -183,4 +186,6 @@ class GuidedFilter:
         slope, offset = (
             enlarge(cv2.boxFilter(x, -1, self.window), self.guide.shape) for x in (slope, offset)
         )
-        return np.clip(slope * self.guide + offset, 0, 1)
+        slope *= self.guide
+        slope += offset
+        return np.clip(slope, 0, 1, out=slope)

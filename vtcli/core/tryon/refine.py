@@ -17,12 +17,11 @@ from vtcli.core.tryon.finding import others
 def on_person(keypoints: Tensor, parse: Tensor, reach: int = 8) -> Tensor:
     """`keypoints` (B, 18, 3) without the weak ones that lie more than `reach` pixels off the person of `parse`
     (B, H, W): on street photos most weak joints are right, and the wrong ones lie somewhere in the scenery."""
-    person = (parse > 0).float()[:, None]
-    near = F.max_pool2d(person, 2 * reach + 1, stride=1, padding=reach)[:, 0]
+    near = _near(parse > 0, reach)
     x = keypoints[..., 0].round().long().clamp(0, parse.shape[2] - 1)
     y = keypoints[..., 1].round().long().clamp(0, parse.shape[1] - 1)
     rows = torch.arange(len(parse), device=parse.device)[:, None]
-    kept = (near[rows, y, x] > 0.5) | (keypoints[..., 2] >= SURE)
+    kept = near[rows, y, x] | (keypoints[..., 2] >= SURE)
     return keypoints * kept[..., None]
 
 
@@ -105,8 +104,10 @@ def refine_hair(probabilities: Tensor, photo: Tensor) -> Tensor:
 
 
 def _near(mask: Tensor, radius: int) -> Tensor:
-    """Where `mask` (H, W) bool holds within a square of `radius` pixels."""
-    return F.max_pool2d(mask[None, None].float(), 2 * radius + 1, 1, radius)[0, 0] > 0
+    """Where `mask` (B, H, W) or (H, W) bool holds within a square of `radius` pixels."""
+    side = 2 * radius + 1
+    below = F.max_pool2d(mask.float().view(-1, 1, *mask.shape[-2:]), (side, 1), 1, (radius, 0))
+    return F.max_pool2d(below, (1, side), 1, (0, radius)).view(mask.shape) > 0
 
 
 def without_others(probabilities: Tensor, box: tuple[float, float, float, float]) -> Tensor:
