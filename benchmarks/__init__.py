@@ -6,6 +6,7 @@ quality       the metrics of a set of weights on a test split, beside what is as
 photos        any photo: are people found, and does the result leave alone what it should?
 in_front      hands before the torso and dresses below a new hem: what must stay
 collars       trains and measures the network that finds the inside of back collars
+cutouts       trains and measures the network that cuts garments out of any background
 kinds         trains and measures the head that tells kinds of garments
 web           the page's server under load
 ablation      the paper's Table 1; ablation.md has the results

@@ -1,6 +1,7 @@
 """What a shop photo holds: the garment's masks, and the garment as the networks see it. Arrays in, arrays out.
 
 cutout        a shop photo → the garment's mask
+any_background  the same where the background is not plain, by what a network takes for likely
 given_mask    a mask that came with its photo: does it lie on the garment?
 pieces        the one garment of a cut-out: no panels, no bars, nothing that lies apart
 bust          the neck of a bust form, taken off the cut-out

@@ -9,16 +9,23 @@
    are darker but not tinted and fade out on their far side).
 4. The edge is put where the difference reaches a share of the garment's own, at full size.
 
-A background without a plain colour goes to GrabCut (Rother et al., SIGGRAPH 2004) instead.
+A background that is no studio's is cut by what a network takes for likely (`any_background`), where there is one. Without it,
+one without a plain colour goes to GrabCut (Rother et al., SIGGRAPH 2004).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
+
+from vtcli.core.garments.any_background import cut_by_likelihood
+
+Likely = Callable[[np.ndarray], np.ndarray]
+"""A picture (H, W, 3) uint8 → how probable the garment is, (h, w) in [0, 1]."""
 
 # Set by hand, by what VITON's shop photos need. Distances are in pixels of the working size,
 # differences from the background in levels of 255.
@@ -54,20 +61,32 @@ _PIT_PURE, _PIT_LEAST, _PIT_REACH, _PIT_BETWEEN, _PIT_AMONG, _PIT_FAR, _PIT_LOW 
     0.35,
 )
 _PLAIN = 0.4  # share of border pixels that lie on the fitted background if it is plain
+# The most noise of a studio's background, in levels: 99 in 100 VITON shop photos have 0.8 at most, photos of beds and floors 2.7
+# and more.
+_STUDIO = 1.2
 
 
-def garment_mask(rgb: np.ndarray) -> np.ndarray:
+def garment_mask(rgb: np.ndarray, likely: Likely | None = None) -> np.ndarray:
     """Cut the garment out of a shop photo.
 
     Takes (H, W, 3) uint8 of any size, returns bool (H, W). All False where nothing stands out from the
-    background.
+    background. `likely` tells garments on backgrounds that are no studio's.
     """
     height, width = rgb.shape[:2]
-    scale = max(height, width) / _WORK
-    if scale <= 1.25:
-        return _cut(rgb).mask
-    size = (max(1, round(width / scale)), max(1, round(height / scale)))
-    return _sharpen(rgb, _cut(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)))
+    scale = max(1.0, max(height, width) / _WORK)
+    small = rgb
+    if scale > 1.25:
+        size = (max(1, round(width / scale)), max(1, round(height / scale)))
+        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    if likely is not None and not _is_studio(small):
+        return _main_parts(cut_by_likelihood(rgb, likely(rgb)).astype(np.uint8))
+    return _sharpen(rgb, _cut(small)) if scale > 1.25 else _cut(small).mask
+
+
+def _is_studio(rgb: np.ndarray) -> bool:
+    """Whether a picture of the working size has the even background of shop photos."""
+    _, noise, explained = _fit_background(rgb.astype(np.float32))
+    return explained >= _PLAIN and noise <= _STUDIO
 
 
 @dataclass

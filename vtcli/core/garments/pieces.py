@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.garments.cutout import Likely, garment_mask
 
 _SOLID = 0.97
 """Share of its box that a panel covers; a garment leaves more of its box free."""
@@ -41,11 +41,12 @@ class Piece:
     others: int = 0
 
 
-def find_garment(rgb: np.ndarray) -> Piece:
+def find_garment(rgb: np.ndarray, likely: Likely | None = None) -> Piece:
     """The garment on `rgb` (H, W, 3) uint8 of any size: within the panel or between the bars of the picture, if it has
-    such, and the largest where several lie apart. The mask is all False where nothing stands out."""
+    such, and the largest where several lie apart. The mask is all False where nothing stands out. `likely` as for
+    `garment_mask`."""
     top, bottom, left, right = 0, rgb.shape[0], 0, rgb.shape[1]
-    mask = garment_mask(rgb)
+    mask = garment_mask(rgb, likely)
     for _ in range(2):
         part = rgb[top:bottom, left:right]
         inner = _within_bars(part, mask) or _within_panel(part, mask)
@@ -58,7 +59,7 @@ def find_garment(rgb: np.ndarray) -> Piece:
             left + columns.start,
             left + columns.stop,
         )
-        mask = garment_mask(rgb[top:bottom, left:right])
+        mask = garment_mask(rgb[top:bottom, left:right], likely)
     whole = np.zeros(rgb.shape[:2], bool)
     whole[top:bottom, left:right] = mask
     apart = largest_piece(whole)

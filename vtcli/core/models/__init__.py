@@ -14,6 +14,7 @@ networks        common.py          what both presets share: GMMOutput, TOMOutput
                 presets.py         the presets by name
                 parser.py          photo → labels and joints, on efficientnet.py
                 kind.py            a garment's picture → its kind, on efficientnet.py
+                outline.py         a garment's picture → where it lies on any background, and which way up
                 blocks.py          small blocks of all of them; relighting.py: I_rp's brightness for I_warp
 stage one       warping.py         people and garments → warped garments
 files           weights.py, load.py, folding.py  weights files → networks, fast ones for inference; foreign.py: other programs'

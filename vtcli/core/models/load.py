@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.kind import KindNet
+from vtcli.core.models.outline import OutlineNet
 from vtcli.core.models.parser import PARSER_PRESETS, Parser
 from vtcli.core.models.presets import GMM_PRESETS, TOM_PRESETS, build_gmm, build_tom
-from vtcli.core.models.weights import fill, read_weights, stage_file
+from vtcli.core.models.weights import fill, read_weights, sha256, stage_file
 from vtcli.core.system.errors import VtcliError
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -44,6 +45,18 @@ def load_kind(folder: Path | None) -> KindNet:
     if metadata.get("stage") != "kind":
         raise VtcliError(f"{path}: weights of a {metadata.get('stage')}, not of a kind")
     return _ready(KindNet(), state, path)
+
+
+def load_outline(folder: Path | None) -> OutlineNet | None:
+    """The network that finds garments on any background, in eval mode, channels-last; None where the kinds' network of
+    `folder` is another than the one that it was trained on."""
+    path = stage_file(folder, "outline")
+    metadata, state = read_weights(path)
+    if metadata.get("stage") != "outline":
+        raise VtcliError(f"{path}: weights of a {metadata.get('stage')}, not of an outline")
+    if metadata.get("encoder") != sha256(stage_file(folder, "kind")):
+        return None
+    return _ready(OutlineNet(), state, path)
 
 
 def _read(path: Path, stage: str, presets: Collection[str]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:

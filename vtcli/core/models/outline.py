@@ -1,7 +1,7 @@
-"""Where the garment lies on a picture with any background: a decoder on what the kinds' network sees of it.
+"""Where the garment lies on a picture with any background, and which way up: a decoder on what the kinds' network sees.
 
 The encoder is `KindNet`'s, as it is: it has seen ImageNet and garments. Only the decoder is trained here, by
-`benchmarks/cutouts.py`, on garments laid on other backgrounds.
+`benchmarks/cutouts.py`, on garments laid on other backgrounds and turned.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ WIDTHS = (16, 32, 48)
 """Channels of the decoder at strides 2, 4, 8."""
 SUMMARY = 64
 """Channels of what the whole picture shows, at stride 16."""
+CELLS = (3, 3)
+"""Parts of the picture that are looked at apart to tell which way up the garment is."""
+TURNS = 4
+"""Quarter turns."""
 
 
 def view_size(height: int, width: int) -> tuple[int, int]:
@@ -40,11 +44,18 @@ class OutlineNet(nn.Module):
         self.summary = nn.Conv2d(SUMMARY, SUMMARY, 1)
         self.decoder = UpDecoder((*finer, SUMMARY), WIDTHS)
         self.out = nn.Conv2d(WIDTHS[0], 1, 3, padding=1)
+        self.turn = nn.Linear(deepest * CELLS[0] * CELLS[1], TURNS)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         deepest = self.narrow(maps[-1])
         deepest = F.relu(deepest + self.summary(deepest.mean((2, 3), keepdim=True)))
         out: Tensor = self.out(self.decoder([*maps[:-1], deepest]))
+        return out
+
+    def turns(self, maps: list[Tensor]) -> Tensor:
+        """The maps of `seen` of a garment alone, placed as if it were upright → logits (B, 4) of the quarter turns,
+        anticlockwise, by which it is turned."""
+        out: Tensor = self.turn(F.adaptive_avg_pool2d(maps[-1], CELLS).flatten(1))
         return out
 
 

@@ -21,6 +21,8 @@ FORMAT = "vtcli-weights"
 _FOREIGN = "not a vtcli weights file; foreign ones go through `vtcli weights import`"
 METADATA_KEY = "facts"
 """Key of the metadata in the header; part of the file format."""
+OF_GARMENTS = ("kind", "outline")
+"""Stages that look at garments' pictures, and are no part of a trained system."""
 SCALE = ":scale"
 """What the name of a tensor's scales ends in, if its values are whole numbers; part of the file format."""
 
@@ -82,16 +84,16 @@ def stage_file(folder: Path | None, stage: str) -> Path:
     """`folder/<stage>.safetensors` (default folder: the weights that come with vtcli), which must exist.
 
     `folder` may also be a run's folder (`runs`, with `<stage>/best.safetensors`) or a weights file itself. A
-    folder without a parser goes with the parser that comes with vtcli: it is no part of a trained system. Neither is the
-    head that tells kinds of garments, "kind".
+    folder without a parser goes with the parser that comes with vtcli: it is no part of a trained system. Neither are
+    the networks that look at garments' pictures, "kind" and "outline".
     """
     root = Path(folder) if folder is not None else DEFAULT_FOLDER
-    own = () if stage == "kind" else (root,)
+    own = () if stage in OF_GARMENTS else (root,)
     for path in (root / f"{stage}.safetensors", root / stage / "best.safetensors", *own):
         if path.is_file():
             return path
     shipped = DEFAULT_FOLDER / f"{stage}.safetensors"
-    if stage == "kind" or (stage == "parser" and root.is_dir() and shipped.is_file()):
+    if stage in OF_GARMENTS or (stage == "parser" and root.is_dir() and shipped.is_file()):
         return shipped
     advice = "name a weights folder that has one, or train one"
     if root.is_dir() and any(root.glob("*.pth")):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,8 +15,9 @@ from torch.nn import functional as F
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest, signed
 from vtcli.core.models.folding import fold_batch_norm
-from vtcli.core.models.kind import Kind, KindNet
+from vtcli.core.models.kind import SIZE, Kind, KindNet
 from vtcli.core.models.load import load_parser
+from vtcli.core.models.outline import OutlineNet, seen, view_size
 from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities
 from vtcli.core.models.weights import sha256, stage_file
 from vtcli.core.system import runtime
@@ -48,10 +50,14 @@ class Annotator:
     """
 
     def __init__(
-        self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindNet | None = None
-    ) -> None:
+        self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindNet | None = None,
+        outline: OutlineNet | None = None,
+    ) -> None:  # fmt: skip
         self.parser = fold_batch_norm(parser).to(device)
         self.kinds = fold_batch_norm(kinds).to(device) if kinds is not None else None
+        self.outline = (
+            fold_batch_norm(outline).to(device) if outline is not None and kinds is not None else None
+        )
         self.device = device
         self.least = least
 
@@ -79,6 +85,27 @@ class Annotator:
         chances = self.kinds(views).softmax(1).mean(0)
         return Kind(tuple(float(p) for p in chances))
 
+    @torch.inference_mode()
+    def likely(self, rgb: np.ndarray) -> np.ndarray:
+        """How probable the garment is everywhere on `rgb` (H, W, 3) uint8 of any size and background: (h, w) in [0, 1]. Only
+        where there is an `outline`."""
+        assert self.outline is not None and self.kinds is not None
+        small = cv2.resize(rgb, view_size(*rgb.shape[:2])[::-1], interpolation=cv2.INTER_AREA)
+        picture = self.tensor(small).contiguous(memory_format=torch.channels_last)
+        return np.asarray(self.outline(seen(self.kinds, picture)).sigmoid()[0, 0].cpu().numpy())
+
+    @torch.inference_mode()
+    def quarter_turns(self, picture: Tensor) -> tuple[int, float]:
+        """By how many quarter turns, anticlockwise, the garment that `picture` (1, 3, 256, 192) in [-1, 1] shows alone is
+        turned, and how sure that is; (0, 0.0) without a network that tells it."""
+        if self.outline is None or self.kinds is None:
+            return 0, 0.0
+        view = F.interpolate(picture, SIZE, mode="bilinear", antialias=True)
+        chances = self.outline.turns(
+            seen(self.kinds, view.contiguous(memory_format=torch.channels_last))
+        ).softmax(1)[0]
+        return int(chances.argmax()), float(chances.max())
+
     def look(self, picture: np.ndarray, mirror: bool = True) -> Annotation:
         """What one `picture` (256, 192, 3) uint8 shows."""
         return self(self.tensor(picture), mirror)
@@ -91,7 +118,7 @@ class Annotator:
         return self._decoded(self.parser.joints_alone(photo))[0].cpu().numpy()
 
     def tensor(self, picture: np.ndarray) -> Tensor:
-        """A `picture` (256, 192, 3) uint8 as networks take it: (1, 3, 256, 192) in [-1, 1], on the parser's device."""
+        """A `picture` (H, W, 3) uint8 as networks take it: (1, 3, H, W) in [-1, 1], on the parser's device."""
         return signed(torch.from_numpy(picture.copy()).to(self.device)[None])
 
     def _annotation(self, labels: Tensor, joints: Tensor) -> Annotation:

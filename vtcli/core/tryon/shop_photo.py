@@ -19,18 +19,23 @@ from vtcli.core.tryon.problems import UnfitPhoto
 from vtcli.core.tryon.window import HEIGHT, WIDTH, whole
 from vtcli.core.tryon.worn import worn_top
 
+SURE_TURN = 0.97
+"""Probability from which a garment counts as turned."""
 LEAST_CUT, MOST_CUT = 0.005, 0.97
 """Shares of the picture between which what was cut out may be a garment."""
 LEAST_GARMENT = 0.4
 """Overlap (IoU) of what the parser calls a top with what was cut out; shop photos of tops have 0.56 or more."""
+TURNED = {1: "lies on its side", 2: "is upside down", 3: "lies on its side"}
+"""What is said of a garment by its quarter turns."""
 SEEN_THROUGH = 0.1
 """Share of a cut-out garment from which it counts as see-through."""
 PRINT_MARGIN = 0.04
 """How far a garment goes on above and beside a printed head, in heights of the garment."""
 PRINTED = (*L.HEAD_LABELS, *L.ARM_LABELS, L.SCARF)
 """Labels that the parser gives to a printed portrait."""
-PERSON_FACE, PERSON_ARMS, PERSON_HAIR = 0.01, 0.01, 0.05
-"""Shares of the picture: one that shows more of a face, and more of arms or hair, shows a person."""
+PERSON_FACE, PERSON_ARMS, PERSON_HAIR = 0.01, 0.01, 0.02
+"""Shares of the picture: one that shows more of a face, and more of arms or hair, shows a person. Of 286 shop photos of tops
+none shows a face of 0.01."""
 PERSON_JOINTS = 10
 """Of 18: with so many, less of a face and arms is enough."""
 
@@ -48,7 +53,7 @@ def cut_out(
             notes.append("parts of the garment are see-through; they are worn as they look on white paper")
     by_hand = mask is not None
     if mask is None:
-        piece = find_garment(rgb)
+        piece = find_garment(rgb, annotator.likely if annotator.outline is not None else None)
         mask = without_bust(rgb, without_hook(piece.mask))
         if piece.others:
             notes.append(
@@ -68,7 +73,15 @@ def cut_out(
         )  # fmt: skip
     if given and rgb.shape[:2] == (HEIGHT, WIDTH):
         return as_placed(rgb, mask)  # a data set's, which places its garments itself
-    garment = replace(place(rgb, mask), notes=tuple(notes))
+    garment = place(rgb, mask)
+    quarters, sure = annotator.quarter_turns(_small(annotator, garment))
+    if quarters and sure > SURE_TURN and not force:
+        rgb, mask = (np.ascontiguousarray(np.rot90(x, -quarters)) for x in (rgb, mask))
+        garment = place(rgb, mask)
+        notes.append(
+            f"the garment's picture {TURNED[quarters]}: it was turned upright (--force leaves it as it is)"
+        )
+    garment = replace(garment, notes=tuple(notes))
     return garment if force else _fit(annotator, rgb, garment, mask, given, by_hand)
 
 

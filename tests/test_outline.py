@@ -1,0 +1,134 @@
+"""Garments on any background: cut out by a network, turned upright, and nothing changed where the background is plain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vtcli.core.garments.any_background import cut_by_likelihood
+from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.garments.pieces import find_garment
+from vtcli.core.models.kind import KindNet
+from vtcli.core.models.load import load_kind, load_outline, load_parser
+from vtcli.core.models.outline import view_size
+from vtcli.core.models.weights import save_weights, stage_file
+from vtcli.core.synthetic.backdrops import backdrop_colour
+from vtcli.core.tryon.annotate import WEAK, Annotator
+from vtcli.core.tryon.problems import UnfitPhoto
+from vtcli.core.tryon.shop_photo import cut_out
+
+SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
+SHIRT = np.asarray(Image.open(SAMPLES / "cloth.jpg").convert("RGB"))
+GARMENTS = sorted((SAMPLES / "test" / "cloth").glob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def annotator() -> Annotator:
+    parser = load_parser(stage_file(None, "parser"))
+    return Annotator(parser, torch.device("cpu"), WEAK, load_kind(None), load_outline(None))
+
+
+def _planks(height: int, width: int) -> np.ndarray:
+    """Boards of several browns with a grain and dark joints."""
+    rng = np.random.default_rng(3)
+    board = np.arange(width) * 7 // width
+    tone = rng.normal(0, 14, 7)[board][None, :, None] + np.array([176.0, 132.0, 92.0])
+    grain = cv2.resize(rng.normal(0, 16, (6, width)), (width, height), interpolation=cv2.INTER_CUBIC)
+    joint = (np.diff(board, prepend=0) > 0)[None, :, None] * 70.0
+    return np.asarray((tone + grain[..., None] - joint).clip(0, 255))
+
+
+def _tiles(height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    side = width // 4
+    joint = ((y % side < side // 24) | (x % side < side // 24))[..., None] * 60.0
+    stone = cv2.resize(np.random.default_rng(4).normal(0, 9, (height // 8, width // 8)), (width, height))
+    return np.asarray((205.0 + stone[..., None] - joint + np.zeros(3)).clip(0, 255))
+
+
+def _walls(height: int, width: int) -> np.ndarray:
+    return backdrop_colour(height, width, 9) * 255
+
+
+def _laid(rgb: np.ndarray, mask: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)[..., None]
+    dark = cv2.GaussianBlur(np.roll(soft[..., 0], (6, 4), (0, 1)), (0, 0), 8)[..., None]
+    return np.asarray((ground * (1 - 0.2 * dark) * (1 - soft) + rgb * soft).clip(0, 255).astype(np.uint8))
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+@pytest.mark.parametrize("ground", [_planks, _tiles, _walls])
+def test_garments_are_cut_out_of_any_background(annotator: Annotator, ground) -> None:
+    for file in GARMENTS[:3]:
+        rgb = np.asarray(Image.open(file).convert("RGB").resize((576, 768), Image.Resampling.BICUBIC))
+        mask = garment_mask(rgb)
+        inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # no white rim
+        picture = _laid(rgb, inner, ground(768, 576))
+        assert _overlap(find_garment(picture, annotator.likely).mask, inner) > 0.9, file.name
+
+
+def test_plain_backgrounds_are_cut_as_without_the_network(annotator: Annotator) -> None:
+    for file in [SAMPLES / "cloth.jpg", *GARMENTS[:4]]:
+        rgb = np.asarray(Image.open(file).convert("RGB"))
+        assert np.array_equal(garment_mask(rgb, annotator.likely), garment_mask(rgb)), file.name
+
+
+def test_what_is_likely_is_settled_by_the_pictures_own_edges() -> None:
+    """A blurred guess of a disc comes out as the disc, and no guess as nothing."""
+    y, x = np.mgrid[:600, :450]
+    disc = np.hypot(y - 300, x - 225) < 150
+    noise = np.random.default_rng(0).normal(0, 12, (600, 450, 1))
+    rgb = (np.where(disc[..., None], (60, 90, 160), (170, 140, 100)) + noise).clip(0, 255).astype(np.uint8)
+    guess = cv2.resize(cv2.GaussianBlur(disc.astype(np.float32), (0, 0), 18), (96, 128))
+    assert _overlap(cut_by_likelihood(rgb, guess), disc) > 0.985
+    assert not cut_by_likelihood(rgb, np.zeros((128, 96), np.float32)).any()
+    assert cut_by_likelihood(rgb[:9, :7], np.ones((4, 4), np.float32)).shape == (9, 7)
+
+
+@pytest.mark.parametrize(("quarters", "words"), [(1, "on its side"), (2, "upside down"), (3, "on its side")])
+def test_a_turned_garment_is_turned_upright_and_told(annotator: Annotator, quarters: int, words: str) -> None:
+    upright = cut_out(annotator, Image.fromarray(SHIRT), SHIRT, None, force=False)
+    assert not upright.notes
+    turned = np.ascontiguousarray(np.rot90(SHIRT, quarters))
+    garment = cut_out(annotator, Image.fromarray(turned), turned, None, force=False)
+    assert len(garment.notes) == 1 and words in garment.notes[0]
+    ours, wanted = (g.at((256, 192))[1] > 0.5 for g in (garment, upright))
+    assert _overlap(ours.numpy(), wanted.numpy()) > 0.95
+    assert not cut_out(annotator, Image.fromarray(turned), turned, None, force=True).notes
+
+
+def test_upright_garments_stay(annotator: Annotator) -> None:
+    for file in GARMENTS:
+        image = Image.open(file).convert("RGB")
+        assert not cut_out(annotator, image, np.asarray(image), None, force=False).notes, file.name
+
+
+def test_pictures_of_no_garment_are_refused(annotator: Annotator) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (400, 300, 3)).astype(np.uint8)
+    for rgb in (noise, _planks(400, 300).astype(np.uint8), _tiles(400, 300).astype(np.uint8)):
+        with pytest.raises(UnfitPhoto):
+            cut_out(annotator, Image.fromarray(rgb), rgb, None, force=False)
+
+
+def test_the_network_sees_whole_pictures_of_any_proportions() -> None:
+    assert view_size(1024, 768) == (256, 192) and view_size(768, 1024) == (192, 256)
+    for size in ((50, 5000), (5000, 50), (10, 10), (3000, 2000)):
+        height, width = view_size(*size)
+        assert height % 32 == width % 32 == 0 and min(height, width) >= 64 and max(height, width) <= 512
+
+
+def test_another_network_of_kinds_goes_without_it(tmp_path: Path) -> None:
+    """The outline's decoder knows the maps of the network that it was trained on alone."""
+    assert load_outline(None) is not None
+    torch.manual_seed(0)
+    save_weights(tmp_path / "kind.safetensors", KindNet().eval(), {"stage": "kind"}, whole=True)
+    assert load_outline(tmp_path) is None
