@@ -135,7 +135,9 @@ class LiteGMM(GMM):
             sleeve = self.sleeve_head(cloth[1], cloth[2])
             if arms is not None:
                 sleeves = sleeve_map(arms, sleeve.detach()).to(representation.dtype)
-        person = self.person_encoder(_channels_last(torch.cat([representation, sleeves], dim=1)))
+        person = self.person_encoder(
+            _as_taken(self.person_encoder, torch.cat([representation, sleeves], dim=1))
+        )
         matching = correlation(l2_normalise(person[-1]), l2_normalise(cloth[-1]))
         theta = self.regressor(torch.cat([matching, person[-1], cloth[-1]], dim=1))
         # The levels' gradient ends here: the spline has a loss of its own.
@@ -149,6 +151,15 @@ class LiteGMM(GMM):
             flow.append(offsets)
         expected = F.pixel_shuffle(self.parse_head(features), 2) if self.parse_head is not None else None
         return GMMOutput(theta, expected, flow, sleeve)
+
+    def to_bfloat16(self) -> None:
+        """For inference: in bfloat16 what corrects the warp last, at the two finest sizes, and M_exp. That moves it by
+        0.003 pixels of 256×192 on average; the encoders' rounding would by 0.3, since all that follows rests on them."""
+        for level in self.levels[:2]:
+            level.look.to(torch.bfloat16)
+            level.decide.to(torch.bfloat16)
+        if self.parse_head is not None:
+            self.parse_head.to(torch.bfloat16)
 
 
 def _without_sleeves(gmm: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
@@ -164,15 +175,6 @@ def _without_sleeves(gmm: nn.Module, state: dict[str, Tensor], prefix: str, *_: 
             state.update(
                 {name: x for name, x in gmm.state_dict(prefix=prefix).items() if name.startswith(head)}
             )
-
-    def to_bfloat16(self) -> None:
-        """For inference: in bfloat16 what corrects the warp last, at the two finest sizes, and M_exp. That moves it by
-        0.003 pixels of 256×192 on average; the encoders' rounding would by 0.3, since all that follows rests on them."""
-        for level in self.levels[:2]:
-            level.look.to(torch.bfloat16)
-            level.decide.to(torch.bfloat16)
-        if self.parse_head is not None:
-            self.parse_head.to(torch.bfloat16)
 
 
 def _from_zero(convolution: nn.Conv2d) -> nn.Conv2d:
