@@ -11,8 +11,9 @@ In the order of that way:
 - `shop_photo`: shop photo → the garment cut out and placed, and what is refused (`worn`: the top of a person in it)
 - `networks`: person and garment → warp (GMM), rendering, composition mask and M_exp (TOM), at 256×192
 - `composer`: all of them → the picture, at the photo's resolution, by equation (1) and the rule of what stays the
-  photo's (`full_warp`: the garment at that resolution; `filling`: what appears where the old garment goes;
-  `garment_edge`: where the new garment is; `old_garment`: what the parse missed of the old one, and dresses;
+  photo's (`maps`: what the photo shows and what is expected; `layers`: what lies beneath, where the garment shows,
+  where the photo stays; `full_warp`: the garment at that resolution; `filling`: what appears where the old garment
+  goes; `garment_edge`: where the new garment is; `old_garment`: what the parse missed of the old one, and dresses;
   `bared_arms`: how wide arms are;
   `planes`: maps enlarged, with edges where the photo has them)
 - `results`: what is handed back, with the contact sheet (`panel`) of everything in between

@@ -37,6 +37,11 @@ def rgb(lab: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(cv2.cvtColor(flat, cv2.COLOR_LAB2RGB), 0, 1) * 255.0).reshape(lab.shape)
 
 
+def at_most(rows: int, size: tuple[int, int]) -> tuple[int, int]:
+    """`size` (height, width), reduced to `rows` where it is larger."""
+    return size if size[0] <= rows else (rows, round(rows * size[1] / size[0]))
+
+
 def enlarge(plane: np.ndarray, size: tuple[int, int], how: int = cv2.INTER_LINEAR) -> np.ndarray:
     """A plane at `size` (height, width); antialiased where that is smaller."""
     if plane.shape[:2] == tuple(size):

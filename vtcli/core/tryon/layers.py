@@ -1,0 +1,245 @@
+"""The layers of a try-on, and how they become the picture: what lies beneath, where the garment shows, where the photo
+gives way. Each follows from the maps of `maps.py` and from what the networks draw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import hand_region
+from vtcli.core.models.composition import CLOTHES
+from vtcli.core.models.warping import Warp
+from vtcli.core.system.workers import both
+from vtcli.core.tryon.filling import (
+    lower_body,
+    match_skin,
+    own_skin,
+    scene_behind,
+    skin,
+    skin_tone,
+    unlike_skin,
+)
+from vtcli.core.tryon.full_warp import (
+    OPAQUE,
+    REACH,
+    FullWarp,
+    beyond_edge,
+    carried_beyond,
+    own_colours,
+)
+from vtcli.core.tryon.garment_edge import (
+    carried_cloth,
+    crisp,
+    garment_cover,
+)
+from vtcli.core.tryon.maps import FRINGE, Maps, find_maps, with_edge
+from vtcli.core.tryon.networks import Composition, People
+from vtcli.core.tryon.old_garment import LOWER
+from vtcli.core.tryon.planes import (
+    at_most,
+    carried_on,
+    colours,
+    dilated,
+    disc,
+    enlarge,
+    plane,
+    rows,
+    soft_edge,
+)
+from vtcli.core.tryon.user_masks import UserMasks
+
+FEATHER = 2.0
+"""Width of the region's soft edge, inside of it, in pixels at 256×192."""
+WRIST = 5
+"""How far from a hand a bare wrist takes the hand's colour, in pixels at 256×192."""
+UNLIKE = 60.0
+"""Grey levels between rendering and cloth, on average around a pixel, that are more than folds and light: set by hand on
+white and black tops over the other."""
+PAINT = 640
+"""Rows at most of what has no detail of its own: colours under the garment and beyond its edge."""
+NOTICED = 0.05
+"""Share of the largest pixel below which a filling is not worth its making."""
+
+
+@dataclass
+class Layers:
+    """What the picture is made of, float32 planes of any size: colours (h, w, 3) in grey levels, shares (h, w) in
+    [0, 1]."""
+
+    beneath: np.ndarray
+    """Colours under the garment: the rendering, and what is filled in where the old garment goes."""
+    garment: np.ndarray
+    """The warped garment's colours, carried a little beyond its edge."""
+    shading: np.ndarray
+    """What folds and light add to the garment's colours."""
+    shown: np.ndarray
+    """Where the garment shows."""
+    changed: np.ndarray
+    """Where the photo gives way; elsewhere it stays."""
+    region: np.ndarray
+    """1 where the picture may differ from the photo at all."""
+
+    def compose(self, photo: np.ndarray, full: FullWarp, band: slice) -> np.ndarray:
+        """The rows `band` of the picture at the size of `full`: (n, w, 3) uint8. `photo`: the same rows of the photo."""
+        names = ("beneath", "garment", "shading", "shown", "changed")
+        beneath, garment, shading, shown, changed = (rows(getattr(self, n), full.size, band) for n in names)
+        rgb, alpha = full.rows(band.start, band.stop)
+        out = np.where((alpha > OPAQUE)[..., None], own_colours(rgb, alpha), garment)
+        out += shading  # in place from here on: passes over memory are what takes the time
+        photo = photo.astype(np.float32)
+        for share, under in ((shown, beneath), (changed, photo)):
+            out -= under
+            out *= share[..., None]
+            out += under
+        out += 0.5
+        picture: np.ndarray = np.clip(out, 0, 255, out=out).astype(np.uint8)
+        return picture
+
+
+def make_layers(
+    window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition,
+    masks: UserMasks,
+) -> Layers:  # fmt: skip
+    """The layers at the size of `window` (h, w, 3) uint8, which is that of `full`."""
+    maps = find_maps(window, probabilities, people, full, composition)
+    protect, redraw = (
+        None if mask is None else enlarge(mask.astype(np.float32), maps.size)
+        for mask in (masks.protect, masks.redraw)
+    )
+    if redraw is not None:
+        # The parse has it already, at 256×192 and with the photo's edges; the user's own edges count.
+        maps.old, maps.scene = np.maximum(maps.old, redraw), np.minimum(maps.scene, 1.0 - redraw)
+    covered = _covered(maps)
+    uncovered = _uncovered(maps, covered)
+    region, soft = _region(maps, composition, protect, redraw)
+    clothes = maps.after[list(CLOTHES)].sum(0)
+    paint = at_most(PAINT, maps.size)
+    beneath, (garment, shading) = both(
+        lambda: _beneath(window, people, maps, composition, uncovered * soft, paint),
+        lambda: (
+            carried_beyond(
+                enlarge(maps.colours, paint),
+                enlarge(maps.alpha, paint),
+                paint[0] / composition.region.shape[2],
+            ),
+            enlarge(_shading(full.warp, composition, clothes), paint, cv2.INTER_CUBIC),
+        ),
+    )
+    return Layers(
+        beneath=beneath,
+        garment=garment,
+        shading=shading,
+        shown=np.minimum(carried_cloth(maps.alpha, maps.scale), covered),
+        # Not their maximum: where the two meet, the old garment would shine through.
+        changed=soft * np.minimum(covered + uncovered, 1.0),
+        region=region.astype(np.float32),
+    )
+
+
+def _covered(maps: Maps) -> np.ndarray:
+    """Where the new garment is, (h, w) in [0, 1]."""
+    hides = np.maximum((maps.old > 0.5).astype(np.float32), maps.arms)
+    covered = garment_cover(maps.new, maps.alpha, hides, maps.scene, maps.front, maps.scale)
+    # Where the old garment ends beside the new one, the new one is stretched over its edge, but not into the scene.
+    beside = dilated((covered > 0.5).astype(np.float32), REACH * maps.scale)
+    stretched = np.minimum(maps.old, maps.near) * beside * (1.0 - maps.expects((L.BACKGROUND,), maps.size))
+    covered = np.maximum(covered, stretched)
+    covered *= 1.0 - maps.opening
+    return covered
+
+
+def _uncovered(maps: Maps, covered: np.ndarray) -> np.ndarray:
+    """Where the old garment was and no new one is, its fringe included: (h, w) in [0, 1]."""
+    free = 1.0 - covered
+    fringe = dilated(maps.old * free, FRINGE * maps.scale) * free
+    return fringe * (1.0 - crisp(with_edge(maps.stays), maps.size))
+
+
+def _region(
+    maps: Maps, composition: Composition, protect: np.ndarray | None, redraw: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the picture may differ from the photo: (h, w) bool, and with a soft edge inside of it, in [0, 1]. What the
+    user says is redrawn belongs to it, what is protected does not: (h, w) in [0, 1] each."""
+    region = enlarge(plane(composition.region), maps.size) > 0.5
+    # Maps are a pixel or two off: along hair and hands the photo tells what is still the old garment.
+    region |= (dilated(region.astype(np.float32), FRINGE * maps.scale) > 0.5) & (maps.old > 0.5)
+    region |= dilated(enlarge(maps.missed, maps.size), FRINGE * maps.scale) > 0.5
+    if redraw is not None:
+        region |= redraw > 0.5
+    soft = np.maximum(soft_edge(region, FEATHER * maps.scale), maps.old * region)
+    if protect is not None:
+        soft = np.minimum(soft, soft_edge(protect < 0.5, FEATHER * maps.scale))
+    return region, soft
+
+
+def _beneath(
+    window: np.ndarray, people: People, maps: Maps, composition: Composition, uncovered: np.ndarray,
+    size: tuple[int, int],
+) -> np.ndarray:  # fmt: skip
+    """Colours under the garment, (h, w, 3) of `size` in grey levels: I_rp, its skin in the person's tone, and where the
+    old garment is `uncovered` the scene behind, the lower body carried on, or skin."""
+    if size != maps.size:
+        window, uncovered = (
+            cv2.resize(window, size[::-1], interpolation=cv2.INTER_AREA),
+            enlarge(uncovered, size),
+        )
+    worn = (maps.before[list(CLOTHES)].sum(0) > 0.3) | maps.missed
+    rendered = colours(composition.rendered_person)
+    rendered = match_skin(rendered, people, maps.before, maps.after, maps.neck, worn)
+    out = np.clip(enlarge(rendered, size, cv2.INTER_CUBIC), 0, 255)
+    if uncovered.max() <= NOTICED:
+        return out
+    arms = maps.after[list(L.ARM_LABELS)].sum(0) > 0.5
+    hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
+    wrists = cv2.dilate(hands.astype(np.uint8), disc(WRIST)) > 0
+    bare = arms | (maps.neck & (maps.after[L.BACKGROUND] > 0.5))
+    seen = own_skin(people, maps.before, worn)
+    tone = skin_tone(people, seen)
+    sleeve = arms & worn & unlike_skin(rendered, tone) if tone is not None else np.zeros_like(arms)
+    drawn = worn & ~maps.missed & ~wrists & bare & ~sleeve
+    # I_rp takes a cuff's fringe on the hand for a bracelet, and draws it; and pieces of the old sleeve.
+    by_tone = ((maps.missed | wrists) & worn & arms) | sleeve
+    parts = (
+        (maps.expects((L.BACKGROUND,), size), lambda: scene_behind(window, people, maps.missed, size)),
+        (maps.expects(LOWER, size), lambda: lower_body(window, people, maps.stays, maps.missed)),
+        (
+            np.maximum(enlarge(maps.opening, size) * (1.0 - crisp(drawn, size)), crisp(by_tone, size)),
+            lambda: skin(people, rendered, seen, drawn, size),
+        ),
+    )
+    places = [uncovered * share for share, _ in parts]
+
+    def filling(number: int) -> np.ndarray | None:
+        return parts[number][1]() if places[number].max() > NOTICED else None
+
+    scene, others = both(lambda: filling(0), lambda: [filling(1), filling(2)])
+    for where, colour in zip(places, [scene, *others], strict=True):
+        if colour is not None:
+            out += where[..., None] * (colour - out)
+    return out
+
+
+def _shading(warp: Warp, composition: Composition, clothes: np.ndarray) -> np.ndarray:
+    """Equation (1) as what is added to the garment, I_try-on - I_warp, (256, 192, 3) float32 in grey levels.
+
+    I_rp has folds and light, but at 256×192; so added, they leave the garment the seams and threads of its own photo.
+    What is added at the garment's edge is that of its inside, where `clothes` (256, 192) are expected: beside it I_rp
+    shows skin or the scene, which are no light on the garment.
+    """
+    tryon, cloth = colours(composition.tryon), colours(warp.cloth)
+    mask = plane(warp.mask)
+    share = plane(composition.composition_mask)[..., None]
+    added = tryon - share * cloth - (1.0 - share) * beyond_edge(cloth, mask, 1.0)
+    # A rendering of another colour than the cloth is no light on it: under a hem it shows trousers already.
+    unlike = cv2.GaussianBlur(colours(composition.rendered_person) - cloth, (0, 0), 3.0)
+    alike = np.abs(unlike).max(-1) < UNLIKE
+    inner = ((mask > 0.9) & (clothes > 0.5) & alike).astype(np.float32)
+    sure = np.asarray(cv2.erode(inner, np.ones((7, 7), np.uint8)))
+    side = 4 * round(REACH) + 1  # from there to as far as the garment is stretched
+    weight = cv2.GaussianBlur(sure, (0, 0), 0.8)[..., None]
+    near = cv2.GaussianBlur(added * sure[..., None], (0, 0), 0.8) / np.maximum(weight, 1e-3)
+    return np.where(weight > 0.2, near, carried_on(added, sure, side))

@@ -1,0 +1,150 @@
+"""What a photo shows and what M_exp expects, as planes with the photo's own edges: what `layers` decides by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import neck_region
+from vtcli.core.data.pixels import likeliest
+from vtcli.core.models.composition import CLOTHES
+from vtcli.core.system.workers import both, side_by_side
+from vtcli.core.tryon.bared_arms import with_own_arms
+from vtcli.core.tryon.full_warp import (
+    REACH,
+    FullWarp,
+    collar_opening,
+)
+from vtcli.core.tryon.garment_edge import (
+    between_shoulders,
+    crisp,
+    neckline,
+    whole,
+)
+from vtcli.core.tryon.networks import Composition, People
+from vtcli.core.tryon.old_garment import LOWER, bared, is_dress, missed, skirt
+from vtcli.core.tryon.planes import (
+    GuidedFilter,
+    dilated,
+    plane,
+    steepened,
+)
+
+FRINGE = 2.0
+"""How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
+SURELY_NEW = 0.65
+"""M_exp's probability of clothes from which what M_cm lets go of is no inside of a collar."""
+GROUPS = ((L.BACKGROUND,), CLOTHES, LOWER, L.ARM_LABELS, (*L.HEAD_LABELS, L.GLOVE))
+"""Labels that go together when it is asked what is expected at a place."""
+
+
+@dataclass
+class Maps:
+    """What the photo shows and what is expected, (h, w) float32 in [0, 1] at the window's size unless it says
+    otherwise."""
+
+    size: tuple[int, int]
+    scale: float
+    """Pixels of the window for one at 256×192."""
+    before: np.ndarray
+    """The photo's parse, probabilities (20, 256, 192)."""
+    after: np.ndarray
+    """M_exp, probabilities (20, 256, 192)."""
+    neck: np.ndarray
+    """What labels call background and is neck, before or after: (256, 192) bool."""
+    missed: np.ndarray
+    """What has the old garment's colour and another label: (256, 192) bool."""
+    stays: np.ndarray
+    """What stays of a dress, as the skirt below the new top: (256, 192) bool."""
+    colours: np.ndarray
+    """The warped garment on white, (h, w, 3) in grey levels."""
+    alpha: np.ndarray
+    """Where the warped garment lies."""
+    near: np.ndarray
+    """Where it lies or may be stretched to."""
+    opening: np.ndarray
+    """Where its neckline is open."""
+    old: np.ndarray
+    """Where the photo shows the old garment, but for what stays of a dress."""
+    scene: np.ndarray
+    """Where it shows background."""
+    arms: np.ndarray
+    """Where it shows bare arms."""
+    front: np.ndarray
+    """Where it shows the head, which lies in front of garments."""
+    new: np.ndarray
+    """Where M_exp expects clothes."""
+
+    def expects(self, labels: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
+        """Where M_exp expects one of `labels`, and nothing else more; of background what is no neck. (h, w) of `size`."""
+        after = self.after.copy()
+        after[L.BACKGROUND] *= ~self.neck
+        share = after[list(labels)].sum(0)
+        others = [group for group in GROUPS if not set(group) & set(labels)]
+        rivals = np.max([after[list(group)].sum(0) for group in others], axis=0)
+        return crisp((share > rivals).astype(np.float32), size)
+
+
+def find_maps(
+    window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition
+) -> Maps:
+    size, warp = full.size, full.warp
+    scale = size[0] / composition.region.shape[2]
+    expected = composition.expected_parse if composition.expected_parse is not None else probabilities
+    before = probabilities[0].cpu().numpy()
+    after = with_own_arms(expected[0].cpu().numpy(), before, people.keypoints)
+    necks = (neck_region(x, people.keypoints) for x in (likeliest(expected), people.parse))
+    neck = torch.stack(list(necks)).any(0)[0].cpu().numpy() | bared(people, before, after)
+    hidden = missed(people, before, neck)
+    worn, new, stays = _garments(people, before, after, plane(warp.mask))
+
+    held, joints = plane(composition.composition_mask), people.keypoints[0].cpu().numpy()
+    held = np.where(new > SURELY_NEW, 1.0, held)
+    hollow = neckline(plane(warp.mask), held, joints).astype(np.float32)
+
+    def seen() -> list[np.ndarray]:
+        by_photo = GuidedFilter(cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, scale)
+        scene = before[L.BACKGROUND] * (~(neck | hidden)).astype(np.float32)
+        arms, head = (before[list(labels)].sum(0) for labels in (L.ARM_LABELS, L.HEAD_LABELS))
+        shares = np.maximum(worn, hidden), scene, arms, head
+        return side_by_side(lambda share: steepened(by_photo(share), scale), shares)
+
+    def warped() -> tuple[np.ndarray, ...]:
+        rgb, alpha = full.whole()
+        opening = np.maximum(collar_opening(full), crisp(hollow, size))
+        return rgb, alpha, dilated(alpha, REACH * scale), opening
+
+    (old, scene, arms, front), (rgb, alpha, near, opening) = both(seen, warped)
+    old = np.maximum(old, crisp(hidden, size)) * (1.0 - crisp(with_edge(stays), size))
+    return Maps(
+        size, scale, before, after, neck, hidden, stays, rgb, alpha, near, opening, old, scene, arms, front,
+        new=crisp(new, size),
+    )  # fmt: skip
+
+
+def _garments(
+    people: People, before: np.ndarray, after: np.ndarray, warped: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where clothes are worn, where M_exp expects the new garment, and what stays of a dress, all (256, 192)."""
+    worn, new = before[list(CLOTHES)].sum(0), whole(after[list(CLOTHES)].sum(0))
+    # M_exp takes the worn garment's neckline for the new one's now and then; the warp has the garment's own.
+    zone = between_shoulders(people.keypoints[0].cpu().numpy(), worn.shape)
+    new = np.where(zone & (after.argmax(0) == L.BACKGROUND), np.maximum(new, warped), new)
+    if not is_dress(people, before):
+        return worn, new, np.zeros(worn.shape, bool)
+    # What M_exp calls a dress and the warped garment does not reach is the old one.
+    new = new - after[[L.DRESS, L.JUMPSUITS]].sum(0) * (1.0 - warped)
+    reached = np.minimum(dilated((new > 0.5).astype(np.float32), REACH), warped)
+    stays = skirt(people, before, after, reached)
+    below = cv2.erode(stays.astype(np.uint8), np.ones((5, 5), np.uint8))
+    return worn, new * (1 - below), stays
+
+
+def with_edge(stays: np.ndarray) -> np.ndarray:
+    """What stays of a dress (256, 192) bool with its own edge in the photo."""
+    return dilated(stays.astype(np.float32), FRINGE)
