@@ -132,7 +132,8 @@ class LiteGMM(GMM):
         cloth = self.cloth_encoder(garment)
         sleeve, sleeves = None, torch.zeros_like(representation[:, :1])
         if self.sleeve_head is not None:
-            sleeve = self.sleeve_head(cloth[1], cloth[2])
+            # The head listens: the encoder learns for the warp alone.
+            sleeve = self.sleeve_head(cloth[1].detach(), cloth[2].detach())
             if arms is not None:
                 sleeves = sleeve_map(arms, sleeve.detach()).to(representation.dtype)
         person = self.person_encoder(
