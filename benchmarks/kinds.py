@@ -32,13 +32,15 @@ from torch.nn import functional as F
 
 from vtcli.core.data.images import open_rgb
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.garments.cutout import Likely
 from vtcli.core.garments.pieces import find_garment
 from vtcli.core.garments.placement import place, without_hook
 from vtcli.core.models.kind import KINDS, LEAST_TOP, SIZE, TOPS, KindNet
 from vtcli.core.models.lite0 import lite0_scale, load_lite0_state
-from vtcli.core.models.load import load_kind
-from vtcli.core.models.weights import read_weights, save_weights
+from vtcli.core.models.load import load_kind, load_outline, load_parser
+from vtcli.core.models.weights import read_weights, save_weights, stage_file
 from vtcli.core.system.errors import VtcliError
+from vtcli.core.tryon.annotate import Annotator
 from vtcli.core.tryon.window import whole
 
 KIND_OF = {
@@ -118,11 +120,11 @@ def small(rgb: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.resize(rgb, SIZE[::-1], interpolation=cv2.INTER_AREA))
 
 
-def alone(rgb: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray | None:
-    """The garment of a picture (H, W, 3) cut out, by `mask` (H, W) bool or by itself, and placed on white: (256, 192, 3);
+def alone(rgb: np.ndarray, mask: np.ndarray | None = None, likely: Likely | None = None) -> np.ndarray | None:
+    """The garment of a picture (H, W, 3) cut out, by `mask` (H, W) bool or by itself (`likely` as for `find_garment`), and placed on white: (256, 192, 3);
     None where nothing stands out."""
     try:
-        garment = place(rgb, without_hook(find_garment(rgb).mask) if mask is None else mask)
+        garment = place(rgb, without_hook(find_garment(rgb, likely).mask) if mask is None else mask)
     except VtcliError:
         return None
     canvas = garment.at((256, 192))[0][0].permute(1, 2, 0).numpy().clip(-1, 1)
@@ -380,9 +382,9 @@ def chances(net: KindNet, pictures: list[np.ndarray]) -> Tensor:
     return net(views).softmax(1).mean(0)
 
 
-def look(net: KindNet, rgb: np.ndarray) -> Tensor:
+def look(net: KindNet, rgb: np.ndarray, likely: Likely) -> Tensor:
     """What `vtcli tryon` thinks of a garment's picture: probabilities (6)."""
-    cut = alone(rgb)
+    cut = alone(rgb, likely=likely)
     return chances(net, [whole(rgb).photo(rgb)] + ([cut] if cut is not None else []))
 
 
@@ -401,7 +403,9 @@ def measure(found: list[Tensor], kinds: list[int]) -> dict[str, float]:
 def report(net: KindNet, photos: Photos, store: Path, gallery: Path | None) -> dict[str, dict[str, float]]:
     """What is held out, measured."""
     rows = photos.rows(apart=True)
-    found = [look(net, photos.read(row)) for row in rows]
+    parser = load_parser(stage_file(None, "parser"))
+    likely = Annotator(parser, torch.device("cpu"), kinds=load_kind(None), outline=load_outline(None)).likely
+    found = [look(net, photos.read(row), likely) for row in rows]
     out = {f"{HELD_OUT} photos": measure(found, [photos.kinds[row] for row in rows])}
     for row, p in zip(rows, found, strict=True):
         if int(p.argmax()) != photos.kinds[row]:
@@ -409,11 +413,14 @@ def report(net: KindNet, photos: Photos, store: Path, gallery: Path | None) -> d
                 f"  {photos.names[row]}: {KINDS[photos.kinds[row]]} taken for {KINDS[int(p.argmax())]} ({p.max():.0%})"
             )
     test = PreparedStore.open(store, "test")
-    kept = [float(look(net, c)[: len(TOPS)].sum()) >= LEAST_TOP for c in test.read("cloth", range(len(test)))]
+    kept = [
+        float(look(net, c, likely)[: len(TOPS)].sum()) >= LEAST_TOP
+        for c in test.read("cloth", range(len(test)))
+    ]
     out["the store's test garments"] = {"number": len(kept), "refused": len(kept) - sum(kept)}
     if gallery is not None:
         files = sorted(gallery.glob("*_*.jpg"))
-        named = [look(net, np.asarray(open_rgb(file))) for file in files]
+        named = [look(net, np.asarray(open_rgb(file)), likely) for file in files]
         stems = [file.stem.split("_")[0] for file in files]
         kinds = [next(i for i, k in enumerate(KINDS) if stem.startswith(k)) for stem in stems]
         right = sum(int(p.argmax()) == kind for p, kind in zip(named, kinds, strict=True))

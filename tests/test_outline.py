@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -66,7 +67,9 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("ground", [_planks, _tiles, _walls])
-def test_garments_are_cut_out_of_any_background(annotator: Annotator, ground) -> None:
+def test_garments_are_cut_out_of_any_background(
+    annotator: Annotator, ground: Callable[[int, int], np.ndarray]
+) -> None:
     for file in GARMENTS[:3]:
         rgb = np.asarray(Image.open(file).convert("RGB").resize((576, 768), Image.Resampling.BICUBIC))
         mask = garment_mask(rgb)
@@ -109,6 +112,12 @@ def test_upright_garments_stay(annotator: Annotator) -> None:
     for file in GARMENTS:
         image = Image.open(file).convert("RGB")
         assert not cut_out(annotator, image, np.asarray(image), None, force=False).notes, file.name
+
+
+def test_a_garment_of_few_pixels_is_told(annotator: Annotator) -> None:
+    small = Image.fromarray(SHIRT).resize((60, 80), Image.Resampling.LANCZOS)
+    notes = cut_out(annotator, small, np.asarray(small), None, force=False).notes
+    assert len(notes) == 1 and "pixels high" in notes[0]
 
 
 def test_pictures_of_no_garment_are_refused(annotator: Annotator) -> None:

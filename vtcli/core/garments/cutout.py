@@ -303,8 +303,8 @@ def _armpits(sharp: np.ndarray, contrast: np.ndarray, outside: np.ndarray) -> np
     low = rows[0] + _PIT_LOW * len(rows)
     dark = ((sharp > _SLIT_CONTRAST) & (outside == 0)).astype(np.uint8)
     reach = np.ones((1, max(2, round(_PIT_REACH * wide))), np.uint8)
-    to_right, to_left = (cv2.dilate(dark, reach, anchor=(x, 0)) for x in (0, reach.size - 1))
-    between = cv2.bitwise_and(to_right, to_left)
+    left, right = (np.asarray(cv2.dilate(dark, reach, anchor=(end, 0))) > 0 for end in (0, reach.size - 1))
+    between = left & right
     pure = ((sharp < _PIT_PURE) & (contrast > _SLIT_CONTRAST) & (outside == 0)).astype(np.uint8)
     near = cv2.dilate(outside, _disc(5))
     count, labels, stats, centres = cv2.connectedComponentsWithStats(pure, connectivity=8)

@@ -12,15 +12,17 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.images import alpha_mask
 from vtcli.core.garments.bust import without_bust
 from vtcli.core.garments.given_mask import mask_problem
-from vtcli.core.garments.pieces import find_garment
+from vtcli.core.garments.pieces import Piece, find_garment
 from vtcli.core.garments.placement import Garment, as_placed, place, without_hook
 from vtcli.core.tryon.annotate import SURE, Annotator
 from vtcli.core.tryon.problems import UnfitPhoto
 from vtcli.core.tryon.window import HEIGHT, WIDTH, whole
 from vtcli.core.tryon.worn import worn_top
 
-SURE_TURN = 0.97
-"""Probability from which a garment counts as turned."""
+FEW_ROWS = 100
+"""Photo pixels down below which a garment is told to look blurred: the networks see it at 240."""
+SURE_TURN = 0.99
+"""Probability from which a garment counts as turned; none of 536 upright ones does."""
 LEAST_CUT, MOST_CUT = 0.005, 0.97
 """Shares of the picture between which what was cut out may be a garment."""
 LEAST_GARMENT = 0.4
@@ -53,8 +55,8 @@ def cut_out(
             notes.append("parts of the garment are see-through; they are worn as they look on white paper")
     by_hand = mask is not None
     if mask is None:
-        piece = find_garment(rgb, annotator.likely if annotator.outline is not None else None)
-        mask = without_bust(rgb, without_hook(piece.mask))
+        piece = _found(annotator, rgb)
+        mask = piece.mask
         if piece.others:
             notes.append(
                 f"the garment's picture shows {piece.others + 1} things apart; the largest is worn (crop the picture, or "
@@ -77,12 +79,21 @@ def cut_out(
     quarters, sure = annotator.quarter_turns(_small(annotator, garment))
     if quarters and sure > SURE_TURN and not force:
         rgb, mask = (np.ascontiguousarray(np.rot90(x, -quarters)) for x in (rgb, mask))
+        mask = mask if by_hand else _found(annotator, rgb).mask
         garment = place(rgb, mask)
         notes.append(
             f"the garment's picture {TURNED[quarters]}: it was turned upright (--force leaves it as it is)"
         )
+    if (rows := int(mask.any(1).sum())) < FEW_ROWS:
+        notes.append(f"the garment is only {rows} pixels high in its picture, and will look blurred")
     garment = replace(garment, notes=tuple(notes))
     return garment if force else _fit(annotator, rgb, garment, mask, given, by_hand)
+
+
+def _found(annotator: Annotator, rgb: np.ndarray) -> Piece:
+    """The garment on `rgb` (H, W, 3) uint8, without what holds it up."""
+    piece = find_garment(rgb, annotator.likely if annotator.outline is not None else None)
+    return replace(piece, mask=without_bust(rgb, without_hook(piece.mask)))
 
 
 def _see_through(cloth: Image.Image, mask: np.ndarray) -> bool:
