@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vtcli.core.garments.masks import find_masks
 from vtcli.core.system.workers import side_by_side
 
 _REMEMBERED = 10_000  # garments: 120 MB at 256×192 if both masks of each differ from the given one
@@ -42,6 +41,8 @@ class FoundMasks:
 
 def _find(cloth: np.ndarray, mask: np.ndarray) -> tuple[Bits, Bits]:
     """Bits of the whole mask, None where it is the given one, and of the front, None where it is the whole mask."""
+    from vtcli.core.garments.masks import find_masks  # whole stores are read without it, and without OpenCV
+
     given = mask > 127
     found = find_masks(cloth, given)
     return (

@@ -35,10 +35,9 @@ class Similarity:
 
 def similarity(result: np.ndarray, photo: np.ndarray, redrawn: np.ndarray | None = None) -> Similarity:
     """SSIM (Gaussian window, Wang et al. 2004) and PSNR in dB; `redrawn` (H, W) bool selects the second pair."""
-    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+    from skimage.metrics import structural_similarity
 
-    with np.errstate(divide="ignore"):
-        psnr = float(peak_signal_noise_ratio(photo, result, data_range=255))
+    psnr = _psnr(result, photo)
     ssim, ssim_map = float("nan"), None
     if min(result.shape[:2]) >= SSIM_SIDE:
         ssim, ssim_map = structural_similarity(
@@ -57,11 +56,13 @@ def similarity(result: np.ndarray, photo: np.ndarray, redrawn: np.ndarray | None
     )
 
 
-def _psnr(result: np.ndarray, photo: np.ndarray, where: np.ndarray) -> float:
-    """10·log10(255² / mean squared error) over the pixels `where`; NaN for none, infinite for equal ones."""
-    if not where.any():
+def _psnr(result: np.ndarray, photo: np.ndarray, where: np.ndarray | None = None) -> float:
+    """10·log10(255² / mean squared error) over the pixels `where`, or all; NaN for none, infinite for equal ones. (skimage
+    has it, too, but imports scipy.stats with it, which takes a second in each process.)"""
+    if where is not None and not where.any():
         return float("nan")
-    difference = np.subtract(result, photo, dtype=np.int16)[where].astype(np.float64).ravel()
+    difference = np.subtract(result, photo, dtype=np.int16)
+    difference = (difference if where is None else difference[where]).astype(np.float64).ravel()
     error = float(difference @ difference) / difference.size
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 

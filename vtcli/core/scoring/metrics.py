@@ -131,7 +131,7 @@ def definitions() -> dict[str, str]:
         "K = (0.01, 0.03), range 255, mean over the three channels; pytorch_msssim.ms_ssim, "
         f"{of('pytorch-msssim')}",
         "psnr": "mean over pictures of 10·log10(255² / mean squared error over pixels and channels) of 8-bit "
-        f"RGB, in dB; skimage.metrics.peak_signal_noise_ratio, {of('scikit-image')}",
+        "RGB, in dB",
         "psnr_redrawn": "as PSNR, with the squared error's mean over the pixels that differ from the photo; each run "
         "has its own region, so read it beside `given`",
         "lpips": "mean over pictures of LPIPS version 0.1 (Zhang et al., CVPR 2018), RGB in [-1, 1] at the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from vtcli.core.scoring import metrics
 from vtcli.core.scoring.bootstrap import Difference
 from vtcli.core.scoring.distances import Statistics
 from vtcli.core.scoring.runs import Run
-from vtcli.core.scoring.sleeve_scores import Arm
+
+if TYPE_CHECKING:
+    from vtcli.core.scoring.sleeve_scores import Arm
 
 
 @dataclass
