@@ -21,12 +21,4 @@ def fold_batch_norm(network: Network) -> Network:
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, first, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, second, nn.Identity())
-    return channels_last_weights(network)
-
-
-def channels_last_weights(network: Network) -> Network:
-    """`network` itself, its convolutions' weights channels-last in memory."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

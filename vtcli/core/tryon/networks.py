@@ -15,7 +15,7 @@ from vtcli.core.data.hole_filling import fill_holes
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.composition import held_garment
-from vtcli.core.models.folding import channels_last_weights, fold_batch_norm
+from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.load import load_gmm, load_tom
 from vtcli.core.models.representation import represent
 from vtcli.core.models.sleeve import hold_to_sleeves
@@ -102,7 +102,6 @@ class Networks:
             for name, module in self.tom.named_modules():
                 if isinstance(module, nn.Conv2d) and name != "head":  # it draws the colours, in float32
                     module.to(torch.bfloat16)
-            channels_last_weights(self.tom)
         elif self.tom is not None:
             fold_batch_norm(self.tom)
 
