@@ -121,3 +121,5 @@ def test_m_exp_stays_where_it_agrees_or_nothing_can_be_told() -> None:
     expected, joints = certain(parse), torch.from_numpy(_joints())[None]
     assert hold_to_sleeves(expected, joints, torch.tensor([0.6])) is expected
     assert hold_to_sleeves(expected, torch.zeros(1, 18, 3), torch.tensor([0.1])) is expected
+    behind = torch.where(torch.isin(parse, torch.tensor(L.ARM_LABELS)), L.UPPER_CLOTHES, parse).byte()
+    assert torch.equal(hold_to_sleeves(certain(behind), joints, torch.tensor([0.1])), certain(behind))

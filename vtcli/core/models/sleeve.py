@@ -33,6 +33,9 @@ LOOSE = 3.0
 """How many times as wide a sleeve may be as the arm in it."""
 HIDDEN = 0.4
 """Share of the arm below the sleeve's end that may lie over the torso; with more of it, a new length cannot be drawn."""
+HAND, HAND_SHARE = 0.75, 0.15
+"""Where along the arm its bare end begins, and the least share of it that M_exp shows: an arm behind the body has a side of
+the garment along its bones, and no sleeve that could be shortened."""
 
 
 class SleeveHead(nn.Module):
@@ -81,7 +84,7 @@ def hold_to_sleeves(expected: Tensor, keypoints: Tensor, sleeve: Tensor) -> Tens
                 continue
             place = _Place.of(joints[i : i + 1], arm, size)
             shorter = end.middle > wanted
-            if shorter and place.over_torso[place.near & (place.along > wanted)].mean() > HIDDEN:
+            if shorter and not _seen(place, wanted, likeliest[i] == label):
                 continue
             if out is expected:
                 out = expected.clone()
@@ -125,6 +128,14 @@ class _Place:
         """1 beyond `end`, 0 before it, with an edge two pixels wide."""
         out: np.ndarray = np.clip((self.along - end) * self.length / 2 + 0.5, 0, 1)
         return out
+
+
+def _seen(place: _Place, end: float, bare: np.ndarray) -> bool:
+    """Whether the arm beyond `end` is seen well enough to be bared; `bare` (h, w) bool: where M_exp has its skin."""
+    below, hand = place.near & (place.along > end), place.near & (place.along > HAND)
+    if not below.any() or not hand.any():
+        return False
+    return bool(place.over_torso[below].mean() <= HIDDEN and bare[hand].mean() >= HAND_SHARE)
 
 
 def _shorten(shares: np.ndarray, place: _Place, end: float, label: int) -> None:
