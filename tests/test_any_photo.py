@@ -273,7 +273,7 @@ def test_a_hangers_hook_is_no_garment(engine: TryOn) -> None:
     assert float((a & b).sum() / (a | b).sum()) > 0.93
 
 
-@pytest.mark.parametrize("name", ["coffee", "text", "coins"])
+@pytest.mark.parametrize("name", ["coffee", "text", "coins", "page", "rocket", "cat"])
 def test_refuses_what_is_no_top(engine: TryOn, name: str) -> None:
     picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
     with pytest.raises(UnfitPhoto, match=r"garment alone|plain background|puts on tops"):

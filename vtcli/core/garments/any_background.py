@@ -16,6 +16,9 @@ _SURE = 0.05
 _DOUBT, _DOUBTED = 0.1, 0.6
 """Probability from which a pixel is in doubt, up to one minus it, and the share of the picture in doubt from which there is no
 garment: photos of garments have 0.5 at most, brick, grass and noise 0.7 and more."""
+_AGREED = 0.8
+"""Least overlap (IoU) of what is cut out with what is likely: of 60 photos of garments 59 have 0.82 or more; coins, a page, the
+moon and a rocket, which are none, 0.77 at most."""
 _ROUNDS = 2
 """Of GrabCut; it has little to decide."""
 _RADIUS, _SMOOTH = 3, 1e-3
@@ -30,8 +33,9 @@ def cut_by_likelihood(rgb: np.ndarray, likely: np.ndarray) -> np.ndarray:
     scale = min(1.0, _WORK / max(height, width))
     size = (max(16, round(width * scale)), max(16, round(height * scale)))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    solid = _settled(small, cv2.resize(likely.astype(np.float32), size, interpolation=cv2.INTER_LINEAR))
-    if not solid.any():
+    likely = cv2.resize(likely.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    solid = _settled(small, likely)
+    if (solid & (likely > 0.5)).sum() < _AGREED * max(1, (solid | (likely > 0.5)).sum()):
         return np.zeros((height, width), bool)
     factors, rest = _guided(small.astype(np.float32) / 255, solid.astype(np.float32))
     whole = rgb.astype(np.float32) / 255

@@ -56,6 +56,8 @@ def cut_out(
     by_hand = mask is not None
     if mask is None:
         piece = _found(annotator, rgb)
+        if force and not piece.mask.any():
+            piece = find_garment(rgb, None)  # what stands out by its colours, whatever it is
         mask = piece.mask
         if piece.others:
             notes.append(
