@@ -60,8 +60,8 @@ def warp_garments(
     if not gmm.cpvton_inputs:
         mask = front
     garment = gmm.garment_input(cloth, mask, size)
-    joints = keypoints_at(keypoints, size[0] / full[0])
-    out = gmm(channels_last(person), channels_last(garment), arm_places(joints, size))
+    arms = None if gmm.cpvton_inputs else arm_places(keypoints_at(keypoints, size[0] / full[0]), size)
+    out = gmm(channels_last(person), channels_last(garment), arms)
     theta, offsets = out.theta.float(), out.flow[-1] if out.flow else None
     expected = out.expected_parse.float().softmax(1) if out.expected_parse is not None else None
     if expected is not None and out.sleeve is not None:

@@ -75,10 +75,10 @@ class GMMStage(Stage):
         mask = pairs.cloth_mask if self.gmm.cpvton_inputs else pairs.front_mask
         garment = self.gmm.garment_input(pairs.cloth, mask, size)
         target = worn_garment(pairs, size)
-        joints = keypoints_at(pairs.keypoints, size[0] / pairs.image.shape[2])
-        out: GMMOutput = network(
-            channels_last(person.channels), channels_last(garment), arm_places(joints, size)
-        )
+        arms = None
+        if not self.gmm.cpvton_inputs:
+            arms = arm_places(keypoints_at(pairs.keypoints, size[0] / pairs.image.shape[2]), size)
+        out: GMMOutput = network(channels_last(person.channels), channels_last(garment), arms)
         if out.flow:
             loss, parts = flow_loss(out.flow, out.theta, out.expected_parse, garment, target, pairs)
         else:

@@ -79,9 +79,9 @@ class Composition:
 class Networks:
     """GMM and TOM, loaded. With `tom` None only warps can be made.
 
-    `amp`: the TOM, and of the GMM what bears it, in bfloat16; None: where the processor has it, and never CP-VTON's. A picture
-    then differs by a tenth of a grey level on average and by a few at most. θ and the flow stay in float32. `size`: (height, width) of the pictures that they
-    were trained on.
+    `amp`: the TOM, and of the GMM what bears it, in bfloat16; None: where the processor has it, and never CP-VTON's. A
+    picture then differs by a tenth of a grey level on average. θ and the flow stay in float32. `size`: (height, width) of
+    the pictures that they were trained on.
     """
 
     def __init__(
