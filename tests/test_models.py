@@ -54,11 +54,11 @@ def test_each_network_says_what_it_takes() -> None:
     with torch.device("meta"):
         gmms = {preset: build_gmm(preset, aux=True) for preset in GMM_PRESETS}
         toms = {preset: build_tom(preset, aux=True) for preset in TOM_PRESETS}
-    assert gmms.keys() == toms.keys() == {"paper", "lite"}
+    assert gmms.keys() == toms.keys() == {"paper", "paper-small", "lite"}
     assert {k: (g.input_size, g.cpvton_inputs) for k, g in gmms.items()} == {
-        "paper": ((256, 192), True), "lite": ((128, 96), False),
+        "paper": ((256, 192), True), "paper-small": ((128, 96), True), "lite": ((128, 96), False),
     }  # fmt: skip
-    assert {k: t.relights for k, t in toms.items()} == {"paper": False, "lite": True}
+    assert {k: t.relights for k, t in toms.items()} == {"paper": False, "paper-small": False, "lite": True}
 
 
 @pytest.mark.parametrize("aux", [True, False])
@@ -108,7 +108,7 @@ def test_garment_goes_in_on_white() -> None:
     assert half.shape == (1, 4, 4, 4) and half[0, 3].tolist()[1] == [0, 1, 1, 0]
 
 
-@pytest.mark.parametrize("preset", ["lite", "paper"])
+@pytest.mark.parametrize("preset", ["lite", "paper", "paper-small"])
 def test_tom(preset: str) -> None:
     torch.manual_seed(0)
     with_aux = build_tom(preset, aux=True).eval()

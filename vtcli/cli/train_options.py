@@ -16,6 +16,7 @@ class Preset(StrEnum):
 
     LITE = "lite"
     PAPER = "paper"
+    PAPER_SMALL = "paper-small"
 
 
 class Recipe(StrEnum):
@@ -152,7 +153,12 @@ TomPhotos = Annotated[
 # -- gmm and tom ---------------------------------------------------------------------------------------------
 
 PresetOption = Annotated[
-    Preset, typer.Option("--preset", help="lite: small, fast networks; paper: CP-VTON's networks.")
+    Preset,
+    typer.Option(
+        "--preset",
+        help="lite: small, fast networks; paper: CP-VTON's networks; paper-small: the same with fewer channels, "
+        "for stores of 128x96.",
+    ),
 ]
 RecipeOption = Annotated[
     Recipe | None,

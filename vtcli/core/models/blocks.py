@@ -14,6 +14,19 @@ def conv_block(channels: int, width: int, kernel: int = 3, stride: int = 1) -> l
     ]  # fmt: skip
 
 
+def cell_means(x: Tensor, side: int) -> Tensor:
+    """Means of `x` (B, C, H, W) over cells of `side` × `side` pixels: (B, C, H / side, W / side).
+
+    Halfway between four pixels the bilinear value is their mean. On a CPU it is had 4 to 8 times as fast as by torch's
+    pooling, and the gradient 2 to 3 times.
+    """
+    if side == 1:
+        return x
+    if side == 2:
+        return F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
+    return F.avg_pool2d(x, side)
+
+
 class InstanceNorm(nn.Module):
     """InstanceNorm without affine or statistics.
 

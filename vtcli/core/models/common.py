@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from vtcli.core.models.blocks import cell_means
 from vtcli.core.models.composition import try_on
 from vtcli.core.models.relighting import relighting_offset
 
@@ -47,8 +47,7 @@ class GMM(nn.Module):
         if not self.cpvton_inputs:
             return garment_input(cloth, mask, size)
         joined = torch.cat([cloth, mask], dim=1)
-        factor = cloth.shape[2] // size[0]
-        return F.avg_pool2d(joined, factor) if factor > 1 else joined
+        return cell_means(joined, cloth.shape[2] // size[0])
 
     def forward(self, representation: Tensor, garment: Tensor, arms: Tensor | None = None) -> GMMOutput:
         raise NotImplementedError
@@ -112,8 +111,7 @@ def garment_input(cloth: Tensor, mask: Tensor, size: tuple[int, int]) -> Tensor:
     joined = cloth.new_empty((len(cloth), 4, *cloth.shape[2:]))
     torch.mul(cloth, mask, out=joined[:, :3]).add_(1.0 - mask)
     joined[:, 3:] = mask
-    factor = cloth.shape[2] // size[0]
-    return F.avg_pool2d(joined, factor) if factor > 1 else joined
+    return cell_means(joined, cloth.shape[2] // size[0])
 
 
 def l2_normalise(features: Tensor) -> Tensor:

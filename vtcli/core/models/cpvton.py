@@ -32,6 +32,7 @@ class PaperGMMSettings:
 
     input_size: tuple[int, int] = (256, 192)  # height and width of I_p and I_c
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of the extractors' strided convolutions
+    regressor_widths: tuple[int, ...] = (512, 256, 128, 64)  # channels of θ's regressor
     parse_widths: tuple[int, ...] = (
         256,
         128,
@@ -68,15 +69,15 @@ class FeatureExtractor(nn.Module):
 class ThetaRegressor(nn.Module):
     """Correlation (B, 192, 16, 12) → θ (B, 50) in [-1, 1]."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for width, kernel, stride in ((512, 4, 2), (256, 4, 2), (128, 3, 1), (64, 3, 1)):
+        for width, (kernel, stride) in zip(widths, ((4, 2), (4, 2), (3, 1), (3, 1)), strict=True):
             layers += [nn.Conv2d(channels, width, kernel, stride, 1)]
             layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             channels = width
         self.conv = nn.Sequential(*layers)
-        self.linear = nn.Linear(64 * 4 * 3, 2 * POINTS)
+        self.linear = nn.Linear(widths[-1] * 4 * 3, 2 * POINTS)
 
     def forward(self, matching: Tensor) -> Tensor:
         # CP-VTON flattens in NCHW order, whatever the memory format.
@@ -108,10 +109,11 @@ class PaperGMM(GMM):
     def __init__(self, settings: PaperGMMSettings, aux: bool) -> None:
         super().__init__()
         self.input_size = settings.input_size
-        cells = settings.input_size[0] // 16 * (settings.input_size[1] // 16)
+        scale = 2 ** len(settings.widths)
+        cells = settings.input_size[0] // scale * (settings.input_size[1] // scale)
         self.person_encoder = FeatureExtractor(CHANNELS, settings.widths)
         self.cloth_encoder = FeatureExtractor(3, settings.widths)
-        self.regressor = ThetaRegressor(cells)
+        self.regressor = ThetaRegressor(cells, settings.regressor_widths)
         self.parse_decoder = GMMParseDecoder(2 * settings.widths[-1], settings.parse_widths) if aux else None
 
     def forward(self, representation: Tensor, garment: Tensor, arms: Tensor | None = None) -> GMMOutput:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data.labels import LABELS
-from vtcli.core.models.blocks import UpDecoder, conv_block
+from vtcli.core.models.blocks import UpDecoder, cell_means, conv_block
 from vtcli.core.models.common import TOM, TOMOutput
 from vtcli.core.models.relighting import relighting_offset
 
@@ -48,7 +48,7 @@ class Encoder(nn.Module):
         """`representation` (B, 22, H, W), `garment` (B, 4, H, W), `expected` (B, 20, H/2, W/2) → features, finest (half
         the size) first."""
         fine = F.pixel_unshuffle(torch.cat([representation[:, 1:4], garment], dim=1), 2)
-        coarse = F.avg_pool2d(representation, 2)  # colours, too: to leave them out takes longer
+        coarse = cell_means(representation, 2)  # colours, too: to leave them out takes longer
         x = torch.cat([fine, coarse[:, :1], coarse[:, 4:], expected.to(fine.dtype)], dim=1)
         if x.device.type == "cpu":
             x = x.contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,5 @@
-"""The presets by name: "paper" is `cpvton.py`, "lite" is `lite_gmm.py` and `lite_tom.py`. Weights files name one."""
+"""The presets by name: "paper" and "paper-small" are `cpvton.py`, "lite" is `lite_gmm.py` and `lite_tom.py`. Weights
+files name one."""
 
 from __future__ import annotations
 
@@ -7,12 +8,16 @@ from vtcli.core.models.cpvton import PaperGMM, PaperGMMSettings, PaperTOM, Paper
 from vtcli.core.models.lite_gmm import LiteGMM, LiteGMMSettings
 from vtcli.core.models.lite_tom import LiteTOM, LiteTOMSettings
 
+# "paper-small" is for stores of 128×96, where two CPU cores train it in minutes: a halving less, and about a quarter of
+# the channels.
 GMM_PRESETS: dict[str, PaperGMMSettings | LiteGMMSettings] = {
     "paper": PaperGMMSettings(),
+    "paper-small": PaperGMMSettings((128, 96), (24, 48, 96), (128, 128, 64, 64), (32, 16)),
     "lite": LiteGMMSettings(),
 }
 TOM_PRESETS: dict[str, PaperTOMSettings | LiteTOMSettings] = {
     "paper": PaperTOMSettings(),
+    "paper-small": PaperTOMSettings((16, 32, 64, 128, 128), (8, 16, 32, 64)),
     "lite": LiteTOMSettings(),
 }
 

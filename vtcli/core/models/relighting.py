@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vtcli.core.models.blocks import cell_means
+
 PATTERN = (0.08, 0.2)
 """Local standard deviations of colours in [-1, 1]: cloth is plain below the first, patterned above the second."""
 COARSE_ON_PLAIN = 2
@@ -37,7 +39,7 @@ def relighting_offset(rendered: Tensor, cloth: Tensor, composition_mask: Tensor,
 
 def _coarse(total: Tensor, weight: Tensor, cell: int) -> Tensor:
     """Weighted means over cells of `cell` pixels and their neighbours, at full size."""
-    sums = F.avg_pool2d(torch.cat([total, weight], dim=1), cell)
+    sums = cell_means(torch.cat([total, weight], dim=1), cell)
     for _ in range(2):
         sums = _sums(sums, 1) / 9.0
     means = sums[:, :1] / sums[:, 1:].clamp_min(0.05)
@@ -48,7 +50,7 @@ def pattern(cloth: Tensor, mask: Tensor) -> Tensor:
     """Where the garment `cloth` (B, 3, H, W) in [-1, 1] has a print, stripes or another pattern inside of its `mask`
     (B, 1, H, W), and a little around: (B, 1, H, W) in [0, 1], 0 on plain cloth. It is
     measured by local contrast; the garment's outline does not count."""
-    half = F.avg_pool2d(torch.cat([cloth, mask], dim=1), 2)
+    half = cell_means(torch.cat([cloth, mask], dim=1), 2)
     inside = (half[:, 3:] > 0.99).float()
     colours = half[:, :3] * inside
     sums = _sums(torch.cat([colours, colours.square(), inside], dim=1), 2)

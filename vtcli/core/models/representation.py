@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import DILATION, has_label, neck_region, outside_region
+from vtcli.core.models.blocks import cell_means
 
 CHANNELS = 22
 SHAPE_GRID = 16
@@ -67,15 +68,14 @@ def represent(
     shows = keep == "head" if neckline is None else neckline
     channels[:, :1] = body_shape(_silhouette(parse, keypoints, shows), size)
     if factor > 1:
-        channels[:, 1:4] = F.avg_pool2d(torch.where(kept[:, None], image, -1.0), factor)
+        channels[:, 1:4] = cell_means(torch.where(kept[:, None], image, -1.0), factor)
     else:
         torch.where(kept[:, None], image, image.new_tensor(-1.0), out=channels[:, 1:4])
     pose_squares(keypoints, size, factor, out=channels[:, 4:])
     if keep == "head":
         part = image.new_ones((1, 1, 1, 1)).expand(len(image), 1, *size)
     else:
-        part = region[:, None].float()
-        part = F.avg_pool2d(part, factor) if factor > 1 else part
+        part = cell_means(region[:, None].float(), factor)
     return Representation(channels, part)
 
 

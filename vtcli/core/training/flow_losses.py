@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import has_label, torso
+from vtcli.core.models.blocks import cell_means
 from vtcli.core.models.flow import offset_grid, resize_offsets, spline_offsets
 from vtcli.core.models.tps import sample, second_differences
 from vtcli.core.training.losses import multi_scale_ssim_loss, soft_iou
@@ -88,7 +89,7 @@ def picture_loss(garment: Tensor, offsets: Tensor, target: Tensor, counted: Tens
     colour = ((colours - target[:, :3]).abs() * worn).mean((1, 2, 3)) / share
     edge = ((mask - worn).abs() * counted).mean((1, 2, 3)) / share
     overlap = 1.0 - soft_iou(mask * counted, worn * counted)
-    ours, theirs = (F.avg_pool2d(x * worn + (1.0 - worn), 2) for x in (colours, target[:, :3]))
+    ours, theirs = (cell_means(x * worn + (1.0 - worn), 2) for x in (colours, target[:, :3]))
     loss = COLOUR_WEIGHT * colour + EDGE_WEIGHT * edge + OVERLAP_WEIGHT * overlap
     return loss + SSIM_WEIGHT * multi_scale_ssim_loss(ours, theirs), mask
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.models.blocks import cell_means
 from vtcli.core.models.foreign import read_tensors
 from vtcli.core.models.lite0 import Lite0Features
 from vtcli.core.models.tps import jacobian
@@ -73,7 +74,7 @@ def multi_scale_ssim_loss(a: Tensor, b: Tensor) -> Tensor:
     total = torch.zeros((), device=a.device)
     for i, weight in enumerate(SCALES):
         if i:
-            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+            a, b = cell_means(a, 2), cell_means(b, 2)
         total = total + weight * (1.0 - ssim_map(a, b, stride=1 if i else 2)).mean((1, 2, 3))
     return total
 

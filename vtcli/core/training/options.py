@@ -59,6 +59,9 @@ STAGE_DEFAULTS = {
     # CP-VTON's published batch size and learning rate
     ("gmm", "paper", "vtcli"): StageDefaults(epochs=40, batch_size=4, lr=1e-4),
     ("tom", "paper", "vtcli"): StageDefaults(epochs=40, batch_size=4, lr=1e-4, losses="cpvton"),
+    # at 128×96 a batch of 4 leaves the processor idle
+    ("gmm", "paper-small", "vtcli"): StageDefaults(epochs=40, batch_size=16, lr=5e-4),
+    ("tom", "paper-small", "vtcli"): StageDefaults(epochs=40, batch_size=16, lr=5e-4, losses="cpvton"),
     # and everything else of its code as well
     ("gmm", "paper", "cpvton"): StageDefaults(
         steps=200_000, batch_size=4, lr=1e-4, aux=False, optimizer=CPVTON_OPTIMIZER
@@ -101,7 +104,7 @@ class TrainOptions:
     stage: str  # one of STAGES
     data: Path  # prepared store
     out: Path  # folder for runs; this one goes to out/<stage>
-    preset: str = "lite"  # "lite", or "paper" for CP-VTON's networks
+    preset: str = "lite"  # a name in `models/presets.py`: "paper" for CP-VTON's networks
     recipe: str = "vtcli"  # one of RECIPES (gmm, tom); "cpvton" with the preset "paper" alone
     aux: bool = True  # train the auxiliary decoder to M_exp as well (gmm, tom)
     keep: str = "both"  # what the TOM sees of the photo: "head", "outside", or each in half of the batch

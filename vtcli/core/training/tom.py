@@ -16,6 +16,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import DILATION, has_label
 from vtcli.core.data.label_metrics import LabelCounts
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.models.blocks import cell_means
 from vtcli.core.models.common import GMM, TOMOutput
 from vtcli.core.models.composition import within
 from vtcli.core.models.load import load_gmm
@@ -176,7 +177,7 @@ class TOMStage(Stage):
         loss = parts["l1"] + self.options.mask_weight * parts["mask"]
         if self.losses == "full":
             parts["rendered"] = ((out.rendered_person - pairs.image).abs() * region / share).mean()
-            parts["squared"] = (F.avg_pool2d(result - pairs.image, SQUARED_CELL).square() / share).mean()
+            parts["squared"] = (cell_means(result - pairs.image, SQUARED_CELL).square() / share).mean()
             ssim_loss = multi_scale_ssim_loss(result, pairs.image) * torch.where(head, HEAD_SSIM_WEIGHT, 1.0)
             parts["multi_scale_ssim"] = (ssim_loss / share.flatten()).mean()
             loss = loss + RENDERED_WEIGHT * parts["rendered"] + SQUARED_WEIGHT * parts["squared"]
