@@ -53,10 +53,11 @@ def neck_region(parse: Tensor, keypoints: Tensor) -> Tensor:
     """
     person = parse > 0
     enclosed = ~person
-    for dim in (1, 2):
-        enclosed = enclosed & (person.int().cumsum(dim) > 0)
-        enclosed = enclosed & (person.flip(dim).int().cumsum(dim).flip(dim) > 0)
     rows, columns = _pixels(parse.shape[1:], parse.device)  # type: ignore[arg-type]
+    for dim, at in ((1, rows), (2, columns)):
+        first = torch.where(person, at, torch.inf).amin(dim, keepdim=True)
+        last = torch.where(person, at, -torch.inf).amax(dim, keepdim=True)
+        enclosed = enclosed & (at > first) & (at < last)
     there = L.joints_present(keypoints)
     right, left, neck, nose = (keypoints[:, j, :2] for j in (L.R_SHOULDER, L.L_SHOULDER, L.NECK, L.NOSE))
     span = (right - left).norm(dim=1)

@@ -10,7 +10,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import neck_region
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.old_garment import LOWER
-from vtcli.core.tryon.planes import colours, enlarge, lab, mirrored_up, rgb
+from vtcli.core.tryon.planes import colours, enlarge, lab, length, mirrored_up, rgb
 
 ISLAND = 500
 """Pixels of background at 256×192 below which a piece of it is no witness of the scene."""
@@ -76,7 +76,7 @@ def skin_tone(people: People, seen: np.ndarray) -> np.ndarray | None:
 def unlike_skin(rendered: np.ndarray, tone: np.ndarray) -> np.ndarray:
     """Where `rendered` (256, 192, 3) in grey levels shows no skin of the `tone` (3,), (256, 192) bool."""
     apart = (lab(rendered) - lab(tone)) * np.array([0.5, 1.0, 1.0], np.float32)
-    out: np.ndarray = np.linalg.norm(apart, axis=-1) > NO_SKIN
+    out: np.ndarray = length(apart) > NO_SKIN
     return out
 
 
