@@ -194,7 +194,8 @@ def training_step(config: Config, stage: str, aux: bool, preset: str = "paper") 
         init=DEFAULT_FOLDER if stage == "parser" else None,
     )  # fmt: skip
     made = build_stage(options)
-    network = made.network.to(config.device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    layout = runtime.training_layout(config.device)
+    network = made.network.to(config.device).to(memory_format=layout).train()  # type: ignore[call-overload]
     settings = options.defaults.optimizer
     ema = EMA(network, settings.ema)
     optimizer = AdamW(network.parameters(), lr=1e-4, fused=True)

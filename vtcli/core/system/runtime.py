@@ -58,9 +58,18 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
+        # torch may be held to fewer instructions than there are (ATEN_CPU_CAPABILITY=avx2).
         probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-        return bool(probe and probe())
+        return bool(probe and probe()) and torch.backends.cpu.get_cpu_capability() == "AVX512"
     return False
+
+
+def training_layout(device: torch.device) -> torch.memory_format:
+    """The memory format of weights in which a training step is fastest: channels-last, but on a processor without
+    bfloat16 contiguous. There a step of CP-VTON's GMM and TOM is about a tenth faster, since oneDNN's float32 gradients are."""
+    if device.type == "cpu" and not has_bfloat16(device):
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 def exact(device: torch.device) -> torch.device:

@@ -25,7 +25,7 @@ from vtcli.core.models.common import GMM, GMMOutput, garment_input
 from vtcli.core.models.presets import build_gmm
 from vtcli.core.models.representation import represent
 from vtcli.core.models.tps import jacobian, sample, second_differences, tps_grid
-from vtcli.core.models.warping import channels_last, keypoints_at, warp_garments
+from vtcli.core.models.warping import keypoints_at, warp_garments
 from vtcli.core.training.flow_losses import flow_loss
 from vtcli.core.training.logs import contact_sheet
 from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou
@@ -78,7 +78,7 @@ class GMMStage(Stage):
         arms = None
         if not self.gmm.cpvton_inputs:
             arms = arm_places(keypoints_at(pairs.keypoints, size[0] / pairs.image.shape[2]), size)
-        out: GMMOutput = network(channels_last(person.channels), channels_last(garment), arms)
+        out: GMMOutput = network(person.channels, garment, arms)
         if out.flow:
             loss, parts = flow_loss(out.flow, out.theta, out.expected_parse, garment, target, pairs)
         else:

@@ -25,9 +25,7 @@ class OptimizerSettings:
     clip: float = 1.0  # largest norm of the gradient; longer ones are scaled down; inf: none are
     ema: float = 0.999  # decay of the weights' moving average; 0: the weights themselves
     amp: bool | None = None  # bfloat16 arithmetic; None: where the hardware has it
-    channels_last: bool = (
-        True  # memory format; on CPUs BatchNorm's training step is less exact in it, if faster
-    )
+    channels_last: bool = True  # where it is faster; on CPUs BatchNorm's training step is less exact in it
 
 
 CPVTON_OPTIMIZER = OptimizerSettings(

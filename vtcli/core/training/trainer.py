@@ -117,7 +117,7 @@ class Trainer:
         self.meter = LossMeter()
 
         stage.network = distributed.synchronised_norms(stage.network.to(device), device)
-        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        layout = runtime.training_layout(device) if settings.channels_last else torch.contiguous_format
         self.network = stage.network.to(memory_format=layout)  # type: ignore[call-overload]
         self.ema = EMA(self.network, settings.ema)
         self.modules: dict[str, nn.Module] = {"network": self.network, "ema": self.ema.network}

@@ -46,10 +46,10 @@ def apart(values: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """The distance of colours (…, 3) in CIELAB to the nearest of `centers` (n, 3)."""
     # Plane by plane: sums over an axis of three are slow, and BLAS's threads wait for cores that others use.
     planes = [np.ascontiguousarray(values[..., channel]) for channel in range(values.shape[-1])]
-    nearest: np.ndarray | None = None
+    nearest = np.full(values.shape[:-1], np.inf, np.float32)
     for center in centers:
         square = sum((plane - value) ** 2 for plane, value in zip(planes, center, strict=True))
-        nearest = square if nearest is None else np.minimum(nearest, square, out=nearest)
+        np.minimum(nearest, square, out=nearest)
     out: np.ndarray = np.sqrt(nearest)
     return out
 
