@@ -1,37 +1,89 @@
-"""The paper's Table 1 on a prepared split, by the command line alone: does the auxiliary segmentation help?
+"""The paper's Table 1 by the command line alone: does the auxiliary segmentation help, at equal samples?
 
-    python benchmarks/ablation.py prepared ablation --gmm-steps 2000 --tom-steps 1500 --seeds 0 1 --tom-seeds 0 1
+    vtcli prepare VITON --size 128x96 --out small
+    python benchmarks/ablation.py small ablation --epochs 10 --seeds 0 1 2 --jobs 2
+    python benchmarks/ablation.py small ablation --epochs 10 --seeds 0 1 2 --jobs 2 --variants
 
-Trains, at equal samples, the GMM without and with the auxiliary decoder for every seed, and the TOM (`--keep head`,
-CP-VTON's losses) for the first seed: baseline (no decoder anywhere), in the TOM only, in both; for others that
-`--tom-seeds` names, the first two of these. With `--equal-time` the first seed's auxiliary networks are trained again
-for the minutes that their plain counterparts took; with `--aux-weights` its TOM with other weights of the auxiliary
-loss. Figures are those of the test pairs that are for choosing (`vtcli.core.data.validation`), which it
-writes to `ablation/choosing`. Runs that are there already are kept, so an interrupted ablation goes on. Writes `ablation/table.md`: figures
-with 95 % paired-bootstrap intervals of the differences to the baseline of the same seed, warp IoU per seed, and every
-command line.
+For every seed it trains the GMM without and with the auxiliary decoder, and three TOMs: baseline (no decoder anywhere), aux
+in TOM, aux in both. `--variants` adds, for the first seed, the decoder in both with other weights of its loss and without
+class weights. Nothing uses M_exp at test time: rows differ by the features that the decoders share, which is the paper's
+claim. `--equal-time RATIO` adds the first seed's decoder in both for 1 / RATIO of the steps, RATIO being how many times as
+long a step takes with it (`python benchmarks/ablation.py small ablation --step-times` measures it).
+
+Metrics are those of the test pairs that are for choosing (`vtcli.core.data.validation`), which it writes to
+`ablation/choosing`. Runs that are there are kept, one that was stopped is resumed. Writes `ablation/table.md`, with 95 %
+intervals of the differences to the baseline over images and seeds, and `ablation/curves.svg`.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import os
 import shlex
+import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.data.validation import write_half
 from vtcli.core.models.weights import read_metadata
 
-METRICS = (
-    ("ssim", "SSIM", 4),
-    ("ms_ssim", "MS-SSIM", 4),
-    ("psnr", "PSNR (dB)", 2),
-    ("fd_lite0", "FD (Lite0)", 2),
+METRICS = (("ssim", "SSIM", 4), ("psnr", "PSNR (dB)", 2))
+"""Those that each picture has: name, title, digits."""
+ROUNDS = 2000
+"""Of the bootstrap."""
+BATCH = 16
+"""Samples of a step, for `--equal-time`."""
+TIMED_STEPS = 120
+"""Of each run that `--step-times` measures."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: which stage has the decoder, and options of both stages' auxiliary losses."""
+
+    name: str
+    gmm_aux: bool
+    tom_aux: bool
+    options: tuple[str, ...] = ()
+
+    @property
+    def gmm(self) -> str:
+        """The name of the GMM's run, without its seed."""
+        if not self.gmm_aux:
+            return "gmm-plain"
+        return f"gmm-aux{self._variant}"
+
+    @property
+    def tom(self) -> str:
+        """The name of the TOM's run, without its seed."""
+        return f"tom-{self.name.replace(' ', '-')}" if not self._variant else f"tom-aux{self._variant}"
+
+    @property
+    def _variant(self) -> str:
+        if not self.options:
+            return ""
+        return "-flat" if "--skin-weight" in self.options else f"-{self.options[-1]}"
+
+
+BASELINE = Row("baseline", False, False)
+BOTH = Row("aux in both", True, True)
+ROWS = (BASELINE, Row("aux in TOM", False, True), BOTH)
+FLAT = ("--skin-weight", "1", "--background-weight", "1")
+VARIANTS = (
+    Row("aux in both, no class weights", True, True, FLAT),
+    Row("aux in both, weight 0.03", True, True, ("--aux-weight", "0.03")),
+    Row("aux in both, weight 0.3", True, True, ("--aux-weight", "0.3")),
 )
 
 
@@ -41,160 +93,201 @@ class Ablation:
 
     data: Path
     out: Path
-    seeds: list[int]
-    gmm_steps: int
-    tom_steps: int
-    extra: list[str]
+    preset: str
+    epochs: float
+    losses: str
+    jobs: int
     commands: list[str] = field(default_factory=list)
 
     def run(self, *arguments: object) -> None:
-        """One vtcli command, noted."""
+        """One vtcli command, noted. Side by side each has one thread."""
         words = [str(a) for a in arguments]
         self.commands.append(shlex.join(["vtcli", *words]))
         print("$", self.commands[-1], flush=True)
-        subprocess.run([sys.executable, "-m", "vtcli", *words], check=True)
+        threads = {"OMP_NUM_THREADS": "1"} if self.jobs > 1 else {}
+        subprocess.run([sys.executable, "-m", "vtcli", *words], check=True, env={**os.environ, **threads})
 
-    def train(self, stage: str, name: str, aux: bool, seed: int, budget: list[str], *more: object) -> Path:
-        """Train into `out/name`; a run that has ended is kept, one that was stopped is resumed."""
-        folder = self.out / name
-        decoder = "--aux" if aux else "--no-aux"
-        words = [
-            "train",
-            stage,
-            decoder,
-            "--data",
-            self.data,
-            "--out",
-            folder,
-            "--seed",
-            seed,
-            *budget,
-            *more,
-        ]
+    def folder(self, name: str, seed: int) -> Path:
+        """Where a run lives."""
+        return self.out / f"{name}-{seed}"
+
+    def train(self, row: Row, stage: str, seed: int, epochs: float | None = None, suffix: str = "") -> None:
+        """Train a stage of `row`, if it has not been trained."""
+        aux = row.gmm_aux if stage == "gmm" else row.tom_aux
+        folder = self.folder((row.gmm if stage == "gmm" else row.tom) + suffix, seed)
+        words: list[object] = [
+            "train", stage, "--preset", self.preset, "--recipe", "vtcli", "--aux" if aux else "--no-aux",
+            "--data", self.data, "--out", folder, "--seed", seed, "--epochs", epochs or self.epochs,
+            "--validate-every", 790, *(row.options if aux else ()),
+        ]  # fmt: skip
+        if stage == "tom":
+            gmm = self.folder(row.gmm + suffix, seed)
+            words += ["--gmm", gmm, "--keep", "head", "--losses", self.losses]
         if (folder / stage / "final.safetensors").is_file():
-            self.commands.append(shlex.join(["vtcli", *map(str, [*words, *self.extra])]))
-            return folder
+            self.commands.append(shlex.join(["vtcli", *map(str, words)]))
+            return
         resume = ["--resume"] if (folder / stage / "last.safetensors").is_file() else []
-        self.run(*words, *self.extra, *resume)
-        return folder
+        self.run(*words, *resume)
 
-    def facts(self, folder: Path, stage: str) -> dict[str, Any]:
+    def try_on(self, row: Row, seed: int, suffix: str = "") -> Path:
+        """Results folder of the row's networks over the pairs for choosing, paired, `head`."""
+        tom, gmm = self.folder(row.tom + suffix, seed), self.folder(row.gmm + suffix, seed)
+        weights = tom / "weights"
+        weights.mkdir(exist_ok=True)
+        for stage, folder in (("gmm", gmm), ("tom", tom)):
+            (weights / f"{stage}.safetensors").write_bytes(
+                (folder / stage / "final.safetensors").read_bytes()
+            )
+        results = self.out / "results" / tom.name
+        self.run(
+            "tryon", "--data", self.out / "choosing", "--pairs", "paired", "--keep", "head", "--weights", weights,
+            "-o", results,
+        )  # fmt: skip
+        return results
+
+    def metadata(self, name: str, seed: int) -> dict[str, Any]:
         """The header of the weights that a run ended with."""
-        return read_metadata(folder / stage / "final.safetensors")
+        stage = name.split("-")[0]
+        return read_metadata(self.folder(name, seed) / stage / "final.safetensors")
 
 
 @dataclass
-class Row:
-    """One row of the paper's table: a TOM with or without the decoder, upon which GMM, and what it is trained with."""
+class Scored:
+    """A row of one seed: its metrics as `vtcli score` tells them, and those of each picture by metric and name."""
 
-    name: str
-    aux: bool
-    gmm: Path
-    options: list[str]
-
-    def folder(self, seed: int) -> str:
-        """Name of its run."""
-        return f"tom-{self.name.replace(',', '').replace(' ', '-')}-{seed}"
+    row: Row
+    seed: int
+    metrics: dict[str, Any]
+    pictures: dict[str, dict[str, float]]
 
 
-def gmms(a: Ablation, equal_time: bool) -> list[str]:
-    """The GMM without and with the decoder, every seed: lines of a table."""
-    lines = [
-        "| GMM | seed | samples | seconds | warp IoU | θ as predicted | L1 | warps that fold | M_exp mean IoU |",
-        "|---|---|---|---|---|---|---|---|---|",
+def train_all(
+    a: Ablation, rows: Sequence[Row], seeds: Sequence[int], suffix: str = "", epochs: float | None = None
+) -> None:
+    """All GMMs, then all TOMs, `a.jobs` at a time."""
+    for stage in ("gmm", "tom"):
+        wanted = {
+            (row.gmm if stage == "gmm" else row.tom, seed): (row, seed) for seed in seeds for row in rows
+        }
+        with ThreadPoolExecutor(a.jobs) as pool:
+            list(pool.map(lambda job, s=stage: a.train(job[0], s, job[1], epochs, suffix), wanted.values()))  # type: ignore[misc]
+
+
+def score(a: Ablation, rows: Sequence[Row], seed: int, suffix: str = "") -> list[Scored]:
+    """The rows of one seed, tried on and scored."""
+    results = [a.try_on(row, seed, suffix) for row in rows]
+    file, table = a.out / f"scores{suffix}-{seed}.json", a.out / f"pictures{suffix}-{seed}.csv"
+    a.run("score", *results, "--json", file, "--per-image", table, "--bootstrap", 0)
+    told = [one for one in json.loads(file.read_text()) if one["seen"] == "all"]
+    with table.open(newline="", encoding="utf-8") as lines:
+        pictures = list(csv.DictReader(lines))
+    scored = []
+    for row, folder, metrics in zip(rows, results, told, strict=True):
+        own = [line for line in pictures if Path(line["run"]).name == folder.name]
+        by_metric = {key: {line["name"]: float(line[key]) for line in own} for key, _, _ in METRICS}
+        scored.append(Scored(row, seed, metrics, by_metric))
+    return scored
+
+
+def difference(mine: np.ndarray, first: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    """Mean of `mine` less `first`, both (seeds, pictures), and its 95 % interval by the hierarchical bootstrap: seeds are
+    drawn with replacement, then pictures, the same for all seeds (Davison and Hinkley 1997, section 3.8)."""
+    apart = mine - first
+    rng = np.random.default_rng(seed)
+    seeds, pictures = apart.shape
+    draws = [
+        apart[rng.integers(0, seeds, seeds)][:, rng.integers(0, pictures, pictures)].mean()
+        for _ in range(ROUNDS)
     ]
-    for seed in a.seeds:
-        plain = a.train("gmm", f"gmm-plain-{seed}", False, seed, ["--steps", str(a.gmm_steps)])
-        runs = [("plain", plain)]
-        runs.append(("aux", a.train("gmm", f"gmm-aux-{seed}", True, seed, ["--steps", str(a.gmm_steps)])))
-        if equal_time and seed == a.seeds[0]:
-            minutes = f"{a.facts(plain, 'gmm')['seconds'] / 60:.2f}"
-            runs.append(
-                (
-                    "aux, the plain one's time",
-                    a.train("gmm", f"gmm-aux-time-{seed}", True, seed, ["--minutes", minutes]),
-                )
-            )
-        for name, folder in runs:
-            facts = a.facts(folder, "gmm")
-            f = facts["figures"]
-            parse = f"{f['parse_mean_iou']:.4f}" if "parse_mean_iou" in f else ""
-            lines.append(
-                f"| {name} | {seed} | {facts['samples']:,} | {facts['seconds']} | {f['warp_iou']:.4f} "
-                f"| {f.get('predicted_iou', f['warp_iou']):.4f} | {f['l1']:.4f} "
-                f"| {f['folded']:.1%} | {parse} |"
-            )
-    return lines
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return float(apart.mean()), float(low), float(high)
 
 
-def toms(a: Ablation, seed: int, equal_time: bool, aux_weights: list[float]) -> list[str]:
-    """The paper's rows: try-ons of the whole split, scored against the baseline of the same seed: lines of a table. All
-    rows of the first seed, of others those that differ in the TOM alone."""
-    first = seed == a.seeds[0]
-    recipe = ["--keep", "head", "--losses", "cpvton"]
-    steps = ["--steps", str(a.tom_steps), *recipe]
-    plain = a.out / f"gmm-plain-{seed}"
-    rows = [Row("baseline", False, plain, steps), Row("aux in TOM", True, plain, steps)]
-    if first:
-        rows.append(Row("aux in both", True, a.out / f"gmm-aux-{seed}", steps))
-    for weight in aux_weights if first else []:
-        rows.append(Row(f"aux in TOM, weight {weight}", True, plain, [*steps, "--aux-weight", str(weight)]))
-    folders = [_trained(a, row, seed) for row in rows]
-    if first and equal_time:
-        minutes = f"{a.facts(folders[0], 'tom')['seconds'] / 60:.2f}"
-        quick = ["--minutes", minutes, *recipe]
-        rows.append(Row("aux in both, equal time", True, a.out / f"gmm-aux-time-{seed}", quick))
-        folders.append(_trained(a, rows[-1], seed))
-    results = [_try_on(a, folder, row.gmm) for folder, row in zip(folders, rows, strict=True)]
-    file = a.out / f"scores-{seed}.json"
-    a.run("score", *results, "--json", file, "--report", a.out / f"report-{seed}.html")
-    scored = [row for row in json.loads(file.read_text()) if row["seen"] == "all"]
-    lines = [
-        f"| seed {seed} | "
-        + " | ".join(label for _, label, _ in METRICS)
-        + " | warp IoU | samples | seconds |",
-        "|---" * (len(METRICS) + 4) + "|",
-    ]
-    for row, folder, figures in zip(rows, folders, scored, strict=True):
-        facts = a.facts(folder, "tom")
+def _values(scored: Sequence[Scored], row: Row, key: str) -> np.ndarray:
+    """(seeds, pictures) of a row, pictures in the order of their names."""
+    return np.array([[v for _, v in sorted(s.pictures[key].items())] for s in scored if s.row == row])
+
+
+def table(scored: Sequence[Scored], rows: Sequence[Row], a: Ablation) -> list[str]:
+    """Means over seeds, differences to the baseline, and the range over seeds of what is known of a whole run alone."""
+    titles = [title for _, title, _ in METRICS]
+    lines = ["| row | " + " | ".join([*titles, "FD (Lite0)", "warp IoU", "M_exp mean IoU"]) + " | seeds |"]
+    lines.append("|---" * (len(METRICS) + 5) + "|")
+    for row in rows:
+        mine = [s for s in scored if s.row == row]
         cells = []
         for key, _, digits in METRICS:
-            cell = f"{figures[key]:.{digits}f}"
-            difference = figures["difference_to_first"].get(key)
-            if difference:
-                low, high = difference["low"], difference["high"]
-                cell += f" ({difference['difference']:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}])"
+            own, first = _values(mine, row, key), _values(scored, BASELINE, key)
+            cell = f"{own.mean():.{digits}f}"
+            if row != BASELINE:
+                value, low, high = difference(own, first[: len(own)])
+                cell += f" ({value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}])"
             cells.append(cell)
-        cells += [f"{figures['figures']['warp_iou']:.4f}", f"{facts['samples']:,}", str(facts["seconds"])]
-        lines.append(f"| {row.name} | " + " | ".join(cells) + " |")
+        cells.append(_range([s.metrics["fd_lite0"] for s in mine], 2))
+        gmms = [a.metadata(row.gmm, s.seed)["figures"] for s in mine]
+        toms = [a.metadata(row.tom, s.seed)["figures"] for s in mine]
+        cells.append(_range([f["warp_iou"] for f in gmms], 4))
+        cells.append(_range([f["parse_mean_iou"] for f in toms if "parse_mean_iou" in f], 3))
+        lines.append(f"| {row.name} | " + " | ".join(cells) + f" | {', '.join(str(s.seed) for s in mine)} |")
     return [*lines, ""]
 
 
-def _trained(a: Ablation, row: Row, seed: int) -> Path:
-    return a.train("tom", row.folder(seed), row.aux, seed, row.options, "--gmm", row.gmm)
+def _range(values: Sequence[float], digits: int) -> str:
+    if not values:
+        return ""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
-def _try_on(a: Ablation, tom: Path, gmm: Path) -> Path:
-    """Results folder of the pair of networks over the split, paired, `head`."""
-    weights = tom / "weights"
-    weights.mkdir(exist_ok=True)
-    for stage, folder in (("gmm", gmm), ("tom", tom)):
-        (weights / f"{stage}.safetensors").write_bytes((folder / stage / "final.safetensors").read_bytes())
-    results = a.out / "results" / tom.name
-    a.run(
-        "tryon",
-        "--data",
-        a.out / "choosing",
-        "--pairs",
-        "paired",
-        "--keep",
-        "head",
-        "--weights",
-        weights,
-        "-o",
-        results,
-    )
-    return results
+def curves(a: Ablation, rows: Sequence[Row], seeds: Sequence[int]) -> None:
+    """SSIM of the TOMs, and IoU of the GMMs' warps, over the samples seen: `curves.svg`, a line for each run."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    colours = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(row.name for row in rows))}
+    for axes, stage, key in zip(figure.subplots(1, 2), ("gmm", "tom"), ("warp_iou", "ssim"), strict=True):
+        drawn: set[str] = set()
+        for row in rows:
+            for seed in seeds:
+                log = a.folder(row.gmm if stage == "gmm" else row.tom, seed) / stage / "log.jsonl"
+                if not log.is_file() or str(log) in drawn:
+                    continue
+                drawn.add(str(log))
+                told = [json.loads(line) for line in log.read_text().splitlines()]
+                told = [line for line in told if line["group"] == "validation"]
+                name = ("aux" if row.gmm_aux else "plain") if stage == "gmm" else row.name
+                label = None if f"label {name}" in drawn else name
+                drawn.add(f"label {name}")
+                axes.plot(
+                    [BATCH * line["step"] / 1000 for line in told], [line[key] for line in told], marker=".",
+                    color=colours[row.name], alpha=0.8, label=label,
+                )  # fmt: skip
+        axes.set(xlabel="thousand samples", title="warp IoU" if stage == "gmm" else "SSIM of the try-on")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.savefig(a.out / "curves.svg", metadata={"Date": None})
+
+
+def step_times(a: Ablation) -> None:
+    """How long a step of each stage takes with and without the decoder, in turns, on an idle machine."""
+    import tempfile
+
+    spent: dict[tuple[str, bool], list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        for turn in range(3):
+            for row in (BASELINE, BOTH):
+                timed = Ablation(a.data, Path(name) / f"{turn}", a.preset, 1, a.losses, 1)
+                epochs = TIMED_STEPS * BATCH / len(PreparedStore.open(a.data, "train"))
+                for stage in ("gmm", "tom"):
+                    started = time.monotonic()
+                    timed.train(row, stage, 0, epochs)
+                    spent.setdefault((stage, row.gmm_aux), []).append(time.monotonic() - started)
+                    print(stage, row.name, f"{spent[stage, row.gmm_aux][-1]:.1f} s", flush=True)
+    for stage in ("gmm", "tom"):
+        ratios = [b / p for p, b in zip(spent[stage, False], spent[stage, True], strict=True)]
+        print(
+            f"{stage}: with the decoder {statistics.median(ratios):.2f} times as long (whole runs of {TIMED_STEPS} steps)"
+        )
 
 
 def main() -> None:
@@ -204,26 +297,38 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--gmm-steps", type=int, default=2000)
-    parser.add_argument("--tom-steps", type=int, default=1500)
-    parser.add_argument("--tom-seeds", type=int, nargs="+", help="some of --seeds; by default the first")
-    parser.add_argument("--equal-time", action="store_true")
-    parser.add_argument("--aux-weights", type=float, nargs="*", default=[], help="for the first TOM seed")
-    parser.add_argument("--train-options", default="", help="more options for every `vtcli train`")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=float, default=10)
+    parser.add_argument("--preset", default="paper-small")
+    parser.add_argument("--losses", default="l1", help="of the TOM: l1, cpvton or full")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, each with one thread")
+    parser.add_argument("--variants", action="store_true", help="other weights, for the first seed")
+    parser.add_argument(
+        "--equal-time", type=float, metavar="RATIO", help="how long a step takes with the decoder"
+    )
+    parser.add_argument("--step-times", action="store_true", help="measure that, and nothing else")
     o = parser.parse_args()
-    tom_seeds = o.tom_seeds or o.seeds[:1]
-    if not set(tom_seeds) <= set(o.seeds):
-        parser.error("--tom-seeds: each needs GMMs of the same seed: name it in --seeds, too")
-    a = Ablation(o.data, o.out, o.seeds, o.gmm_steps, o.tom_steps, shlex.split(o.train_options))
+    a = Ablation(o.data, o.out, o.preset, o.epochs, o.losses, o.jobs)
+    if o.step_times:
+        step_times(a)
+        return
     a.out.mkdir(parents=True, exist_ok=True)
     write_half(PreparedStore.open(o.data, "test"), "choosing", a.out / "choosing" / "test")
-    warps = gmms(a, o.equal_time)
-    tryons = []
-    for seed in tom_seeds:
-        tryons += toms(a, seed, o.equal_time, o.aux_weights)
-    text = "\n".join([*tryons, *warps, "", "```sh", *a.commands, "```", ""])
-    (a.out / "table.md").write_text(text)
+    train_all(a, ROWS, o.seeds)
+    scored = [one for seed in o.seeds for one in score(a, ROWS, seed)]
+    lines = table(scored, ROWS, a)
+    if o.variants:
+        train_all(a, VARIANTS, o.seeds[:1])
+        first = score(a, (BASELINE, BOTH, *VARIANTS), o.seeds[0])
+        lines += table(first, (BASELINE, BOTH, *VARIANTS), a)
+    if o.equal_time:
+        train_all(a, (BOTH,), o.seeds[:1], "-time", o.epochs / o.equal_time)
+        short = score(a, (BOTH,), o.seeds[0], "-time")
+        ssim = statistics.mean(short[0].pictures["ssim"].values())
+        lines += [f"Aux in both for the baseline's time, seed {o.seeds[0]}: SSIM {ssim:.4f}", ""]
+    curves(a, ROWS, o.seeds)
+    text = "\n".join([*lines, "```sh", *dict.fromkeys(a.commands), "```", ""])
+    (a.out / "table.md").write_text(text, encoding="utf-8")
     print(text)
 
 
