@@ -27,7 +27,7 @@ from vtcli.core.tryon.garment_edge import (
     whole,
 )
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.old_garment import LOWER, bared, is_dress, missed, skirt
+from vtcli.core.tryon.old_garment import DRESSES, LOWER, bared, is_dress, missed, skirt, with_whole_skirt
 from vtcli.core.tryon.planes import (
     GuidedFilter,
     dilated,
@@ -98,6 +98,7 @@ def find_maps(
     expected = composition.expected_parse if composition.expected_parse is not None else probabilities
     before = probabilities[0].cpu().numpy()
     after = with_own_arms(expected[0].cpu().numpy(), before, people.keypoints)
+    before = with_whole_skirt(before, after)
     necks = (neck_region(x, people.keypoints) for x in (likeliest(expected), people.parse))
     neck = torch.stack(list(necks)).any(0)[0].cpu().numpy() | bared(people, before, after)
     hidden = missed(people, before, neck)
@@ -138,7 +139,7 @@ def _garments(
     if not is_dress(people, before):
         return worn, new, np.zeros(worn.shape, bool)
     # What M_exp calls a dress and the warped garment does not reach is the old one.
-    new = new - after[[L.DRESS, L.JUMPSUITS]].sum(0) * (1.0 - warped)
+    new = new - after[list(DRESSES)].sum(0) * (1.0 - warped)
     reached = np.minimum(dilated((new > 0.5).astype(np.float32), REACH), warped)
     stays = skirt(people, before, after, reached)
     below = cv2.erode(stays.astype(np.uint8), np.ones((5, 5), np.uint8))

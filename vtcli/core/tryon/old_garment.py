@@ -16,6 +16,8 @@ from vtcli.core.tryon.planes import colours, disc, lab, length
 
 LOWER = (L.PANTS, L.SKIRT, L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE)
 """Labels below the waist."""
+DRESSES = (L.DRESS, L.JUMPSUITS)
+"""Labels of garments that reach below the waist."""
 BELOW_HIPS = 0.4
 """A garment that reaches further below the hips than this share of the way from neck to hips is a dress."""
 SURELY_BELOW = 0.25
@@ -95,11 +97,29 @@ def _close(mask: np.ndarray, radius: int) -> np.ndarray:
     return out
 
 
+def with_whole_skirt(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The photo's parse `before` (20, 256, 192), probabilities, with pieces called a skirt that it calls a dress, though the
+    person wears a top over them. They lie apart from the top, and M_exp `after` expects the lower body there."""
+    worn, dress = before[list(CLOTHES)].sum(0) > 0.5, before[list(DRESSES)].sum(0)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(worn.astype(np.uint8), connectivity=8)
+    if count < 3:
+        return before
+    top = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    lower = after[list(LOWER)].sum(0)
+    pieces = [p for p in range(1, count) if dress[parts == p].mean() > 0.5 and lower[parts == p].mean() > 0.5]
+    if top in pieces or dress[parts == top].mean() > 0.5 or not pieces:
+        return before
+    out, piece = before.copy(), np.isin(parts, pieces)
+    out[L.SKIRT] += dress * piece
+    out[list(DRESSES)] *= ~piece
+    return out
+
+
 def is_dress(people: People, before: np.ndarray) -> bool:
     """Whether the old garment is a dress: most of it is called one, or it goes on far below the hips, whatever the
     parse calls it."""
     worn = before[list(CLOTHES)].sum(0) > 0.5
-    if (before[[L.DRESS, L.JUMPSUITS]].sum(0) > 0.5).sum() > 0.5 * worn.sum():
+    if (before[list(DRESSES)].sum(0) > 0.5).sum() > 0.5 * worn.sum():
         return True
     joints = people.keypoints[0].cpu().numpy()
     if not L.joints_present(joints[[L.NECK, L.R_HIP, L.L_HIP]]).all():
