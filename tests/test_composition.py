@@ -132,6 +132,31 @@ def test_below_a_new_top_a_dress_stays_pixel_for_pixel(seed: int, name: int) -> 
         assert np.abs(picture[top][:, 0].astype(int) - picture[top][:, 1]).min() > 60  # red
 
 
+def test_a_skirt_of_which_the_parse_calls_a_piece_a_dress_stays() -> None:
+    rng = np.random.default_rng(4)
+    photo, parse = np.full((256, 192, 3), 235, np.uint8), np.zeros((256, 192), np.uint8)
+    piece = np.s_[170:240, 95:125]
+    for part, label, colour in (
+        (np.s_[20:50, 80:110], L.FACE, (210, 160, 130)), (np.s_[55:150, 60:130], L.UPPER_CLOTHES, (70, 70, 80)),
+        (np.s_[150:245, 58:132], L.SKIRT, (90, 30, 60)), (piece, L.DRESS, (90, 30, 60)),
+    ):  # fmt: skip
+        parse[part], photo[part] = label, colour
+    photo = np.clip(photo + rng.normal(0, 6, photo.shape), 0, 255).astype(np.uint8)
+    joints = np.zeros((18, 3), np.float32)
+    joints[[L.NECK, L.R_HIP, L.L_HIP]] = (95, 55, 1), (75, 150, 1), (115, 150, 1)
+    people = People(
+        torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1.0, torch.from_numpy(parse)[None],
+        torch.from_numpy(joints)[None],
+    )  # fmt: skip
+    mask = _box(55, 150, 60, 130, SCENE)
+    cloth = mask * torch.tensor(RED).view(1, 3, 1, 1) + (1.0 - mask)
+    after = np.where(np.isin(parse, (L.SKIRT, L.DRESS)), L.PANTS, parse).astype(np.uint8)
+    expected = certain(torch.from_numpy(after)[None])
+    made = Scene(photo, people, certain(people.parse), expected, cloth, mask).picture().pixels
+    assert np.array_equal(made[piece], photo[piece])
+    assert (made[70:140, 70:120, 0] > made[70:140, 70:120, 1] + 60).all()  # red
+
+
 def test_hands_and_what_lies_outside_of_the_region_stay_bit_for_bit() -> None:
     for seed in range(6):
         rng = np.random.default_rng(seed)

@@ -11,8 +11,9 @@ from PIL import Image
 from vtcli import TryOn
 from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_parse
-from vtcli.core.data.hole_filling import fill_holes
+from vtcli.core.data.hole_filling import fill_holes, opaque
 from vtcli.core.data.poses import read_pose
+from vtcli.core.tryon.annotate import certain
 from vtcli.core.tryon.networks import People
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data" / "test"
@@ -54,6 +55,17 @@ def test_what_a_top_surrounds_on_the_torso_is_top() -> None:
         holed = parse.copy()
         holed[100:130, 85:110] = label
         assert np.array_equal(without_holes(holed, keypoints), parse)
+
+
+def test_what_is_expected_has_no_hole_where_the_warp_has_cloth() -> None:
+    parse, keypoints = body()
+    holed = parse.copy()
+    holed[100:130, 85:110] = L.BACKGROUND
+    expected, joints = certain(torch.from_numpy(holed)[None]), torch.from_numpy(keypoints)[None]
+    warped = torch.from_numpy(parse > 0)[None, None].float()
+    assert torch.equal(opaque(expected, joints, warped), certain(torch.from_numpy(parse)[None]))
+    warped[..., 95:135, 80:115] = 0.0  # a garment with a cut-out
+    assert opaque(expected, joints, warped) is expected
 
 
 def test_hands_gaps_at_elbows_and_necklines_stay() -> None:

@@ -7,9 +7,11 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import torso
+from vtcli.core.data.pixels import likeliest
 
 FOREIGN = np.ones(256, np.uint8)
 FOREIGN[[*L.TOP_LABELS, *L.ARM_LABELS, L.GLOVE]] = 0
@@ -35,6 +37,18 @@ def fill_holes(parse: Tensor, keypoints: Tensor) -> Tensor:
                 if body[hole].mean() >= WITHIN:
                     filled[i][hole] = label
     return parse if np.array_equal(filled, maps) else torch.from_numpy(filled).to(parse.device)
+
+
+def opaque(expected: Tensor, keypoints: Tensor, warped_mask: Tensor) -> Tensor:
+    """M_exp `expected` (B, 20, H, W), probabilities, without holes in a top where the warped garment (mask (B, 1, H, W) in
+    [0, 1]) has none: nobody sees through cloth. `keypoints` (B, 18, 3) in pixels."""
+    labels = likeliest(expected)
+    filled = fill_holes(labels, keypoints)
+    holes = (filled != labels) & (warped_mask[:, 0] > 0.5)
+    if not holes.any():
+        return expected
+    tops = F.one_hot(filled.long(), expected.shape[1]).permute(0, 3, 1, 2).to(expected.dtype)
+    return torch.where(holes[:, None], tops, expected)
 
 
 def _holes(parse: np.ndarray) -> list[tuple[np.ndarray, int]]:

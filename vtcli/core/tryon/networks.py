@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vtcli.core.data.hole_filling import fill_holes
-from vtcli.core.data.pixels import likeliest
+from vtcli.core.data.hole_filling import fill_holes, opaque
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.composition import held_garment
@@ -156,23 +155,11 @@ class Networks:
                 if warp.sleeve is not None:
                     expected = hold_to_sleeves(expected, people.keypoints, warp.sleeve)
             if keep == "outside":
-                expected = _without_holes(expected, people.keypoints, warp.mask)
+                expected = opaque(expected, people.keypoints, warp.mask)
         if keep == "outside" and expected is not None and self.tom.relights:
             out = out.holding(held_garment(warp.mask, expected), warp.cloth, warp.mask)
         tryon = out.tryon(warp.cloth)
         return Composition(out.rendered_person, out.composition_mask, expected, tryon, person.region)
-
-
-def _without_holes(expected: Tensor, keypoints: Tensor, warped_mask: Tensor) -> Tensor:
-    """M_exp `expected` (B, 20, H, W), probabilities, without holes in a top where the warped garment (mask (B, 1, H, W) in
-    [0, 1]) has none: nobody sees through cloth."""
-    labels = likeliest(expected)
-    filled = fill_holes(labels, keypoints)
-    holes = (filled != labels) & (warped_mask[:, 0] > 0.5)
-    if not holes.any():
-        return expected
-    tops = F.one_hot(filled.long(), expected.shape[1]).permute(0, 3, 1, 2).to(expected.dtype)
-    return torch.where(holes[:, None], tops, expected)
 
 
 def _trained_size(weights: Path) -> tuple[int, int]:
