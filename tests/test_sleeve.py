@@ -121,5 +121,11 @@ def test_m_exp_stays_where_it_agrees_or_nothing_can_be_told() -> None:
     expected, joints = certain(parse), torch.from_numpy(_joints())[None]
     assert hold_to_sleeves(expected, joints, torch.tensor([0.6])) is expected
     assert hold_to_sleeves(expected, torch.zeros(1, 18, 3), torch.tensor([0.1])) is expected
+    bare, one_arm = _person(62, 150), _joints()
+    one_arm[L.R_WRIST] = 0.0  # shoulders are not alike; the left one shows no sleeve
+    end = sleeve_ends(bare, one_arm)[1]
+    assert end is not None and end.skin < 0.1
+    sleeveless = certain(torch.from_numpy(bare)[None])
+    assert hold_to_sleeves(sleeveless, torch.from_numpy(one_arm)[None], torch.tensor([0.4])) is sleeveless
     behind = torch.where(torch.isin(parse, torch.tensor(L.ARM_LABELS)), L.UPPER_CLOTHES, parse).byte()
     assert torch.equal(hold_to_sleeves(certain(behind), joints, torch.tensor([0.1])), certain(behind))

@@ -33,6 +33,9 @@ LOOSE = 3.0
 """How many times as wide a sleeve may be as the arm in it."""
 HIDDEN = 0.4
 """Share of the arm below the sleeve's end that may lie over the torso; with more of it, a new length cannot be drawn."""
+SHOULDER = 0.1
+"""Where along the arm a sleeveless top ends in M_exp at most. It gets no sleeves: a pale
+garment cut out of a pale ground is ragged, which looks like them. No arm of 250 unpaired validation pairs is concerned."""
 HAND, HAND_SHARE = 0.75, 0.15
 """Where along the arm its bare end begins, and the least share of it that M_exp shows: an arm behind the body has a side of
 the garment along its bones, and no sleeve that could be shortened."""
@@ -84,7 +87,7 @@ def hold_to_sleeves(expected: Tensor, keypoints: Tensor, sleeve: Tensor) -> Tens
                 continue
             place = _Place.of(joints[i : i + 1], arm, size)
             shorter = end.middle > wanted
-            if shorter and not _seen(place, wanted, likeliest[i] == label):
+            if not _seen(place, wanted, likeliest[i] == label) if shorter else end.middle <= SHOULDER:
                 continue
             if out is expected:
                 out = expected.clone()
