@@ -21,15 +21,37 @@ from vtcli.core.garments.placement import place
 from vtcli.core.models.tps import sample
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.tryon import many, results
-from vtcli.core.tryon.finding import Choice, others, people_boxes
+from vtcli.core.tryon.finding import Choice, FoundPerson, others, people_boxes
+from vtcli.core.tryon.framing import with_top
 from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
 from vtcli.core.tryon.refine import on_person, refine_hair, refine_neck
+from vtcli.core.tryon.window import Window
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 PEOPLE = sorted((SAMPLES / "test" / "image").glob("*.jpg"))
 CLOTHS = sorted((SAMPLES / "test" / "cloth").glob("*.jpg"))
 Run = Callable[..., Ended]
 Box = tuple[int, int, int, int]
+
+
+def test_the_window_holds_the_whole_top() -> None:
+    """A wide tunic that VITON's window would cut off; with one that it holds, or a dress, the window stays."""
+    whole = Window(0, 0, 256)  # a photo of 768×1024 and its parse at 256×192
+    window = Window(120, 100, 150)
+    for label, bottom, wider in (
+        (L.UPPER_CLOTHES, 190, True),
+        (L.UPPER_CLOTHES, 150, False),
+        (L.DRESS, 190, False),
+    ):
+        parse = np.zeros((256, 192), np.uint8)
+        parse[50:bottom, 55:115] = label
+        found = FoundPerson((200, 100, 480, 1000), parse, whole, (40, 20, 130, 250), 1e5)
+        framed = with_top(window, found)
+        assert (framed != window) == wider
+        if wider:
+            assert framed.top == window.top and framed.height <= 1.31 * window.height
+            assert framed.top + framed.height > 4 * bottom
+            assert framed.left < 4 * 55 and framed.left + framed.width > 4 * 115
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,12 @@ from vtcli.core.tryon.window import HEIGHT, WIDTH, Box, Window, frame_of_box, wh
 NECK_AT = (95.0, 84.0)
 TORSO = 117.0
 FACE = 45.0
+TOP = (L.UPPER_CLOTHES, L.COAT)
+"""Labels of what has to lie in the window, to be replaced; below a top a dress stays."""
+WIDER = 1.3
+"""How many times as large as VITON's a window may become for it: the networks know people of that size by augmentation."""
+MARGIN = 0.05
+"""What lies around it then, in heights of the window: the person was found by a coarse look."""
 TORSO_OF_SHOULDERS = 1.5
 """Median of the torso's length (neck to hips) over the shoulders' width."""
 
@@ -40,9 +46,8 @@ def frame_person(
             return full
         return viton_frame(_certain(full.points_in(keypoints)), full)
     rough = first_frame(found.parse, found.inside, found.window)
-    if keypoints is None:
-        return viton_frame(find_joints(rough.photo(photo)), rough)
-    return viton_frame(_certain(rough.points_in(keypoints)), rough)
+    joints = find_joints(rough.photo(photo)) if keypoints is None else _certain(rough.points_in(keypoints))
+    return with_top(viton_frame(joints, rough), found)
 
 
 def _certain(keypoints: np.ndarray) -> np.ndarray:
@@ -123,3 +128,29 @@ def viton_frame(keypoints: np.ndarray, rough: Window) -> Window:
         rough.top + (float(neck[1]) - window * NECK_AT[1] / HEIGHT) * scale,
         window * scale,
     )
+
+
+def with_top(window: Window, found: FoundPerson) -> Window:
+    """`window`, larger where the top that the person wears goes on beyond it: what the window cuts off would stay in the
+    photo, with an edge as straight as the window's."""
+    left, top, right, bottom = found.inside
+    worn = np.isin(found.parse[top:bottom, left:right], TOP).astype(np.uint8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(worn)
+    if count < 2:
+        return window
+    x, y, wide, tall = (int(v) for v in stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()), :4])
+    seen = found.window
+    first, last = (seen.left + (left + x + dx) * seen.scale for dx in (0, wide))
+    lowest = seen.top + (top + y + tall) * seen.scale
+    if first >= window.left and last <= window.left + window.width and lowest <= window.top + window.height:
+        return window
+    margin = MARGIN * window.height
+    height = max(window.height, lowest + margin - window.top, (last - first + 2 * margin) * HEIGHT / WIDTH)
+    height = min(height, WIDER * window.height)
+    width = height * WIDTH / HEIGHT
+    start = window.left + (window.width - width) / 2
+    if last - first + 2 * margin > width:
+        start = (first + last - width) / 2
+    else:
+        start = min(max(start, last + margin - width), first - margin)
+    return Window.around(start, window.top, height)

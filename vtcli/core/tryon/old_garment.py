@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.body_regions import hand_region, neck_region
+from vtcli.core.data.body_regions import hand_region, neck_region, torso
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.planes import colours, disc, lab, length
@@ -161,8 +161,9 @@ def skirt(people: People, before: np.ndarray, after: np.ndarray, covered: np.nda
 
 
 def bared(people: People, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Skin of throat and shoulders that the old garment hid and the new one does not, (256, 192) bool: M_exp calls it
-    background, as labels do, and it lies inside the old outline between nose and chest, shoulder and shoulder."""
+    """Skin of throat, shoulders and midriff that the old garment hid and the new one does not, (256, 192) bool: M_exp calls
+    it background, as labels do. It lies inside the old outline, between nose and chest, shoulder and shoulder; or on
+    the torso, between the new hem and the lower body."""
     joints = people.keypoints[0].cpu().numpy()
     none = np.zeros(before.shape[1:], bool)
     shoulders = joints[[L.R_SHOULDER, L.L_SHOULDER]]
@@ -177,5 +178,8 @@ def bared(people: People, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     person = (before[L.BACKGROUND] < 0.5) | neck_region(people.parse, people.keypoints)[0].cpu().numpy()
     # A collar or shoulder seam stands off the skin by a pixel or two.
     inside = cv2.erode(person.astype(np.uint8), disc(2)) > 0
+    below_hem = np.logical_or.accumulate(after[list(CLOTHES)].sum(0) > 0.5, 0)
+    above_waist = np.logical_or.accumulate((after[list(LOWER)].sum(0) > 0.5)[::-1], 0)[::-1]
+    part |= below_hem & above_waist & torso(worn.shape, people.keypoints.cpu())[0].numpy()
     out: np.ndarray = part & worn & inside & (after.argmax(0) == L.BACKGROUND)
     return out
