@@ -18,9 +18,9 @@ def mask_problem(rgb: np.ndarray, mask: np.ndarray) -> str | None:
     """What is wrong with `mask` (h, w) bool for the garment on `rgb` (H, W, 3) uint8, of the same proportions; None where
     nothing is, or where the background is not plain and nothing can be told."""
     if not mask.any():
-        return "the mask is empty"
+        return "the garment's mask is empty"
     if mask.all():
-        return "the mask covers the whole picture"
+        return "the garment's mask covers the whole picture"
     scale = _SIDE / max(rgb.shape[:2])
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
@@ -31,9 +31,9 @@ def mask_problem(rgb: np.ndarray, mask: np.ndarray) -> str | None:
         on, beside = float(garment[given].mean()), float(garment[~given].mean()) if (~given).any() else 0.0
         if on < _ON_GARMENT and beside > on:
             if border > 0.5:
-                return "the mask covers the background, and not the garment: it is inverted"
-            return f"only {on:.0%} of the mask lies on the garment that stands out from the background"
+                return "the garment's mask covers the background, and not the garment: it is inverted"
+            return f"only {on:.0%} of the garment's mask lies on what stands out from the background"
         return None
     if border > _BORDER and not given.all():
-        return "the mask covers the border of the picture: it is inverted"
+        return "the garment's mask covers the border of the picture: it is inverted"
     return None

@@ -68,7 +68,7 @@ def cut_out(
         resized = Image.fromarray(mask).resize((rgb.shape[1], rgb.shape[0]), Image.Resampling.NEAREST)
         mask = np.asarray(resized)
     if given and not force and (problem := mask_problem(rgb, mask)) is not None:
-        raise UnfitPhoto(f"mask of the garment: {problem}", "mask")
+        raise UnfitPhoto(problem, "mask", given="cloth_mask")
     share = float(mask.mean())
     if not force and not LEAST_CUT <= share <= MOST_CUT:
         raise UnfitPhoto(
