@@ -47,9 +47,7 @@ def refuse_unfit(masks: UserMasks, window: Window, parse: np.ndarray) -> None:
         (masks.redraw, "is redrawn", "redraw"),
     ):
         if mask is not None and not mask.any():
-            raise UnfitPhoto(
-                f"the mask of what {name} is empty: nothing in it is white", "mask", given=given
-            )
+            raise UnfitPhoto(f"the mask of what {name} is empty: nothing in it is white", "mask", given=given)
     if masks.protect is not None:
         kept = window.labels(masks.protect.astype(np.uint8)) > 0
         covered = _share(kept, np.isin(parse, L.TOP_LABELS))
@@ -68,7 +66,9 @@ def refuse_unfit(masks: UserMasks, window: Window, parse: np.ndarray) -> None:
             )  # fmt: skip
         if not window.cut(masks.redraw.astype(np.uint8)).any():
             raise UnfitPhoto(
-                "the mask of what is redrawn lies beside the person, where nothing is drawn", "mask", given="redraw",
+                "the mask of what is redrawn lies beside the person, where nothing is drawn",
+                "mask",
+                given="redraw",
             )
 
 
