@@ -320,6 +320,22 @@ def test_several_garments_and_a_sheet(vtcli: Run, tmp_path: Path) -> None:
         assert a.tobytes() == b.tobytes()
 
 
+def test_refusals_and_notes_name_their_file(vtcli: Run, tmp_path: Path) -> None:
+    blank, tiny, out = tmp_path / "blank.png", tmp_path / ":x:.png", tmp_path / "pictures"
+    Image.new("RGB", (300, 400), "white").save(blank)
+    Image.open(SAMPLES / "cloth.jpg").resize((80, 100)).save(tiny)
+    person = SAMPLES / "person.jpg"
+    ended = vtcli("tryon", person, tiny, blank, "-o", out)
+    lines = ended.err.splitlines()
+    assert ended.code == 1 and f"{tiny}: the garment is only" in ended.err
+    assert any(line.startswith(f"{blank}: no garment stands out") for line in lines), lines
+    assert f"1 picture and a contact sheet in {out}" in lines
+    ended = vtcli("tryon", person, blank, "-o", tmp_path / "out.png", "--quiet")
+    assert ended.code == 1 and ended.err.startswith(f"vtcli: {blank}: no garment stands out")
+    ended = vtcli("warp", person, blank, "-o", tmp_path / "out.png")
+    assert ended.code == 1 and ended.err.startswith(f"vtcli: {blank}: no garment stands out")
+
+
 def test_folders_and_lists(vtcli: Run, tmp_path: Path) -> None:
     people_, cloths = tmp_path / "people", tmp_path / "cloths"
     for folder, files in ((people_, PEOPLE[:2]), (cloths, CLOTHS[:2])):
