@@ -59,7 +59,8 @@ def read_rows(
     """
     known = set(persons), set(cloths)
     rows = []
-    first, table = True, None
+    first = True
+    table: _Table | None = None
     for number, raw in enumerate(re.split(r"\r\n|\n|\r", _text(path)), start=1):
         line = raw.strip(" \ufeff")
         if not line.strip() or line.lstrip().startswith("#") or re.fullmatch(r"sep=.", line):
