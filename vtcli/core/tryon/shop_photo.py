@@ -61,7 +61,10 @@ def cut_out(
             notes.append("parts of the garment are see-through; they are worn as they look on white paper")
     box: tuple[slice, ...] = ()  # where to look for the garment
     if not given and mask is not None:
-        mask, box = _outlined(mask, force)
+        alpha = mask
+        mask, box = _outlined(alpha, force)
+        if mask is None and not _found(annotator, rgb[box]).mask.any():
+            mask = alpha  # nothing lies on the card: it is a garment of that outline
     by_hand = mask is not None
     if mask is None:
         piece = _within(_found(annotator, rgb[box]), box, rgb)
