@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_mask, read_parse
@@ -328,6 +328,14 @@ def test_grained_photos_are_no_masks(tmp_path: Path) -> None:
             read_mask(tmp_path / f"{name}.png")
         with pytest.raises(VtcliError, match=r"^picture: .*a photo, not a mask"):
             read_mask(Image.fromarray(grained))
+    # Soft edges are none, of any width; two greys that say nothing are no mask, either.
+    for radius in (4, 12, 30):
+        soft = Image.fromarray((mask * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(radius))
+        assert (read_mask(soft) == (mask > 0)).mean() > 0.98
+    with pytest.raises(VtcliError, match="greys run from 46 to 81"):
+        read_mask(
+            Image.fromarray(np.where(mask[..., None] > 0, (200, 30, 30), (20, 30, 200)).astype(np.uint8))
+        )
     # Grain upon a real mask, as a lossy file has it, is none.
     grained = np.clip(mask * 255 + rng.normal(0, 12, mask.shape), 0, 255).astype(np.uint8)
     Image.fromarray(grained).save(tmp_path / "lossy.png")

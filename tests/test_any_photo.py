@@ -342,6 +342,22 @@ def test_several_garments_and_a_sheet(vtcli: Run, tmp_path: Path) -> None:
         assert a.tobytes() == b.tobytes()
 
 
+def test_refusals_and_notes_name_their_file(vtcli: Run, tmp_path: Path) -> None:
+    blank, tiny, out = tmp_path / "blank.png", tmp_path / ":x:.png", tmp_path / "pictures"
+    Image.new("RGB", (300, 400), "white").save(blank)
+    Image.open(SAMPLES / "cloth.jpg").resize((80, 100)).save(tiny)
+    person = SAMPLES / "person.jpg"
+    ended = vtcli("tryon", person, tiny, blank, "-o", out)
+    lines = ended.err.splitlines()
+    assert ended.code == 1 and f"{tiny}: the garment is only" in ended.err
+    assert any(line.startswith(f"{blank}: no garment stands out") for line in lines), lines
+    assert f"1 picture and a contact sheet in {out}" in lines
+    ended = vtcli("tryon", person, blank, "-o", tmp_path / "out.png", "--quiet")
+    assert ended.code == 1 and ended.err.startswith(f"vtcli: {blank}: no garment stands out")
+    ended = vtcli("warp", person, blank, "-o", tmp_path / "out.png")
+    assert ended.code == 1 and ended.err.startswith(f"vtcli: {blank}: no garment stands out")
+
+
 def test_folders_and_lists(vtcli: Run, tmp_path: Path) -> None:
     people_, cloths = tmp_path / "people", tmp_path / "cloths"
     for folder, files in ((people_, PEOPLE[:2]), (cloths, CLOTHS[:2])):
@@ -374,8 +390,10 @@ def test_lists_of_pictures_are_read_as_those_of_data_sets_are(tmp_path: Path) ->
     for text in (
         "a b.jpg d.png\nc.HEIC d\n", "\ufeffa b.jpg\td.png\nc.HEIC\td\n", "person;cloth\na b.jpg;d.png;\n# x\nc;d\n",
         '"a b","d.png"\r\n"c.HEIC","d"\r\n', "a b.jpg, d.png\nc.HEIC, d.png",
+        "sep=;\nperson;cloth\na b.jpg;d.png\nc.HEIC;d\n", ",person,cloth\n0,a b.jpg,d.png\n1,c.HEIC,d.png\n",
+        "Garment Image;Score;Model Image\nd.png;0.5;a b.jpg\nd;0.1;c\n", "a b.jpg,d.png\nc.HEIC,d.png\na b.jpg,d.png\n",
     ):  # fmt: skip
-        for encoding in ("utf-8", "utf-16"):
+        for encoding in ("utf-8", "utf-16", "utf-16-le", "utf-16-be"):
             pairs.write_text(text, encoding=encoding, newline="")
             jobs = many.listed(pairs)
             assert [(j.person.name, j.cloth.name) for j in jobs] == [
@@ -384,6 +402,12 @@ def test_lists_of_pictures_are_read_as_those_of_data_sets_are(tmp_path: Path) ->
             ]
     pairs.write_text("a b.jpg d.png\nc.HEIC\n")
     with pytest.raises(VtcliError, match=r"pairs\.txt, line 2: expected two file names"):
+        many.listed(pairs)
+    pairs.write_text("id,person,cloth\n1,a b.jpg,d.png\n2,c.HEIC,\n")
+    with pytest.raises(VtcliError, match=r"pairs\.txt, line 3: expected two file names"):
+        many.listed(pairs)
+    pairs.write_bytes(b"PK\x03\x04\0\0")
+    with pytest.raises(VtcliError, match=r"pairs\.txt: a spreadsheet .* save the list as CSV"):
         many.listed(pairs)
     people = {job.person.name for job in many.everybody_everything(tmp_path, tmp_path)}
     assert people == {"a b.jpg", "c.HEIC", "d.png", "e.jxl"}

@@ -33,3 +33,10 @@ def test_names_up_to_the_systems_limit_are_written(tmp_path: Path) -> None:
     with pytest.raises(VtcliError, match="too long"):
         files.write_atomically(tmp_path / ("x" * 252 + ".png"), lambda stream: stream.write(b"x"))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_json_of_any_unicode_encoding_is_read(tmp_path: Path) -> None:
+    """PowerShell writes UTF-16 where it redirects."""
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le"):
+        (tmp_path / "x.json").write_bytes('{"a": ["ü"]}'.encode(encoding))
+        assert files.read_json(tmp_path / "x.json") == {"a": ["ü"]}

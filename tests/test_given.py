@@ -83,6 +83,11 @@ def test_parse_maps_of_other_label_sets_are_told(annotator: Annotator) -> None:
         (JOINTS[:, [1, 0, 2]], "x and y exchanged"),
         (JOINTS[L.FLIP_JOINTS], "left and right exchanged"),
         (JOINTS * np.array([0.5, 0.5, 1], np.float32), "0.5 times as large"),
+        (JOINTS + np.array([24, 0, 0], np.float32) * (JOINTS[:, 2:] > 0), "do not lie where"),
+        (
+            JOINTS * (np.arange(18) > 13)[:, None] + JOINTS * (np.arange(18) < 1)[:, None],
+            "neither neck nor shoulders",
+        ),
     ],
 )
 def test_joints_in_another_order_or_size_are_told(

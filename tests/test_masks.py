@@ -130,6 +130,7 @@ def test_the_command_takes_masks(vtcli: Run, photo: np.ndarray, plain: TryOnResu
     Image.new("L", (384, 512), 0).save(mask)
     ended = vtcli("tryon", person, CLOTH, "-o", tmp_path / "no.png", "--redraw", mask)
     assert ended.code == 1 and "empty" in ended.err and "--force" in ended.err
+    assert ended.err.replace("\n", "").startswith(f"vtcli: {mask}: ")
     Image.new("L", (512, 384), 255).save(mask)
     ended = vtcli("tryon", person, CLOTH, "-o", tmp_path / "no.png", "--redraw", mask)
     assert ended.code == 2 and "bag.png" in ended.err and "proportions" in ended.err

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from vtcli.core.data.images import flatten
 from vtcli.core.garments.any_background import cut_by_likelihood
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.pieces import find_garment
@@ -141,3 +142,87 @@ def test_another_network_of_kinds_goes_without_it(tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_weights(tmp_path / "kind.safetensors", KindNet().eval(), {"stage": "kind"}, whole=True)
     assert load_outline(tmp_path) is None
+
+
+def _blue_shirt(height: int) -> tuple[np.ndarray, np.ndarray]:
+    """A sample's shirt in blue, (h, w, 3) uint8, and its mask."""
+    mask = garment_mask(SHIRT)
+    blue = np.where(mask[..., None], SHIRT // 3 + np.array([20, 50, 110]), SHIRT).astype(np.uint8)
+    size = (round(SHIRT.shape[1] * height / SHIRT.shape[0]), height)
+    small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return cv2.resize(blue, size, interpolation=cv2.INTER_AREA), small
+
+
+def _card(dark: int, pale: int, text: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A shirt on a card with round corners in an app of 1,200×800 whose ground is `dark`, lines of text at `text`; where it is."""
+    shirt, mask = _blue_shirt(600)
+    canvas = Image.new("RGB", (800, 1200), (dark, dark, dark))
+    draw = ImageDraw.Draw(canvas)
+    draw.rounded_rectangle((60, 120, 60 + shirt.shape[1] + 40, 120 + 640), 30, fill=(pale, pale, pale))
+    for line in range(6):
+        draw.text(
+            (text[0], text[1] + 40 * line), "Striped shirt in soft cotton", (255 - dark,) * 3, font_size=28
+        )
+    screen = np.array(canvas)
+    there = np.zeros(screen.shape[:2], bool)
+    there[140:740, 80 : 80 + shirt.shape[1]] = mask
+    screen[there] = shirt[mask]
+    return screen, there
+
+
+@pytest.mark.parametrize(("dark", "pale"), [(18, 245), (255, 238)])
+def test_the_card_of_an_app_or_a_page_is_no_garment(annotator: Annotator, dark: int, pale: int) -> None:
+    screen, wanted = _card(dark, pale, (80, 820))
+    assert _overlap(find_garment(screen, annotator.likely).mask, wanted) > 0.93
+    if dark == 255:
+        assert _overlap(find_garment(screen).mask, wanted) < 0.8  # text beside the card: it is no panel
+
+
+@pytest.mark.parametrize("across", [10, 20, 30])
+def test_a_patterned_sheet_is_not_worn(annotator: Annotator, across: int) -> None:
+    """A striped shirt on checks: cut out rightly, or refused."""
+    mask = garment_mask(SHIRT)
+    y, x = np.mgrid[: SHIRT.shape[0], : SHIRT.shape[1]]
+    side = SHIRT.shape[1] // across
+    checks = np.where(((y // side + x // side) % 2 > 0)[..., None], (30, 40, 90), (235, 235, 240)).astype(
+        np.uint8
+    )
+    laid = np.where(mask[..., None], SHIRT, checks)
+    found = find_garment(laid, annotator.likely).mask
+    assert not found.any() or _overlap(found, mask) > 0.9
+    assert find_garment(laid).mask[~mask].mean() > 0.2  # its squares stand out, too
+
+
+def test_an_alpha_channel_that_outlines_no_garment(annotator: Annotator) -> None:
+    shirt, mask = _blue_shirt(800)
+    rounded = Image.new("L", shirt.shape[1::-1], 0)
+    ImageDraw.Draw(rounded).rounded_rectangle((0, 0, shirt.shape[1] - 1, 799), 60, fill=255)
+    card = Image.fromarray(shirt)
+    card.putalpha(rounded)
+    plain = cut_out(annotator, Image.fromarray(shirt), shirt, None, False)
+    rgb = np.asarray(flatten(card))
+    assert (
+        _overlap(cut_out(annotator, card, rgb, None, False).mask.numpy() > 0.5, plain.mask.numpy() > 0.5)
+        > 0.98
+    )
+    inverted = np.dstack([shirt, np.where(mask, 0, 255).astype(np.uint8)])
+    with pytest.raises(UnfitPhoto, match="alpha channel is inverted"):
+        cut_out(
+            annotator, Image.fromarray(inverted), np.asarray(flatten(Image.fromarray(inverted))), None, False
+        )
+
+
+def test_a_garment_that_its_picture_cuts_off_is_told(annotator: Annotator) -> None:
+    shirt, mask = _blue_shirt(800)
+    assert cut_out(annotator, Image.fromarray(shirt), shirt, None, False).notes == ()
+    half = np.ascontiguousarray(shirt[: 60 * len(shirt) // 100])
+    notes = cut_out(annotator, Image.fromarray(half), half, None, False).notes
+    assert [note for note in notes if "beyond the lower edge" in note]
+    assert cut_out(annotator, Image.fromarray(half), half, mask[: len(half)], False).notes == ()
+
+
+def test_a_mask_beside_the_garment_is_told(annotator: Annotator) -> None:
+    shirt, mask = _blue_shirt(800)
+    moved = np.roll(mask, 90, axis=1)
+    notes = cut_out(annotator, Image.fromarray(shirt), shirt, moved, False).notes
+    assert len(notes) == 1 and "of the mask given for it lies on what stands out" in notes[0]

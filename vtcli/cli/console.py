@@ -69,8 +69,8 @@ def _drop(stream: IO[str]) -> None:
         os.close(nowhere)
 
 
-out = _Console(highlight=False)
-err = _Console(stderr=True, highlight=False)
+out = _Console(highlight=False, emoji=False)  # `:x:` in a file's name is no emoji
+err = _Console(stderr=True, highlight=False, emoji=False)
 _quiet = False
 _mute = False
 
@@ -148,7 +148,7 @@ def _unbounded(result: Table | str) -> Console:
     """Where to print `result`: a file has no edge at which cells would have to be cut."""
     if isinstance(result, str) or out.file.isatty() or width_of(result) <= out.width:
         return out
-    return _Console(file=out.file, width=width_of(result), highlight=False)
+    return _Console(file=out.file, width=width_of(result), highlight=False, emoji=False)
 
 
 def width() -> int:

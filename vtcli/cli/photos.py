@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +49,11 @@ class Annotations:
     def any(self) -> bool:
         """Whether there is one."""
         return any(x is not None for x in (self.cloth_mask, self.parse, self.pose, self.protect, self.redraw))
+
+    def file(self, argument: str | None) -> Path | None:
+        """The file that is given for an `argument` of `TryOn.run`."""
+        found: Path | None = getattr(self, "pose" if argument == "keypoints" else argument or "", None)
+        return found
 
     def read(self, photo: Image.Image, garment: Image.Image | None) -> dict[str, Any]:
         """Read and checked, as arguments of `TryOn.run` for the person's `photo` and the one `garment`'s."""
@@ -103,10 +110,22 @@ def choose(number: int, box: str | None) -> Choice:
     return Choice(box=(x, y, x + width, y + height))
 
 
-def tell_notes(result: TryOnResult) -> None:
+@contextmanager
+def naming(person: Path, cloth: Path, given: Annotations) -> Iterator[None]:
+    """Refusals of a pair name the file that is meant."""
+    from vtcli.core.tryon.problems import RefusedPhoto
+
+    try:
+        yield
+    except RefusedPhoto as problem:
+        file = given.file(problem.given) or (person if problem.picture == "person" else cloth)
+        raise VtcliError(f"{file}: {hints.spelled(problem)}") from problem
+
+
+def tell_notes(cloth: Path, notes: Iterable[str]) -> None:
     """What was seen in the garment's picture that whoever gave it should know."""
-    for note in result.garment.notes:
-        console.warn(note)
+    for note in notes:
+        console.warn(f"{cloth}: {note}")
 
 
 def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:
@@ -140,8 +159,12 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
     if out.exists() and not out.is_dir():
         raise UsageProblem(f"{out}: is a file; name a folder")
     sheet, pages, failed = Sheet(), 0, 0
+    told: set[Path] = set()
     with hold(out, "vtcli tryon"), console.progress("tryon", len(jobs), "pictures") as advance:
         for number, outcome in enumerate(run_many(engine, jobs, **chosen), 1):
+            if outcome.result is not None and outcome.job.cloth not in told:
+                told.add(outcome.job.cloth)
+                tell_notes(outcome.job.cloth, outcome.result.garment.notes)
             outcome = _saved(outcome, out / f"{outcome.job.name}.png")
             if outcome.problem is not None:
                 failed += 1
@@ -153,8 +176,9 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
                 save_picture(sheet.picture(), out / name)
                 sheet = Sheet()
             advance(number)
+    made = len(jobs) - failed
     console.say(
-        f"{len(jobs) - failed} pictures and {'a contact sheet' if pages == 1 else 'contact sheets'} in {out}"
+        f"{made} {'picture' if made == 1 else 'pictures'} and {'a contact sheet' if pages == 1 else 'contact sheets'} in {out}"
     )
     if failed:
         raise VtcliError(
@@ -167,7 +191,6 @@ def _saved(outcome: JobResult, file: Path) -> JobResult:
     problem of the folder ends the run."""
     if outcome.result is None:
         return outcome
-    tell_notes(outcome.result)
     try:
         save_picture(outcome.result.image, file)
         save_panel(outcome.result, file, None)

@@ -162,8 +162,10 @@ def _one(
     from vtcli.core.tryon.pipeline import TryOn
 
     keep_memory()
-    result = TryOn.load(weights, device).run(photo, garment, **chosen, **annotations)
-    photos.tell_notes(result)
+    engine = TryOn.load(weights, device)
+    with photos.naming(person, cloth, given):
+        result = engine.run(photo, garment, **chosen, **annotations)
+    photos.tell_notes(cloth, result.garment.notes)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")
     photos.save_panel(result, out, panel)

@@ -119,7 +119,10 @@ def _one(
     from vtcli.core.tryon.pipeline import TryOn
 
     keep_memory()
-    result = TryOn.load(weights, device, tom=False).warp(photo, garment, **chosen, **annotations)
+    engine = TryOn.load(weights, device, tom=False)
+    with photos.naming(person, cloth, given):
+        result = engine.warp(photo, garment, **chosen, **annotations)
+    photos.tell_notes(cloth, result.garment.notes)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")
     if panel is not None:

@@ -4,7 +4,8 @@ Every part of vtcli that takes a list reads it here. What is understood:
 
     names apart by a tab, a comma, a semicolon or blanks, with or without their endings; names with blanks; quoted cells
     UTF-8 and UTF-16, with and without a byte-order mark; any ends of lines; blank lines, and comments after #
-    a first line of titles, such as person,cloth
+    a first line of titles, such as person,cloth; of more than two, or in another order, the columns of that name
+    Excel's line sep=;
     a third column that says the garment's category, as DressCode and GP-VTON have it: lines of other than tops are left out
 """
 
@@ -15,6 +16,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from vtcli.core.data.images import IMAGE_SUFFIXES
@@ -28,6 +30,8 @@ _TITLES = tuple(
     for words in ("person|people|human|model", "cloth|clothe|clothing|garment|top|product|c")
 )
 """Words in the titles of a list's two columns."""
+_PLAIN = re.compile(rf"(?:(?:{_THING})s?[ _-]?)+", re.IGNORECASE)
+"""Titles that do not tell which of the two it is."""
 _TOPS, _OTHERS = {"0", "upper", "upper_body"}, {"1", "2", "lower", "lower_body", "dresses", "dress"}
 """Words of a third column for tops, and for other garments (DressCode, GP-VTON)."""
 
@@ -56,13 +60,20 @@ def read_rows(
     known = set(persons), set(cloths)
     rows = []
     first = True
+    table: _Table | None = None
     for number, raw in enumerate(re.split(r"\r\n|\n|\r", _text(path)), start=1):
         line = raw.strip(" \ufeff")
-        if not line.strip() or line.lstrip().startswith("#"):
+        if not line.strip() or line.lstrip().startswith("#") or re.fullmatch(r"sep=.", line):
             continue
-        cuts = _cuts(line)
+        if first and (table := _table(line)) is not None:
+            first = False
+            continue
+        cuts = _cuts(line) if table is None else table.cut(line)
         if not cuts:
-            raise VtcliError(f"{path}, line {number}: expected two file names, got {_short(line)}")
+            raise VtcliError(
+                f"{path}, line {number}: expected two file names, apart by a comma, a semicolon, a tab or blanks, got "
+                f"{_short(line)}"
+            )
         titles, first = first and _are_titles(cuts[0], known), False
         if titles or (len(cuts[0]) == 3 and cuts[0][2].lower() in _OTHERS):
             continue
@@ -88,12 +99,59 @@ def _text(path: Path) -> str:
         raise VtcliError(f"{path}: no such file") from problem
     except OSError as problem:
         raise VtcliError(f"{path}: cannot be read ({problem.strerror or problem})") from problem
-    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if data.startswith(b"PK\x03\x04"):
+        raise VtcliError(f"{path}: a spreadsheet or an archive, not a text; save the list as CSV")
     try:
-        return data.decode("utf-16" if utf16 else "utf-8-sig")
+        return data.decode(_encoding(data))
     except UnicodeDecodeError as problem:
         line = data[: problem.start].count(b"\n") + 1
         raise VtcliError(f"{path}, line {line}: not UTF-8; save the list as UTF-8") from problem
+
+
+def _encoding(data: bytes) -> str:
+    """How a list is encoded: by its byte-order mark, or by where UTF-16 has its zeros."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    zeros = [data[start:200:2].count(0) for start in (0, 1)]
+    if max(zeros) > 0.4 * len(data[:200:2]) and len(data) % 2 == 0:
+        return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
+    return "utf-8-sig"
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A list with titles: the mark between its cells, and the numbers of the person's and the garment's column."""
+
+    mark: str
+    person: int
+    cloth: int
+
+    def cut(self, line: str) -> list[Cut]:
+        """The pair of a line; none where a cell is missing or empty."""
+        cells = [cell.strip() for cell in _cells(line, self.mark)]
+        pair = [cells[i] for i in (self.person, self.cloth) if i < len(cells) and cells[i]]
+        return [tuple(pair)] if len(pair) == 2 else []
+
+
+def _table(line: str) -> _Table | None:
+    """What a first line of titles says, where it names a column of people and one of garments among others, or in another
+    order; None for any other line."""
+    for mark in "\t,;":
+        cells = [cell.strip() for cell in _cells(line, mark)]
+        own = [
+            [i for i, cell in enumerate(cells) if words.fullmatch(cell) and not _PLAIN.fullmatch(cell)]
+            for words in _TITLES
+        ]
+        if len(cells) > 1 and len(own[0]) == len(own[1]) == 1:
+            columns = own[0][0], own[1][0]
+            return None if (len(cells), columns) == (2, (0, 1)) else _Table(mark, *columns)
+    return None
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    with suppress(csv.Error):  # cells too long for its reader
+        return next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
+    return []
 
 
 Cut = tuple[str, ...]
@@ -121,11 +179,9 @@ def _cuts(line: str) -> list[Cut]:
 def _quoted(line: str) -> list[Cut]:
     """A line with whole cells in quotes, as spreadsheets write names with blanks or commas, cut into its cells."""
     if re.search(r'(^|[\t,; ])"[^"]+"($|[\t,; ])', line):
-        with suppress(csv.Error):  # cells too long for its reader
-            for mark in "\t,; ":
-                cells = next(csv.reader([line.strip()], delimiter=mark, skipinitialspace=True), [])
-                if found := _two([cell.strip() for cell in cells]):
-                    return [found]
+        for mark in "\t,; ":
+            if found := _two([cell.strip() for cell in _cells(line.strip(), mark)]):
+                return [found]
     return []
 
 

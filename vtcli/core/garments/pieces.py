@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vtcli.core.garments.cutout import Likely, garment_mask
+from vtcli.core.garments.cutout import Likely, garment_mask, is_disputed, likely_garment
 
 _SOLID = 0.97
 """Share of its box that a panel covers; a garment leaves more of its box free."""
@@ -21,6 +21,8 @@ _BAR = 0.35, 0.01
 """The tallest and the lowest bar, in heights of the picture."""
 _EVEN, _TONE = 0.7, 16
 """Share of a bar that has its commonest tone, and the levels of 255 that count as one tone."""
+_PICTURE = 0.8
+"""Share of a picture up to which something is a picture in it."""
 _ANOTHER = 0.15
 """Area from which a part that lies apart is another garment, in areas of the largest; smaller ones are details, labels
 or specks."""
@@ -61,9 +63,26 @@ def find_garment(rgb: np.ndarray, likely: Likely | None = None) -> Piece:
         )
         mask = garment_mask(rgb[top:bottom, left:right], likely)
     whole = np.zeros(rgb.shape[:2], bool)
-    whole[top:bottom, left:right] = mask
+    part = rgb[top:bottom, left:right]
+    whole[top:bottom, left:right] = mask if likely is None else _undisputed(part, mask, likely)
     apart = largest_piece(whole)
     return _one_of_two(apart) or apart
+
+
+def _undisputed(rgb: np.ndarray, mask: np.ndarray, likely: Likely) -> np.ndarray:
+    """`mask` (H, W) bool, cut out of `rgb` (H, W, 3) uint8. Where it is hardly a garment: what lies within it, if it is a picture
+    in the picture, such as the card of an app; else what is `likely`."""
+    if not is_disputed(rgb, mask, likely):
+        return mask
+    rows, columns = (np.nonzero(mask.any(axis))[0] for axis in (1, 0))
+    inset = max(2, round(_INSET * min(len(rows), len(columns))))
+    inner = slice(rows[0] + inset, rows[-1] + 1 - inset), slice(columns[0] + inset, columns[-1] + 1 - inset)
+    within = rgb[inner]
+    if min(within.shape[:2]) < 32 or within.shape[0] * within.shape[1] > _PICTURE * mask.size:
+        return likely_garment(rgb, likely)
+    found = np.zeros_like(mask)
+    found[inner] = _undisputed(within, garment_mask(within, likely), likely)
+    return found
 
 
 def largest_piece(mask: np.ndarray) -> Piece:

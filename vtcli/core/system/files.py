@@ -108,7 +108,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; VtcliError names it when it is absent or broken."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return json.loads(Path(path).read_bytes())  # UTF-8 and, as PowerShell writes it, UTF-16
     except FileNotFoundError as problem:
         raise VtcliError(f"{path}: no such file") from problem
     except (OSError, ValueError, RecursionError) as problem:

@@ -28,12 +28,12 @@ def refuse_unlike(
     labels, joints = seen_in(annotator, window.photo(photo))
     wrong_parse = None if parse is None else parse_problem(window.labels(parse), labels)
     if wrong_parse is not None:
-        raise UnfitPhoto(f"parse map: {wrong_parse.words}", labels=wrong_parse.labels)
+        raise UnfitPhoto(f"the parse map {wrong_parse.words}", labels=wrong_parse.labels, given="parse")
     wrong_joints = None
     if keypoints is not None:
         wrong_joints = joints_problem(keypoints, window.points_out(joints), photo.shape[1])
     if wrong_joints is not None:
-        raise UnfitPhoto(f"given {wrong_joints}")
+        raise UnfitPhoto(f"the given {wrong_joints}", given="keypoints")
 
 
 def _meant(people: list[FoundPerson], parse: np.ndarray | None, keypoints: np.ndarray | None) -> FoundPerson:

@@ -66,7 +66,8 @@ def everybody_everything(people: Path, cloths: Path) -> list[Job]:
 
 def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) -> list[Job]:
     """The pairs of a file, as `vtcli.core.data.pairs_lists` reads it. Names are files of `people` and `cloths` (default: the
-    list's own folder), with or without their endings; paths in these folders are taken, too. VtcliError names a line that
+    list's own folder), with or without their endings; paths in these folders are taken, too. A pair that is listed again is one
+    picture. VtcliError names a line that
     is not two names, UsageProblem one whose pictures are not there."""
     folders = (people or pairs.parent, cloths or pairs.parent)
     known = [_by_stem(folder) for folder in folders]
@@ -79,7 +80,7 @@ def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) 
         chosen.append((files[0], files[1]))
     if not chosen:
         raise UsageProblem(f"{pairs}: names no pair")
-    return _named(chosen)  # type: ignore[arg-type]
+    return _named(list(dict.fromkeys(chosen)))  # type: ignore[arg-type]
 
 
 def run_many(

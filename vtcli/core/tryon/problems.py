@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class RefusedPhoto(VtcliError):
     """A photo that cannot be used. `helps`: names of the arguments of `TryOn.run` with which it goes on all the same
     ("force", "cloth_mask"); `picture`: which picture is meant, "person", "cloth" or "mask"; `labels`: the label set in
-    which a given parse map would fit (`vtcli.core.data.annotations.LABEL_SETS`), or None."""
+    which a given parse map would fit (`vtcli.core.data.annotations.LABEL_SETS`), or None; `given`: the argument of
+    `TryOn.run` that is at fault ("cloth_mask", "parse", "keypoints", "protect", "redraw"), or None for a photo itself."""
 
     def __init__(
         self,
@@ -21,11 +22,13 @@ class RefusedPhoto(VtcliError):
         picture: str = "person",
         helps: tuple[str, ...] = ("force",),
         labels: LabelSet | None = None,
+        given: str | None = None,
     ) -> None:
         super().__init__(message)
         self.picture = picture
         self.helps = helps
         self.labels = labels
+        self.given = given
 
 
 class NobodyFound(RefusedPhoto):

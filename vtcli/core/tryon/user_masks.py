@@ -42,16 +42,19 @@ class UserMasks:
 def refuse_unfit(masks: UserMasks, window: Window, parse: np.ndarray) -> None:
     """UnfitPhoto for a mask that is empty or looks inverted. `parse` (256, 192): the labels in the person's `window`,
     before the masks count."""
-    for mask, name in ((masks.protect, "stays"), (masks.redraw, "is redrawn")):
+    for mask, name, given in (
+        (masks.protect, "stays", "protect"),
+        (masks.redraw, "is redrawn", "redraw"),
+    ):
         if mask is not None and not mask.any():
-            raise UnfitPhoto(f"the mask of what {name} is empty: nothing in it is white", "mask")
+            raise UnfitPhoto(f"the mask of what {name} is empty: nothing in it is white", "mask", given=given)
     if masks.protect is not None:
         kept = window.labels(masks.protect.astype(np.uint8)) > 0
         covered = _share(kept, np.isin(parse, L.TOP_LABELS))
         if covered >= NOTHING_LEFT:
             raise UnfitPhoto(
                 f"the mask of what stays covers {covered:.0%} of the garment that is worn and "
-                f"{masks.protect.mean():.0%} of the photo: nothing is left to change; is it inverted?", "mask",
+                f"{masks.protect.mean():.0%} of the photo: nothing is left to change; is it inverted?", "mask", given="protect",
             )  # fmt: skip
     if masks.redraw is not None:
         gone = window.labels(masks.redraw.astype(np.uint8)) > 0
@@ -59,11 +62,13 @@ def refuse_unfit(masks: UserMasks, window: Window, parse: np.ndarray) -> None:
         if here >= NEARLY_ALL or (here >= HALF and head >= HALF):
             raise UnfitPhoto(
                 f"the mask of what is redrawn covers {here:.0%} of the person's surroundings and {head:.0%} of the "
-                "head; is it inverted?", "mask",
+                "head; is it inverted?", "mask", given="redraw",
             )  # fmt: skip
         if not window.cut(masks.redraw.astype(np.uint8)).any():
             raise UnfitPhoto(
-                "the mask of what is redrawn lies beside the person, where nothing is drawn", "mask"
+                "the mask of what is redrawn lies beside the person, where nothing is drawn",
+                "mask",
+                given="redraw",
             )
 
 
