@@ -43,7 +43,7 @@ def load_kind(folder: Path | None) -> KindNet:
     path = stage_file(folder, "kind")
     metadata, state = read_weights(path)
     if metadata.get("stage") != "kind":
-        raise VtcliError(f"{path}: weights of a {metadata.get('stage')}, not of a kind")
+        raise _unlike(path, metadata, "kind")
     return _ready(KindNet(), state, path)
 
 
@@ -53,17 +53,23 @@ def load_outline(folder: Path | None) -> OutlineNet | None:
     path = stage_file(folder, "outline")
     metadata, state = read_weights(path)
     if metadata.get("stage") != "outline":
-        raise VtcliError(f"{path}: weights of a {metadata.get('stage')}, not of an outline")
+        raise _unlike(path, metadata, "outline")
     if metadata.get("encoder") != sha256(stage_file(folder, "kind")):
         return None
     return _ready(OutlineNet(), state, path)
+
+
+def _unlike(path: Path, metadata: dict[str, Any], stage: str) -> VtcliError:
+    return VtcliError(
+        f"{path}: weights of a {metadata.get('stage')}, not of a {stage}; name a folder that holds {stage}.safetensors"
+    )
 
 
 def _read(path: Path, stage: str, presets: Collection[str]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """Preset, metadata and state of a weights file of `stage`; VtcliError where it is another stage's."""
     metadata, state = read_weights(path)
     if metadata.get("stage") != stage:
-        raise VtcliError(f"{path}: weights of a {metadata.get('stage')}, not of a {stage}")
+        raise _unlike(path, metadata, stage)
     preset = metadata.get("preset")
     if not isinstance(preset, str) or preset not in presets:
         raise VtcliError(f"{path}: unknown preset {preset!r}")

@@ -118,7 +118,7 @@ def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, 
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as problem:
         foreign = Path(path).suffix.lower() in (".pth", ".pt", ".ckpt", ".pkl", ".bin")
         words = not_the_file(path) or (
-            _FOREIGN if foreign else f"not a readable safetensors file ({problem})"
+            _FOREIGN if foreign else f"not a readable safetensors file ({problem}); copy or download it again"
         )
         raise VtcliError(f"{path}: {words}") from problem
     check_finite(path, values)
