@@ -227,7 +227,7 @@ def table(scored: Sequence[Scored], rows: Sequence[Row], a: Ablation) -> list[st
         gmms = [a.metadata(row.gmm, s.seed)["figures"] for s in mine]
         toms = [a.metadata(row.tom, s.seed)["figures"] for s in mine]
         cells.append(_range([f["warp_iou"] for f in gmms], 4))
-        cells.append(_range([f["parse_mean_iou"] for f in toms if "parse_mean_iou" in f], 3))
+        cells.append(_range([f["parse_mean_iou_head"] for f in toms if "parse_mean_iou_head" in f], 3))
         lines.append(f"| {row.name} | " + " | ".join(cells) + f" | {', '.join(str(s.seed) for s in mine)} |")
     return [*lines, ""]
 
