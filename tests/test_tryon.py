@@ -463,7 +463,10 @@ def test_a_split_says_what_it_makes_and_which_masks_do_not_fit(vtcli: Run, tmp_p
     ended = vtcli("warp", "--data", tmp_path / "store", "-o", tmp_path / "out", "--limit", 1)
     assert ended.code == 0, ended.err
     assert "paired: everyone in their own garment, keep head; --pairs shuffled for others" in ended.err
-    assert "test: 3 of 3 garment masks looked at do not fit: the garment's mask covers the background" in ended.err
+    assert (
+        "test: 3 of 3 garment masks looked at do not fit: the garment's mask covers the background"
+        in ended.err
+    )
 
 
 def test_a_store_of_another_size_than_the_networks_is_refused(

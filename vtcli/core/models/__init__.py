@@ -1,4 +1,5 @@
-"""Networks, and what lies between them. Two presets: "paper" (CP-VTON with the paper's auxiliary decoders), "lite".
+"""Networks, and what lies between them. Presets: "paper" (CP-VTON with the paper's auxiliary
+decoders), "paper-small" (the same with fewer channels), "lite".
 
 Read in this order; nothing imports upward:
 
