@@ -43,47 +43,32 @@ METRICS = (("ssim", "SSIM", 4), ("psnr", "PSNR (dB)", 2))
 ROUNDS = 2000
 """Of the bootstrap."""
 BATCH = 16
-"""Samples of a step, for `--equal-time`."""
+"""Samples of a step, the preset's."""
 TIMED_STEPS = 120
 """Of each run that `--step-times` measures."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: which stage has the decoder, and options of both stages' auxiliary losses."""
+    """A row of the table: the names of its two runs without their seeds, which of them have the decoder, and options of the
+    auxiliary losses."""
 
     name: str
-    gmm_aux: bool
-    tom_aux: bool
+    gmm: str
+    tom: str
+    gmm_aux: bool = True
+    tom_aux: bool = True
     options: tuple[str, ...] = ()
 
-    @property
-    def gmm(self) -> str:
-        """The name of the GMM's run, without its seed."""
-        if not self.gmm_aux:
-            return "gmm-plain"
-        return f"gmm-aux{self._variant}"
 
-    @property
-    def tom(self) -> str:
-        """The name of the TOM's run, without its seed."""
-        return f"tom-{self.name.replace(' ', '-')}" if not self._variant else f"tom-aux{self._variant}"
-
-    @property
-    def _variant(self) -> str:
-        if not self.options:
-            return ""
-        return "-flat" if "--skin-weight" in self.options else f"-{self.options[-1]}"
-
-
-BASELINE = Row("baseline", False, False)
-BOTH = Row("aux in both", True, True)
-ROWS = (BASELINE, Row("aux in TOM", False, True), BOTH)
+BASELINE = Row("baseline", "gmm-plain", "tom-baseline", gmm_aux=False, tom_aux=False)
+BOTH = Row("aux in both", "gmm-aux", "tom-aux-in-both")
+ROWS = (BASELINE, Row("aux in TOM", "gmm-plain", "tom-aux-in-TOM", gmm_aux=False), BOTH)
 FLAT = ("--skin-weight", "1", "--background-weight", "1")
 VARIANTS = (
-    Row("aux in both, no class weights", True, True, FLAT),
-    Row("aux in both, weight 0.03", True, True, ("--aux-weight", "0.03")),
-    Row("aux in both, weight 0.3", True, True, ("--aux-weight", "0.3")),
+    Row("aux in both, no class weights", "gmm-aux-flat", "tom-aux-flat", options=FLAT),
+    Row("aux in both, weight 0.03", "gmm-aux-0.03", "tom-aux-0.03", options=("--aux-weight", "0.03")),
+    Row("aux in both, weight 0.3", "gmm-aux-0.3", "tom-aux-0.3", options=("--aux-weight", "0.3")),
 )
 
 
