@@ -19,6 +19,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.arms import ARMS, SIDES, arm_places, half_widths
 from vtcli.core.data.body_regions import torso
 from vtcli.core.data.sleeves import sleeve_ends
+from vtcli.core.models.blocks import cell_means
 
 SLEEVE_WIDTH = 0.15
 """Half the width of a sleeve, in lengths from neck to hips: VITON's people, set by hand."""
@@ -34,8 +35,8 @@ LOOSE = 3.0
 HIDDEN = 0.4
 """Share of the arm below the sleeve's end that may lie over the torso; with more of it, a new length cannot be drawn."""
 SHOULDER = 0.1
-"""Where along the arm a sleeveless top ends in M_exp at most. It gets no sleeves: a pale
-garment cut out of a pale ground is ragged, which looks like them. No arm of 250 unpaired validation pairs is concerned."""
+"""Where along the arm a sleeveless top ends in M_exp at most. It gets no sleeves: a pale garment cut out of a pale ground is
+ragged, which looks like them. Of the arms that were lengthened in 250 unpaired validation pairs none is concerned."""
 HAND, HAND_SHARE = 0.75, 0.15
 """Where along the arm its bare end begins, and the least share of it that M_exp shows: an arm behind the body has a side of
 the garment along its bones, and no sleeve that could be shortened."""
@@ -54,7 +55,7 @@ class SleeveHead(nn.Module):
         self.out = nn.Linear(48, 1)
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        x = F.relu(self.fine(F.avg_pool2d(fine, 2)))
+        x = F.relu(self.fine(cell_means(fine, 2)))
         x = F.relu(self.both(torch.cat([x, coarse], dim=1)))
         for convolution in self.down:
             x = F.relu(convolution(x))

@@ -21,7 +21,7 @@ FACE = 45.0
 TOP = (L.UPPER_CLOTHES, L.COAT)
 """Labels of what has to lie in the window, to be replaced; below a top a dress stays."""
 WIDER = 1.3
-"""How many times as large as VITON's a window may become for it: the networks know people of that size by augmentation."""
+"""How many times as large as VITON's a window may become for it, set by hand: the networks know people of VITON's size."""
 MARGIN = 0.05
 """What lies around it then, in heights of the window: the person was found by a coarse look."""
 TORSO_OF_SHOULDERS = 1.5
