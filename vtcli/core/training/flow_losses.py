@@ -70,8 +70,8 @@ def flow_loss(
     loss = (total + SPLINE_WEIGHT * of_spline).mean()
     loss = loss + SPLINE_WEIGHT * SPLINE_BENDING_WEIGHT * second_differences(theta)
     parts = {"warp": picture.mean(), "bending": bending.mean(), "similarity": similarity.mean()}
-    if bool(synthetic.any()):
-        parts["truth"] = errors[-1][synthetic].mean()
+    # 0 in a batch without synthetic people; the device is not asked whether there are any, which would make it wait
+    parts["truth"] = (errors[-1] * synthetic).sum() / synthetic.sum().clamp_min(1)
     if expected is not None:
         clothes = expected.float().softmax(1)[:, list(L.TOP_LABELS)].sum(1, keepdim=True)
         parts["agreement"] = ((mask - clothes).abs() * counted).mean()

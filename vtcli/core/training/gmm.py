@@ -164,6 +164,7 @@ def worn_sleeves(parse: Tensor, keypoints: Tensor) -> Tensor:
 
 def sleeve_loss(sleeve: Tensor, worn: Tensor) -> Tensor:
     """Mean distance of `sleeve` (B,) from the intervals `worn` (B, 2, 2) of the arms that are seen. A scalar."""
+    worn = worn.to(sleeve.device)
     distance = F.relu(worn[..., 0] - sleeve[:, None]) + F.relu(sleeve[:, None] - worn[..., 1])
     seen = ~worn[..., 0].isnan()
     return torch.where(seen, distance, 0.0).sum() / seen.sum().clamp_min(1)
