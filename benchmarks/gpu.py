@@ -1,8 +1,13 @@
-"""A CUDA device in three minutes: the tests that need one, then every row of the speed table that computes there.
+"""A CUDA device in ten minutes: training, the tests that need one, then every row of the speed table that computes there.
 
     python benchmarks/gpu.py                       tests, then the table; writes gpu.json
     python benchmarks/gpu.py --device cpu --few    a rehearsal without a GPU
     python benchmarks/gpu.py --no-tests --seconds 120
+    python benchmarks/gpu.py --train STORE --minutes 8 --others OTHERS --triplets TRIPLETS --photos CCP/train
+
+`--train` goes on with vtcli's own GMM and TOM on a prepared store, for `--minutes` together, and leaves the best weights,
+in float16, in `gpu-weights`; `--others`, `--triplets` and `--photos` are those of `vtcli train`. All that is left out is
+left out of the training as well. A rehearsal: `--train sample_store --minutes 1 --device cpu --few`.
 
 Both sides of a row run turn about in this one process, on `sample_data`'s pairs. What is not installed is named and left
 out: EfficientNet-Lite0's weights (features, the TOM's critics), pytorch-fid (Inception), pytorch-msssim (score).
@@ -15,6 +20,7 @@ import argparse
 import importlib.util
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -35,6 +41,7 @@ from benchmarks.speed.material import make_viton
 from benchmarks.speed.sides import Config, Job, lite_steps, rows
 from benchmarks.speed.worker import flops, matrix_rate, peak, wait
 
+WEIGHTS = ROOT / "vtcli" / "weights"
 SHORTEST = 0.2
 """Seconds that a measurement takes at least: the work is repeated until then."""
 OPTIONAL = {
@@ -252,8 +259,43 @@ def tests(device: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+GMM_SHARE = 0.58
+"""Of the minutes of a training; the TOM has the rest."""
+BATCHES = {"gmm": 144, "tom": 64}
+"""Samples of a step: a step of an H200 takes 49 and 58 ms."""
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train the GMM, then the TOM on its warps, each from the best weights there are; the number of failed commands."""
+    runs, weights = Path("gpu-runs"), Path("gpu-weights")
+    weights.mkdir(exist_ok=True)
+    shared = [
+        "--data", options.train, "--out", runs, "--device", options.device, "--resident", "--init", WEIGHTS,
+        *(["--triplets", options.triplets, "--triplet-share", 0.33] if options.triplets else []),
+        *(word for folder in options.others for word in ("--others", folder)),
+    ]  # fmt: skip
+    stages = {
+        "gmm": ["--lr", 6e-4, "--aux-weight", 1.0],
+        "tom": [
+            "--lr", 5e-4, "--aux-weight", 0.25, "--adversarial-weight", 0.16, "--gmm", runs,
+            *(word for folder in options.photos for word in ("--photos", folder)),
+        ],
+    }  # fmt: skip
+    for stage, words in stages.items():
+        minutes = options.minutes * (GMM_SHARE if stage == "gmm" else 1 - GMM_SHARE)
+        batch = 4 if options.few else BATCHES[stage]
+        command = [
+            sys.executable, "-m", "vtcli", "train", stage, *shared, *words, "--minutes", minutes, "--batch-size", batch,
+        ]  # fmt: skip
+        print("$", *command[1:], flush=True)
+        if subprocess.run([str(word) for word in command], check=False, cwd=Path.cwd()).returncode:
+            return 1
+        shutil.copy(runs / stage / "best.safetensors", weights / f"{stage}.safetensors")
+    return 0
+
+
 def main() -> int:
-    """Tests, then the table; exit code 1 where a test or a row failed."""
+    """Training, tests, the table; exit code 1 where one of them failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -264,11 +306,18 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=120, help="no row of the table begins later than that"
     )
+    parser.add_argument("--train", type=Path, metavar="STORE", help="train on this store first")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of the training")
+    parser.add_argument("--others", type=Path, action="append", default=[])
+    parser.add_argument("--triplets", type=Path)
+    parser.add_argument("--photos", type=Path, action="append", default=[])
     parser.add_argument("--json", type=Path, default=Path("gpu.json"))
     options = parser.parse_args()
     if options.device != "cpu" and not torch.cuda.is_available():
         print("no CUDA device here; rehearse with --device cpu --few", file=sys.stderr)
         return 2
+    if options.train is not None and train(options):
+        return 1
     with tempfile.TemporaryDirectory(prefix="vtcli-cuda-") as name:
         run = Run(options, Path(name))
         print(machine_line(run.result), flush=True)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torchvision.models import vgg19
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.pixels import signed
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.load import load_gmm, load_parser, load_tom
 from vtcli.core.models.weights import read_metadata, read_weights, sha256
@@ -132,12 +133,21 @@ def test_discriminator_alone_judges_people_in_other_garments(store: Path, gmm: P
     assert torch.equal(stage.batch(0)["other_cloth"], batch["other_cloth"])
 
 
-@pytest.mark.parametrize("name", ["parser", "gmm", "tom"])
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("parser", ()), ("gmm", ()), ("tom", ()), ("gmm", ("--resident",)), ("tom", ("--resident",))],
+)
 def test_resumed_equals_uninterrupted(
-    name: str, vtcli: Vtcli, store: Path, gmm: Path, tmp_path: Path, interrupt: Callable
+    name: str,
+    where: tuple[str, ...],
+    vtcli: Vtcli,
+    store: Path,
+    gmm: Path,
+    tmp_path: Path,
+    interrupt: Callable,
 ) -> None:
     more: tuple[object, ...] = ("--gmm", gmm, "--adversarial-weight", 0.1) if name == "tom" else ()
-    command = ("train", name, "--data", store, "--steps", 5, *FEW, *more)
+    command = ("train", name, "--data", store, "--steps", 5, *FEW, *more, *where)
     whole = vtcli(*command, "--out", tmp_path / "whole")
     assert whole.code == 0, whole.err
     metadata = read_metadata(tmp_path / "whole" / name / "best.safetensors")
@@ -432,7 +442,7 @@ def test_lost_steps_are_skipped_and_counted(
     def loss(self: GMMStage, network: nn.Module, batch: Any, progress: float) -> Any:
         calls.append(1)
         if len(calls) in bad:
-            batch = dict(batch, keypoints=batch["keypoints"], cloth=batch["cloth"].float() * math.nan)
+            batch = dict(batch, cloth=signed(batch["cloth"]) * math.nan)
         return original(self, network, batch, progress)
 
     monkeypatch.setattr(GMMStage, "loss", loss)

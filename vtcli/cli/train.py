@@ -111,6 +111,7 @@ def gmm(
     aux_weight: O.AuxWeight = TrainOptions.aux_weight,
     amp: O.Amp = None,
     compile: O.Compile = False,
+    resident: O.Resident = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -160,6 +161,7 @@ def tom(
     adversarial_weight: O.AdversarialWeight = TrainOptions.adversarial_weight,
     amp: O.Amp = None,
     compile: O.Compile = False,
+    resident: O.Resident = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:

@@ -137,6 +137,14 @@ Amp = Annotated[
     ),
 ]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network with torch.compile.")]
+Resident = Annotated[
+    bool,
+    typer.Option(
+        "--resident",
+        help="Keep all samples in the device's memory (6,324 pairs: 2 GB) and make batches there: many times as fast on a "
+        "GPU, whose steps then run as CUDA graphs.",
+    ),
+]
 
 # -- parser and tom ------------------------------------------------------------------------------------------
 

@@ -36,7 +36,7 @@ def arm_places(keypoints: Tensor, size: tuple[int, int], arms: tuple[tuple[int, 
     best = keypoints.new_full((len(keypoints), *size), 1e6)
     along = torch.zeros_like(best)
     for arm in arms:
-        seen = there[:, list(arm)].all(1)
+        seen = there[:, arm[0]] & there[:, arm[1]] & there[:, arm[2]]
         for first, (start, stop) in enumerate(itertools.pairwise(arm)):
             origin, bone = keypoints[:, start, :2], keypoints[:, stop, :2] - keypoints[:, start, :2]
             offset = pixels - origin[:, :, None, None]
@@ -53,8 +53,9 @@ def arm_places(keypoints: Tensor, size: tuple[int, int], arms: tuple[tuple[int, 
 
 def trunk_length(keypoints: Tensor) -> Tensor:
     """The length from neck to hips, (B,) in pixels; 1.5 times the shoulders' distance where hips are not seen."""
-    there = L.joints_present(keypoints)[:, [L.NECK, L.R_HIP, L.L_HIP]].all(1)
-    hips = keypoints[:, [L.R_HIP, L.L_HIP], :2].mean(1)
+    there = L.joints_present(keypoints)
+    whole = there[:, L.NECK] & there[:, L.R_HIP] & there[:, L.L_HIP]
+    hips = (keypoints[:, L.R_HIP, :2] + keypoints[:, L.L_HIP, :2]) / 2
     shoulders = (keypoints[:, L.R_SHOULDER, :2] - keypoints[:, L.L_SHOULDER, :2]).norm(dim=1)
-    trunk = torch.where(there, (hips - keypoints[:, L.NECK, :2]).norm(dim=1), 1.5 * shoulders)
+    trunk = torch.where(whole, (hips - keypoints[:, L.NECK, :2]).norm(dim=1), 1.5 * shoulders)
     return trunk.clamp_min(1.0)

@@ -117,9 +117,10 @@ def torso(size: tuple[int, int], keypoints: Tensor) -> Tensor:
 
 def _torso_length(keypoints: Tensor) -> Tensor:
     hips = 0.5 * (keypoints[:, L.R_HIP, :2] + keypoints[:, L.L_HIP, :2])
-    there = L.joints_present(keypoints[:, [L.R_HIP, L.L_HIP, L.NECK]]).all(1)
+    there = L.joints_present(keypoints)
+    whole = there[:, L.R_HIP] & there[:, L.L_HIP] & there[:, L.NECK]
     return torch.where(
-        there, (hips - keypoints[:, L.NECK, :2]).norm(dim=1), torch.full_like(hips[:, 0], 60.0)
+        whole, (hips - keypoints[:, L.NECK, :2]).norm(dim=1), torch.full_like(hips[:, 0], 60.0)
     )
 
 

@@ -22,6 +22,14 @@ def grey_levels(pictures: Tensor) -> Tensor:
     return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
+def share_of(shares: Tensor, labels: tuple[int, ...]) -> Tensor:
+    """What `labels` have together of probabilities (B, 20, H, W): (B, 1, H, W)."""
+    total = shares[:, labels[0] : labels[0] + 1]
+    for label in labels[1:]:
+        total = total + shares[:, label : label + 1]
+    return total
+
+
 def likeliest(shares: Tensor) -> Tensor:
     """The likeliest label at each pixel: (B, 20, H, W) probabilities or logits → (B, H, W) uint8."""
     # On the CPU torch's argmax over channels takes three times as long.

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.pixels import share_of
 
 CLOTHES = (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF)
 """Labels of which nothing stays in the photo."""
@@ -44,5 +45,5 @@ def held_garment(warped_mask: Tensor, expected_parse: Tensor) -> Tensor:
     `warped_mask` (B, 1, H, W) in [0, 1]; `expected_parse` (B, 20, H, W) probabilities.
     """
     inside = F.avg_pool2d(-F.max_pool2d(-warped_mask, 5, stride=1, padding=2), 3, stride=1, padding=1)
-    clothes = expected_parse[:, list(L.TOP_LABELS)].sum(1, keepdim=True)
+    clothes = share_of(expected_parse, L.TOP_LABELS)
     return HELD * inside * ((clothes - 0.5) / 0.3).clamp(0, 1)

@@ -33,6 +33,11 @@ def identity_grid(size: tuple[int, int], device: torch.device) -> Tensor:
     return _identity(size, str(device))
 
 
+def scale_xy(offsets: Tensor, x: float, y: float) -> Tensor:
+    """Offsets (B, 2, h, w) with x and y in other units."""
+    return torch.stack([offsets[:, 0] * x, offsets[:, 1] * y], dim=1)
+
+
 def resize_offsets(offsets: Tensor, size: tuple[int, int], smooth: bool = False) -> Tensor:
     """Offsets (B, 2, h, w) at another size (B, 2, *size), bilinear or, if `smooth`, bicubic."""
     mode = "bicubic" if smooth else "bilinear"

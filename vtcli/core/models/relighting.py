@@ -30,8 +30,8 @@ def relighting_offset(rendered: Tensor, cloth: Tensor, composition_mask: Tensor,
     brightness is that of `rendered` I_rp: (B, 1, H, W), the same for the three colours. `composition_mask`
     (B, 1, H, W) says where the garment shows; the gradient flows into `rendered` alone."""
     weight = (composition_mask * mask).detach()
-    luma = torch.tensor(LUMA, device=cloth.device).view(1, 3, 1, 1)
-    difference = ((rendered - cloth) * luma).sum(1, keepdim=True) * weight
+    red, green, blue = (rendered - cloth).split(1, dim=1)
+    difference = (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue) * weight
     patterned = pattern(cloth, mask)
     on_plain, on_pattern = (_coarse(difference, weight, n) for n in (COARSE_ON_PLAIN, COARSE_ON_PATTERN))
     return on_plain + patterned * (on_pattern - on_plain)

@@ -70,7 +70,7 @@ def represent(
     if factor > 1:
         channels[:, 1:4] = cell_means(torch.where(kept[:, None], image, -1.0), factor)
     else:
-        torch.where(kept[:, None], image, image.new_tensor(-1.0), out=channels[:, 1:4])
+        channels[:, 1:4].copy_(image).masked_fill_(~kept[:, None], -1.0)
     pose_squares(keypoints, size, factor, out=channels[:, 4:])
     if keep == "head":
         part = image.new_ones((1, 1, 1, 1)).expand(len(image), 1, *size)

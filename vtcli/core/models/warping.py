@@ -45,7 +45,7 @@ class Warp:
 @torch.no_grad()
 def warp_garments(
     gmm: GMM, image: Tensor, parse: Tensor, keypoints: Tensor, cloth: Tensor, mask: Tensor, front: Tensor,
-    neckline: Tensor | bool = True,
+    neckline: Tensor | bool = True, corrected: bool = True,
 ) -> Warp:  # fmt: skip
     """Warp garments at the pictures' own size.
 
@@ -53,7 +53,8 @@ def warp_garments(
     `front` (B, 1, H, W) in [0, 1]: the whole garment, and without the inside of its back collar. The person is
     represented with `keep=head`, whatever the TOM keeps. `neckline`: whether the body shape shows the worn neckline, for
     all or (B,) bool for each. A GMM with CP-VTON's inputs sees the neckline always, and the garment as photographed, with
-    the inside of its back collar; all others cut it out onto white, and warp its `front`.
+    the inside of its back collar; all others cut it out onto white, and warp its `front`. `corrected`: whether warps that fold
+    are mended and M_exp is held to the garment's sleeves; both look at values, for which a GPU must be waited for.
     """
     size, full = gmm.input_size, (int(parse.shape[1]), int(parse.shape[2]))
     person = represent(image, parse, keypoints, "head", size, neckline=gmm.cpvton_inputs or neckline).channels
@@ -64,9 +65,9 @@ def warp_garments(
     out = gmm(channels_last(person), channels_last(garment), arms)
     theta, offsets = out.theta.float(), out.flow[-1] if out.flow else None
     expected = out.expected_parse.float().softmax(1) if out.expected_parse is not None else None
-    if expected is not None and out.sleeve is not None:
+    if corrected and expected is not None and out.sleeve is not None:
         expected = hold_to_sleeves(expected, keypoints_at(keypoints, expected.shape[2] / full[0]), out.sleeve)
-    if offsets is not None:
+    if corrected and offsets is not None:
         offsets = unfold(offsets, mask, spline_offsets(theta, (offsets.shape[2], offsets.shape[3])))
     grid = _grid(theta, offsets, full)
     garment = gmm.garment_input(cloth, mask, full)

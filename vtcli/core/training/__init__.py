@@ -13,6 +13,9 @@ losses.py         losses that stages share: weighted cross-entropy of M_exp, per
 discriminator.py  the discriminator of stage `tom` and its losses
 pairs.py          pairs of a store as augmented batches
 augment.py        augmentation of single pictures
+resident.py       the samples in the device's memory, as batches that are made and augmented there
+device_augment.py augmentation of whole batches on the device
+captured.py       steps as CUDA graphs
 backgrounds.py    people set on other backgrounds
 ema.py            the moving average of the weights, which is validated and shipped
 checkpoint.py     the run's state and everything else that resuming needs, in one file

@@ -87,9 +87,15 @@ def replace_background(
     return set_before(image, person, background(rng, image.shape[:2], photos))
 
 
+def soft_mask(person: np.ndarray) -> np.ndarray:
+    """How much of a pixel stays the person's, (H, W) uint8, 255 for all of it; `person` (H, W) bool."""
+    alpha = cv2.erode(person.astype(np.uint8) * 255, np.ones((3, 3), np.uint8))
+    out: np.ndarray = np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.8))
+    return out
+
+
 def set_before(image: np.ndarray, person: np.ndarray, behind: np.ndarray) -> np.ndarray:
     """The person of `image` on the background `behind`, both (H, W, 3) uint8. The cut's edge is a pixel inside of
     `person` (H, W) bool and soft, so that no white rim stays."""
-    alpha = cv2.erode(person.astype(np.uint8) * 255, np.ones((3, 3), np.uint8))
-    soft = cv2.GaussianBlur(alpha, (0, 0), 0.8)[..., None].astype(np.float32) / 255.0
+    soft = soft_mask(person)[..., None].astype(np.float32) / 255.0
     return np.clip(image * soft + behind * (1.0 - soft) + 0.5, 0, 255).astype(np.uint8)

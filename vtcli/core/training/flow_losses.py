@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import has_label, torso
+from vtcli.core.data.pixels import share_of
 from vtcli.core.models.blocks import cell_means
-from vtcli.core.models.flow import offset_grid, resize_offsets, spline_offsets
+from vtcli.core.models.flow import offset_grid, resize_offsets, scale_xy, spline_offsets
 from vtcli.core.models.tps import sample, second_differences
 from vtcli.core.training.losses import multi_scale_ssim_loss, soft_iou
 from vtcli.core.training.pairs import Pairs
@@ -21,10 +22,10 @@ EDGE_WEIGHT = 0.25  # L1 of the masks, likewise
 OVERLAP_WEIGHT = 0.8  # one minus the masks' soft IoU
 SSIM_WEIGHT = 0.7  # multi-scale SSIM at half the size
 # The flow's smoothness
-BENDING_WEIGHT = 0.3  # second differences of the offsets
+BENDING_WEIGHT = 0.22  # second differences of the offsets
 BENDING_OUTSIDE = 0.25  # how much they count where no garment is worn, and how much more …
 BENDING_TORSO = 1.0  # … on the torso, where prints are
-SIMILARITY_WEIGHT = 0.06  # difference of the Jacobian from a turn and a scale, on the torso
+SIMILARITY_WEIGHT = 0.05  # difference of the Jacobian from a turn and a scale, on the torso
 FOLDING_WEIGHT = 2.0  # how far the Jacobian's determinant falls below LEAST_DETERMINANT
 LEAST_DETERMINANT = 0.2  # area ratio; a warp folds at 0
 # The truth, on synthetic people
@@ -73,7 +74,7 @@ def flow_loss(
     # 0 in a batch without synthetic people; the device is not asked whether there are any, which would make it wait
     parts["truth"] = (errors[-1] * synthetic).sum() / synthetic.sum().clamp_min(1)
     if expected is not None:
-        clothes = expected.float().softmax(1)[:, list(L.TOP_LABELS)].sum(1, keepdim=True)
+        clothes = share_of(expected.float().softmax(1), L.TOP_LABELS)
         parts["agreement"] = ((mask - clothes).abs() * counted).mean()
         loss = loss + AGREEMENT_WEIGHT * parts["agreement"]
     return loss, parts
@@ -104,8 +105,7 @@ def true_offsets(pairs: Pairs, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         torch.meshgrid(columns, rows, indexing="xy")
     ).float()  # the pixels that the places are for
     known = torch.isfinite(places[:, :1])
-    scale = places.new_tensor([2.0 / (width - 1), 2.0 / (height - 1)]).view(1, 2, 1, 1)
-    offsets = (torch.nan_to_num(places) - own) * scale * known
+    offsets = scale_xy(torch.nan_to_num(places) - own, 2.0 / (width - 1), 2.0 / (height - 1)) * known
     if offsets.shape[2:] != size:
         offsets, seen = (F.interpolate(x.float(), size=size, mode="nearest") for x in (offsets, known))
         known = seen > 0.5
@@ -116,8 +116,7 @@ def truth_error(offsets: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     """Mean distance of `offsets` (B, 2, h, w) from the `truth` (B, 2, H, W) where it is `known` (B, 1, H, W), in pixels
     of 256×192, smooth near 0; 0 for samples without a truth: (B,)."""
     difference = truth - resize_offsets(offsets, (truth.shape[2], truth.shape[3]))
-    pixels = difference * difference.new_tensor([95.5, 127.5]).view(1, 2, 1, 1)
-    distance = (pixels.square().sum(1, keepdim=True) + 0.25).sqrt() * known
+    distance = (scale_xy(difference, 95.5, 127.5).square().sum(1, keepdim=True) + 0.25).sqrt() * known
     return distance.sum((1, 2, 3)) / known.sum((1, 2, 3)).clamp_min(1)
 
 
@@ -168,7 +167,7 @@ def _resized(mask: Tensor, like: Tensor) -> Tensor:
 def _cells(offsets: Tensor) -> Tensor:
     """Offsets in cells of their own map."""
     height, width = offsets.shape[2:]
-    return offsets * offsets.new_tensor([(width - 1) / 2, (height - 1) / 2]).view(1, 2, 1, 1)
+    return scale_xy(offsets, (width - 1) / 2, (height - 1) / 2)
 
 
 def _jacobian(offsets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -31,6 +31,7 @@ from vtcli.core.training.logs import contact_sheet
 from vtcli.core.training.losses import expected_parse_loss, folding, label_weights, soft_iou
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import PairBatches, Pairs, read_pairs
+from vtcli.core.training.resident import ResidentPairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
 
 # Weights of the spline's losses. They are vtcli's own: CP-VTON's GMM has the L1 between the garments alone.
@@ -55,6 +56,7 @@ class GMMStage(Stage):
         gmm = build_gmm(options.preset, options.aux)
         self.gmm, self.network = gmm, gmm  # the latter may be wrapped, for several processes
         self.weights = label_weights(options.skin_weight, options.background_weight)
+        self.resident: ResidentPairs | None = None
 
     def metadata(self) -> dict[str, Any]:
         return {"stage": "gmm", "preset": self.options.preset, "aux": self.options.aux}
@@ -65,6 +67,16 @@ class GMMStage(Stage):
         if not self.gmm.cpvton_inputs:
             batch["sleeves"] = worn_sleeves(batch["parse"], batch["keypoints"])
         return batch
+
+    def reside(self, device: torch.device) -> None:
+        self.weights = self.weights.to(device)
+        sleeves = None if self.gmm.cpvton_inputs else _sleeves_of
+        self.resident = ResidentPairs(self.pairs, device, sleeves)
+
+    def resident_batch(self) -> Batch:
+        assert self.resident is not None
+        batch = {**self.resident.batch(), "neckline": self.resident.positions < self.batch_size / 2}
+        return {"sleeves" if name == "more" else name: values for name, values in batch.items()}
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         size = self.gmm.input_size
@@ -160,6 +172,12 @@ def worn_sleeves(parse: Tensor, keypoints: Tensor) -> Tensor:
         for labels, joints in zip(parse.numpy(), keypoints.numpy(), strict=True)
     ]
     return torch.tensor(ends)
+
+
+def _sleeves_of(sample: dict[str, np.ndarray]) -> np.ndarray:
+    parse, keypoints = (torch.from_numpy(sample[name]) for name in ("parse", "keypoints"))
+    out: np.ndarray = worn_sleeves(parse, keypoints).numpy()
+    return out
 
 
 def sleeve_loss(sleeve: Tensor, worn: Tensor) -> Tensor:

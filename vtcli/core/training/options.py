@@ -116,6 +116,7 @@ class TrainOptions:
     optimizer: OptimizerSettings | None = None  # how the weights follow the gradient; None: the recipe's
     amp: bool | None = None  # bfloat16 arithmetic; None: the recipe's
     compile: bool = False  # torch.compile the network
+    resident: bool = False  # keep the samples in the device's memory and make batches there (gmm, tom)
 
     val: int = 500  # validation pairs, at most; there are as many as the half for choosing has
     validate_every: int | None = None  # steps between validations; None: the stage's

@@ -53,14 +53,15 @@ class Pairs:
 
     @classmethod
     def of(cls, batch: Batch) -> Pairs:
-        """From uint8 NHWC batches, as the store has them. A batch may leave out the person as given, who then is the
-        one in the garment, and the correspondence, which then is unknown."""
-        image, parse = signed(batch["image"]), batch["parse"]
-        given = signed(batch["given_image"]) if "given_image" in batch else image
+        """From uint8 NHWC batches, as the store has them, or float ones, as they come from the device's own memory. A batch
+        may leave out the person as given, who then is the one in the garment, and the correspondence, which then is
+        unknown."""
+        image, parse = _picture(batch["image"]), batch["parse"]
+        given = _picture(batch["given_image"]) if "given_image" in batch else image
         unknown = torch.full((len(parse), parse.shape[1] // 2, parse.shape[2] // 2, 2), torch.nan)
         return cls(
-            image, parse, given, batch.get("given_parse", parse), signed(batch["cloth"]), shares(batch["cloth_mask"]),
-            shares(batch["front_mask"]), batch["keypoints"],
+            image, parse, given, batch.get("given_parse", parse), _picture(batch["cloth"]), _mask(batch["cloth_mask"]),
+            _mask(batch["front_mask"]), batch["keypoints"],
             batch["correspondence"] if "correspondence" in batch else unknown.to(parse.device),
         )  # fmt: skip
 
@@ -70,11 +71,19 @@ class Pairs:
     def and_unpaired(self, batch: Batch) -> Pairs:
         """These pairs, and after them the people of `batch` who try on another garment than their own."""
         people = replace(
-            self[batch["unpaired"]], cloth=signed(batch["other_cloth"]),
-            cloth_mask=shares(batch["other_cloth_mask"]), front_mask=shares(batch["other_front_mask"]),
+            self[batch["unpaired"]], cloth=_picture(batch["other_cloth"]),
+            cloth_mask=_mask(batch["other_cloth_mask"]), front_mask=_mask(batch["other_front_mask"]),
         )  # fmt: skip
         names = [field.name for field in fields(self)]
         return Pairs(*(torch.cat([getattr(self, name), getattr(people, name)]) for name in names))
+
+
+def _picture(given: Tensor) -> Tensor:
+    return given if given.is_floating_point() else signed(given)
+
+
+def _mask(given: Tensor) -> Tensor:
+    return given if given.is_floating_point() else shares(given)
 
 
 _PERSON = {"image": "image", "parse": "parse", "keypoints": "keypoints"}
@@ -109,6 +118,17 @@ class Source:
         self.triplet_share = options.triplet_share
         self.others = [OtherGarments(folder, store, rows) for folder in options.others]
         self.other_share = options.other_share
+
+    def people_at(self, order: np.ndarray) -> dict[str, np.ndarray]:
+        """Photo, parse and joints of the store's own samples at `order`."""
+        return _filled(_read(self.store, self.rows[order], _PERSON))
+
+    def read_real(self, order: np.ndarray) -> dict[str, np.ndarray]:
+        """What `Pairs` takes of the store's own samples at `order`, in their own garments."""
+        arrays = _filled(_read(self.store, self.rows[order], _PERSON | _GARMENT))
+        height, width = arrays["parse"].shape[1:]
+        arrays["correspondence"] = np.full((len(order), height // 2, width // 2, 2), np.nan, np.float16)
+        return arrays
 
     def people(self, rngs: list[np.random.Generator], order: np.ndarray) -> dict[str, np.ndarray]:
         """Photo, parse and joints of the samples at `order`, without garments; see `read`."""
@@ -154,23 +174,28 @@ class Source:
     def _put_triplet(self, rng: np.random.Generator, arrays: dict[str, np.ndarray], i: int) -> None:
         """Sample `i` becomes a random triplet: the person in B, given as in A three times out of four."""
         assert self.triplets is not None
-        triplet = self.triplets.read(int(rng.integers(len(self.triplets))))
-        # What stays of a dress below a new top is a skirt; labels of tops are the new garment's alone.
-        parse = np.where(triplet["parse_b"] == L.DRESS, L.SKIRT, triplet["parse_b"]).astype(np.uint8)
-        masks = find_masks(np.ascontiguousarray(triplet["cloth"]), triplet["cloth_mask"] > 127)
-        given = ("person_a", "parse_a") if rng.random() < TRIPLET_UNPAIRED else ("person_b", None)
-        values = {
-            "image": triplet["person_b"], "parse": parse, "given_image": triplet[given[0]],
-            "given_parse": parse if given[1] is None else triplet[given[1]], "cloth": triplet["cloth"],
-            "cloth_mask": np.uint8(255) * masks.whole, "front_mask": np.uint8(255) * masks.front,
-            "keypoints": triplet["keypoints"], "correspondence": triplet["correspondence"],
-        }  # fmt: skip
+        values = triplet_sample(self.triplets.read(int(rng.integers(len(self.triplets)))))
+        if rng.random() >= TRIPLET_UNPAIRED:
+            values |= {"given_image": values["image"], "given_parse": values["parse"]}
         for name, value in values.items():
             arrays[name][i] = value
 
     def read_garments(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """`cloth`, `cloth_mask` and `front_mask` at `rows` of the store."""
         return _read(self.store, rows, _GARMENT)
+
+
+def triplet_sample(triplet: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What `Pairs` takes of a triplet: the person in B, given as in A."""
+    # What stays of a dress below a new top is a skirt; labels of tops are the new garment's alone.
+    parse = np.where(triplet["parse_b"] == L.DRESS, L.SKIRT, triplet["parse_b"]).astype(np.uint8)
+    masks = find_masks(np.ascontiguousarray(triplet["cloth"]), triplet["cloth_mask"] > 127)
+    return {
+        "image": triplet["person_b"], "parse": parse, "given_image": triplet["person_a"],
+        "given_parse": triplet["parse_a"], "cloth": triplet["cloth"], "cloth_mask": np.uint8(255) * masks.whole,
+        "front_mask": np.uint8(255) * masks.front, "keypoints": triplet["keypoints"],
+        "correspondence": triplet["correspondence"],
+    }  # fmt: skip
 
 
 class OtherGarments:

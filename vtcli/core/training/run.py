@@ -44,6 +44,8 @@ def split_pairs(
 def build_stage(options: TrainOptions) -> Stage:
     """The stage that `options` names, with its network initialised (from `options.init` where given)."""
     stage_defaults(options.stage, options.preset, options.recipe)
+    if options.resident:
+        _check_resident(options)
     torch.manual_seed(options.seed)
     store, rows, val_store, val_rows = split_pairs(options)
     for pictures in (store, val_store):
@@ -74,6 +76,18 @@ def build_stage(options: TrainOptions) -> Stage:
         path = stage_file(options.init, options.stage)
         fill(stage.network, read_weights(path)[1], path)
     return stage
+
+
+def _check_resident(options: TrainOptions) -> None:
+    """UsageProblem where the samples cannot live in the device's memory."""
+    if options.stage == "parser" or options.recipe == "cpvton":
+        raise UsageProblem("--resident: is for GMM and TOM with --recipe vtcli")
+    if options.extra is not None or options.compile:
+        raise UsageProblem(
+            f"--resident: does not go together with {'--extra' if options.extra else '--compile'}"
+        )
+    if distributed.world() > 1:
+        raise UsageProblem("--resident: is for a single process")
 
 
 def _check_size(store: PreparedStore, name: str, step: tuple[int, int], shape: bool = True) -> None:

@@ -45,6 +45,8 @@ class Stage(ABC):
     """The metric whose highest value marks the best weights; a leading "-" means the lowest."""
     validate_every: int = 500
     """Steps between validations."""
+    variants: int = 1
+    """How many captured steps take turns: a captured step always has the same of what is drawn from the CPU's generator."""
 
     def __init__(self, options: TrainOptions, val: Rows, length: int) -> None:
         self.options = options
@@ -63,6 +65,18 @@ class Stage(ABC):
     def discriminator_loss(self, batch: Batch) -> Tensor | None:
         """The discriminator's loss on the pictures of the last `loss`, or None while it is off."""
         return None
+
+    def reside(self, device: torch.device) -> None:
+        """Take the training samples into the device's memory, for `resident_batch`."""
+        raise UsageProblem(f"--resident: not for the {self.name}")
+
+    def resident_batch(self) -> Batch:
+        """A batch made on the device from torch's generators; like `batch`, but with float pictures and masks."""
+        raise NotImplementedError
+
+    def phase(self, progress: float) -> int:
+        """Which way `loss` takes at `progress`: captured steps of one phase are of no use in another."""
+        return 0
 
     @abstractmethod
     def validate(self, network: nn.Module) -> Validation:

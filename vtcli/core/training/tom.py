@@ -38,6 +38,7 @@ from vtcli.core.training.losses import (
 )
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import NONE, PairBatches, Pairs, read_pairs
+from vtcli.core.training.resident import ResidentPairs
 from vtcli.core.training.stage import Batch, Rows, Stage, Validation
 
 # CP-VTON's losses are L1, perceptual and M_cm, each with weight 1. What `--losses full` has beside them is vtcli's own.
@@ -69,6 +70,7 @@ class TOMStage(Stage):
 
     name = "tom"
     best_by = "ssim"
+    variants = 6  # of the region's growth, and of the place of the crops
 
     def __init__(self, options: TrainOptions, train: PreparedStore, val: Rows, rows: np.ndarray) -> None:
         super().__init__(options, val, len(rows))
@@ -88,6 +90,7 @@ class TOMStage(Stage):
         needs_lite0 = self.perceptual == "lite0" or self.discriminator is not None
         self.lite0 = Lite0Distance() if needs_lite0 else None
         self.vgg19 = VGG19Distance(options.vgg_weights) if self.perceptual == "vgg19" else None
+        self.resident: ResidentPairs | None = None
         self._maps: tuple[list[Tensor], list[Tensor]] | None = None
         """Lite0's maps of the last generated and real crops, for the discriminator's own step."""
 
@@ -110,16 +113,35 @@ class TOMStage(Stage):
     def batch(self, step: int) -> Batch:
         keep, rows = self._halves(self.batch_size)[-1]
         changeable = rows if keep == "outside" else NONE
-        quarter = slice(rows.start, rows.start + max(1, self.batch_size // 4))
-        return self.pairs.batch(step, changeable, NONE if self.discriminator is None else quarter)
+        return self.pairs.batch(step, changeable, NONE if self.discriminator is None else self._quarter(rows))
+
+    def reside(self, device: torch.device) -> None:
+        self.weights = self.weights.to(device)
+        self.resident = ResidentPairs(self.pairs, device, None)
+
+    def resident_batch(self) -> Batch:
+        assert self.resident is not None
+        keep, rows = self._halves(self.batch_size)[-1]
+        changeable = self.resident.positions >= rows.start if keep == "outside" else None
+        return self.resident.batch(changeable, None if self.discriminator is None else self._quarter(rows))
+
+    def phase(self, progress: float) -> int:
+        return int(self._judged(progress))
+
+    def _quarter(self, rows: slice) -> slice:
+        """The samples of `rows` whose people also try on another garment."""
+        return slice(rows.start, rows.start + max(1, self.batch_size // 4))
+
+    def _judged(self, progress: float) -> bool:
+        return self.discriminator is not None and progress >= DISCRIMINATOR_FROM
 
     def loss(self, network: nn.Module, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         pairs = Pairs.of(batch)
         count = len(pairs.image)
-        judged = self.discriminator is not None and progress >= DISCRIMINATOR_FROM
+        judged = self._judged(progress)
         everyone = pairs.and_unpaired(batch) if judged else pairs
         channels, region, head = self._representations(everyone, count)
-        warp = warp_cloth(self.gmm, everyone, head)
+        warp = warp_cloth(self.gmm, everyone, head, corrected=self.resident is None)
         warped, mask = warp.cloth, warp.mask
         out: TOMOutput = network(channels, warped, mask, warp_parse=warp.expected_parse)
         unpaired = (
@@ -139,8 +161,8 @@ class TOMStage(Stage):
     def _representations(self, people: Pairs, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Channels and region of each person, and whether the head alone is kept (B,) bool; the first `count` are
         paired."""
-        growth = int(torch.randint(DILATION - DILATION_JITTER, DILATION + DILATION_JITTER + 1, ()))
-        longer = int(torch.randint(-LONGER, LONGER + 1, ()).clamp_min(0))
+        growth = drawn(DILATION - DILATION_JITTER, DILATION + DILATION_JITTER)
+        longer = max(0, drawn(-LONGER, LONGER))
         channels, regions = [], []
         head = torch.zeros(len(people.image), dtype=torch.bool, device=people.image.device)
         for keep, rows in self._halves(count, len(people.image) - count):
@@ -264,12 +286,18 @@ class TOMStage(Stage):
         return metrics, contact_sheet(pairs.image, warped, mask_shown, out.rendered_person, result)
 
 
-def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool) -> Warp:
-    """The garments warped by the trained GMM; `head`: whether only the head is kept, of all or (B,) bool of each."""
+def drawn(low: int, high: int) -> int:
+    """A whole number from `low` to `high` from the CPU's generator."""
+    return int(torch.randint(low, high + 1, ()))
+
+
+def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool, corrected: bool = True) -> Warp:
+    """The garments warped by the trained GMM; `head`: whether only the head is kept, of all or (B,) bool of each;
+    `corrected` as in `warp_garments`."""
     gmm.to(pairs.image.device)
     given = (pairs.given_image, pairs.given_parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
     with torch.autocast(pairs.image.device.type, enabled=False):  # in float32, as at inference
-        return warp_garments(gmm, *given, pairs.front_mask, head)
+        return warp_garments(gmm, *given, pairs.front_mask, head, corrected)
 
 
 def _unpaired_result(

@@ -11,6 +11,7 @@ batch: they do not depend on the number of ranks, which may change when a run is
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from vtcli.core.system import distributed, runtime
 from vtcli.core.system.errors import Interrupted, VtcliError
 from vtcli.core.system.files import sweep
 from vtcli.core.system.locks import hold
+from vtcli.core.training.captured import CapturedSteps
 from vtcli.core.training.checkpoint import TrainState, changed_options, load_checkpoint, save_checkpoint
 from vtcli.core.training.ema import EMA
 from vtcli.core.training.logs import LossMeter, RunLog
@@ -115,6 +117,7 @@ class Trainer:
         self.lr = options.lr or stage.lr
         self.validate_every = options.validate_every or stage.validate_every
         self.meter = LossMeter()
+        self.captured: CapturedSteps | None = None
 
         stage.network = distributed.synchronised_norms(stage.network.to(device), device)
         layout = runtime.training_layout(device) if settings.channels_last else torch.contiguous_format
@@ -150,12 +153,25 @@ class Trainer:
         with ExitStack() as stack:
             self.log = self._open_log(stack)
             self.stop = stack.enter_context(stop_requests())
-            batches = stack.enter_context(prefetched(self.stage, self.state.step, self.device))
+            batches = self._batches(stack)
             stack.enter_context(self._stoppable_validation())
             self._loop(batches)
             self._finish()
         distributed.barrier()  # rank 0 has written what the others' callers may read
         self._tell("done", {})
+
+    def _batches(self, stack: ExitStack) -> Iterator[Batch]:
+        """The steps' batches on the device; empty ones where they are made in the step itself."""
+        if not self.options.resident:
+            ready = stack.enter_context(prefetched(self.stage, self.state.step, self.device))
+            return (to_device(batch, self.device) for batch in ready)
+        self.stage.reside(self.device)
+        self.captured = CapturedSteps(
+            lambda: self._gradients(self.stage.resident_batch()),
+            [self.modules[name] for name in self.optimizers],
+            self.device,
+        )
+        return itertools.repeat({})
 
     def _restore(self, resume: bool) -> None:
         if resume:
@@ -185,7 +201,7 @@ class Trainer:
             self._stop_if_asked(self.state.seconds)
         self.network.train()
         while self.progress < 1.0:
-            losses = self._step(to_device(next(batches), self.device))
+            losses = self._step(next(batches))
             self.state.step += 1
             self._stop_if_asked(time.monotonic() - clock)
             self._log_losses(losses)
@@ -204,10 +220,14 @@ class Trainer:
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = self._learning_rate(step)
-        with runtime.autocast(self.device, self.amp):
-            loss, parts = self.stage.loss(self.forward, batch, self.progress)
-        self.optimizers["network"].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if self.captured is None:
+            for optimizer in self.optimizers.values():
+                optimizer.zero_grad(set_to_none=True)
+            losses = self._gradients(batch)
+        else:
+            variant = step % self.stage.variants
+            seed = self.options.seed * 1_000_003 + variant
+            losses = self.captured((self.stage.phase(self.progress), variant), seed)
         norm = nn.utils.clip_grad_norm_(network.parameters(), self.settings.clip)
         if not bool(torch.isfinite(norm)):
             self.ema.restore_buffers(network)
@@ -216,26 +236,39 @@ class Trainer:
         self.optimizers["network"].step()
         distributed.average_buffers(network, self.device)
         self.ema.update(network, step)
-        return {"loss": loss, **parts, **self._discriminator_step(batch)}
+        if "discriminator" in losses and not self._discriminator_step():
+            del losses["discriminator"]
+        return losses
+
+    def _gradients(self, batch: Batch) -> dict[str, Tensor]:
+        """Forward and backward: the losses by name, and the gradients of network and discriminator, added to what is
+        there."""
+        with runtime.autocast(self.device, self.amp):
+            loss, parts = self.stage.loss(self.forward, batch, self.progress)
+        loss.backward()  # type: ignore[no-untyped-call]
+        with runtime.autocast(self.device, self.amp):
+            of_discriminator = self.stage.discriminator_loss(batch)
+        if of_discriminator is None or self.stage.discriminator is None:
+            return {"loss": loss, **parts}
+        # The network's own loss went through the discriminator, too.
+        torch._foreach_zero_([p.grad for p in self.stage.discriminator.parameters() if p.grad is not None])
+        of_discriminator.backward()  # type: ignore[no-untyped-call]
+        return {"loss": loss, **parts, "discriminator": of_discriminator}
 
     def _learning_rate(self, step: int) -> float:
         return learning_rate(self.lr, step, self.progress, self.settings.warmup, self.settings.final_lr)
 
-    def _discriminator_step(self, batch: Batch) -> dict[str, Tensor]:
+    def _discriminator_step(self) -> bool:
+        """The discriminator follows its gradient, if that is finite."""
         discriminator = self.stage.discriminator
-        with runtime.autocast(self.device, self.amp):
-            loss = self.stage.discriminator_loss(batch)
-        if loss is None or discriminator is None:
-            return {}
-        self.optimizers["discriminator"].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        assert discriminator is not None
         distributed.average_gradients(discriminator)
         norm = nn.utils.get_total_norm(p.grad for p in discriminator.parameters() if p.grad is not None)
         if not bool(torch.isfinite(norm)):
             self._count_skip()
-            return {}
+            return False
         self.optimizers["discriminator"].step()
-        return {"discriminator": loss}
+        return True
 
     def _count_skip(self) -> None:
         self.state.skipped += 1
