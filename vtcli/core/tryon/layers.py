@@ -144,10 +144,15 @@ def _covered(maps: Maps) -> np.ndarray:
     """Where the new garment is, (h, w) in [0, 1]."""
     hides = np.maximum((maps.old > 0.5).astype(np.float32), maps.arms)
     covered = garment_cover(maps.new, maps.alpha, hides, maps.scene, maps.front, maps.scale)
-    # Where the old garment ends beside the new one, the new one is stretched over its edge, but not into the scene.
+    # Where the old garment ends beside the new one, the new one is stretched over its edge, but not into the scene, nor
+    # over an arm that it bares.
     beside = dilated((covered > 0.5).astype(np.float32), REACH * maps.scale)
-    stretched = np.minimum(maps.old, maps.near) * beside * (1.0 - maps.expects((L.BACKGROUND,), maps.size))
-    covered = np.maximum(covered, stretched)
+    bare = maps.expects(L.ARM_LABELS, maps.size)
+    free = np.maximum(maps.expects((L.BACKGROUND,), maps.size), bare)
+    stretched = np.minimum(maps.old, maps.near) * beside * (1.0 - free)
+    # A sleeve is no narrower than the arm in it.
+    inside = maps.arms * beside * (1.0 - dilated(bare, REACH * maps.scale)) * (1.0 - maps.front)
+    covered = np.maximum(covered, np.maximum(stretched, inside))
     covered *= 1.0 - maps.opening
     return covered
 
