@@ -137,7 +137,11 @@ def test_the_spline_is_the_cpus() -> None:
         torch.testing.assert_close(grid, first, atol=1e-4, rtol=0)
 
 
-STAGES = [("parser", "lite"), ("gmm", "lite"), ("gmm", "paper"), ("tom", "lite"), ("tom", "paper")]
+STAGES = [
+    ("parser", "lite", False), ("gmm", "lite", False), ("gmm", "paper", False), ("tom", "lite", False),
+    ("tom", "paper", False), ("gmm", "lite", True), ("tom", "lite", True),
+]  # fmt: skip
+"""Stage, preset, and whether the samples live on the device."""
 
 
 def _options(store: Path, out: Path, stage: str, preset: str, **more: Any) -> TrainOptions:
@@ -156,8 +160,10 @@ class _Halted(Exception):
     """Thrown out of a run in its middle."""
 
 
-@pytest.mark.parametrize(("stage", "preset"), STAGES)
-def test_every_stage_trains_and_resumes(store: Path, tmp_path: Path, stage: str, preset: str) -> None:
+@pytest.mark.parametrize(("stage", "preset", "resident"), STAGES)
+def test_every_stage_trains_and_resumes(
+    store: Path, tmp_path: Path, stage: str, preset: str, resident: bool
+) -> None:
     values: list[dict[str, float]] = []
 
     def report(event: ProgressEvent) -> None:
@@ -169,7 +175,8 @@ def test_every_stage_trains_and_resumes(store: Path, tmp_path: Path, stage: str,
             raise _Halted
 
     def options(out: Path) -> TrainOptions:
-        return _options(store, out, stage, preset, steps=4, validate_every=2, checkpoint_minutes=0.0)
+        bounds = {"steps": 4, "validate_every": 2, "checkpoint_minutes": 0.0}
+        return _options(store, out, stage, preset, resident=resident, **bounds)
 
     whole = run(options(tmp_path / "whole"), DEVICE, report)
     with pytest.raises(_Halted):
