@@ -77,6 +77,11 @@ def test_parse_maps_of_other_label_sets_are_told(annotator: Annotator) -> None:
         given.refuse_unlike(annotator, PHOTO, L.ATR_TO_LIP[acgpn[PARSE]], None)
 
 
+def test_a_parse_map_with_its_sides_exchanged_is_told(annotator: Annotator) -> None:
+    with pytest.raises(UnfitPhoto, match="left and right exchanged"):
+        given.refuse_unlike(annotator, PHOTO, L.FLIP_LABELS[PARSE].astype(np.uint8), JOINTS)
+
+
 @pytest.mark.parametrize(
     ("joints", "words"),
     [
