@@ -18,6 +18,8 @@ REACH = 3.0
 """How far the warped garment may be stretched to where a top is expected, in pixels at 256×192."""
 OPAQUE = 0.85
 """Alpha from which a pixel of the warped garment shows its own colour, and no mixture with what lies beside it."""
+EVEN = 1.5
+"""Standard deviation of the blur, in pixels at 256×192, after which a collar's edge is found at one half."""
 UP = 12
 """Half of how far above the back collar's inside the throat may reach, in pixels at 256×192."""
 
@@ -109,4 +111,6 @@ def collar_opening(full: FullWarp) -> np.ndarray:
         opening = np.maximum(collar, above * (1.0 - plane(full.warp.mask)))
         # Between collar and air runs the garment's own soft edge, which is no thread around the neck.
         opening = np.asarray(cv2.morphologyEx(opening, cv2.MORPH_CLOSE, np.ones((5, 1), np.uint8)))
+        # A collar's edge is an even line: the steps of a mask of 256×192 would be seen in a photo.
+        opening = cv2.GaussianBlur(opening, (0, 0), EVEN)
     return steepened(enlarge(opening, full.size), full.size[0] / opening.shape[0])

@@ -31,6 +31,7 @@ from vtcli.core.tryon.old_garment import DRESSES, LOWER, bared, is_dress, missed
 from vtcli.core.tryon.planes import (
     GuidedFilter,
     dilated,
+    enlarge,
     plane,
     steepened,
 )
@@ -39,6 +40,11 @@ FRINGE = 2.0
 """How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
 SURELY_NEW = 0.65
 """M_exp's probability of clothes from which what M_cm lets go of is no inside of a collar."""
+COLLAR_TELLS = 0.5
+"""Share of the neckline's hollow that is the inside of a collar, from which the collar's own edge is the neckline; set by hand
+on the gallery's pictures."""
+COLLAR = 4.0
+"""Width of a collar's rim, in pixels at 256×192: beside the inside of a known collar it is there whatever M_exp says."""
 GROUPS = ((L.BACKGROUND,), CLOTHES, LOWER, L.ARM_LABELS, (*L.HEAD_LABELS, L.GLOVE))
 """Labels that go together when it is asked what is expected at a place."""
 
@@ -117,15 +123,28 @@ def find_maps(
 
     def warped() -> tuple[np.ndarray, ...]:
         rgb, alpha = full.whole()
-        opening = np.maximum(collar_opening(full), crisp(hollow, size))
-        return rgb, alpha, dilated(alpha, REACH * scale), opening
+        opening = collar_opening(full)
+        collar = np.zeros_like(opening)
+        if _tells(opening, hollow):
+            collar = dilated(opening, COLLAR * scale) * alpha
+        else:
+            opening = np.maximum(opening, crisp(hollow, size))
+        return rgb, alpha, dilated(alpha, REACH * scale), opening, collar
 
-    (old, scene, arms, front), (rgb, alpha, near, opening) = both(seen, warped)
+    (old, scene, arms, front), (rgb, alpha, near, opening, collar) = both(seen, warped)
     old = np.maximum(old, crisp(hidden, size)) * (1.0 - crisp(with_edge(stays), size))
     return Maps(
         size, scale, before, after, neck, hidden, stays, rgb, alpha, near, opening, old, scene, arms, front,
-        new=crisp(new, size),
+        new=np.maximum(crisp(new, size), collar * (1.0 - front)),
     )  # fmt: skip
+
+
+def _tells(opening: np.ndarray, hollow: np.ndarray) -> bool:
+    """Whether the shop photo's own collar accounts for the `hollow` (256, 192) in which the garment is let go of: its edge is
+    the better one."""
+    inside = hollow > 0.5
+    there = enlarge(opening, (hollow.shape[0], hollow.shape[1]))[inside]
+    return bool(len(there)) and float((there > 0.5).mean()) > COLLAR_TELLS
 
 
 def _garments(
