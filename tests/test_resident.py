@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import write_store
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
@@ -17,12 +18,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import has_label
+from vtcli.core.data.store import PreparedStore
+from vtcli.core.synthetic.triplets import write_triplets
 from vtcli.core.training import device_augment as augment
 from vtcli.core.training import tom
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import Pairs
 from vtcli.core.training.run import build_stage
 from vtcli.core.training.stage import Stage
+from vtcli.core.tryon.networks import Networks
+from vtcli.core.tryon.split import SplitOptions, run_split
 
 Vtcli = Callable[..., Any]
 SIZE = (128, 96)
@@ -100,6 +106,40 @@ def test_batches_have_what_the_stage_takes(store: Path, tmp_path: Path) -> None:
     assert ours["sleeves"].shape == theirs["sleeves"].shape
     assert torch.equal(ours["neckline"], theirs["neckline"])
     assert set(np.unique(a.parse)) <= set(range(20)) and a.image.min() >= -1 and a.image.max() <= 1
+
+
+@pytest.fixture(scope="module")
+def unpaired(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store, its training people in other garments, and triplets."""
+    root, size = tmp_path_factory.mktemp("unpaired"), (256, 192)
+    write_store(root / "store", "train", 6, seed=1, size=size)
+    write_store(root / "store", "test", 2, seed=2, size=size)
+    networks = Networks.load(None, torch.device("cpu"))
+    options = SplitOptions(pairs="shuffled", keep="outside", save_parse=True)
+    list(run_split(networks, PreparedStore.open(root / "store", "train"), root / "others", options))
+    list(write_triplets(root / "triplets", 2, 7, 0, "train", size, 1))
+    return root
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_people_are_given_in_other_garments(unpaired: Path, tmp_path: Path, resident: bool) -> None:
+    options = TrainOptions(
+        "gmm", unpaired / "store", tmp_path, batch_size=16, val=2, resident=resident, others=[unpaired / "others"],
+        other_share=1.0, triplets=unpaired / "triplets", triplet_share=0.4,
+    )  # fmt: skip
+    stage = build_stage(options)
+    torch.manual_seed(0)
+    if resident:
+        stage.reside(torch.device("cpu"))
+    pairs = Pairs.of(stage.resident_batch() if resident else stage.batch(0))
+    synthetic = pairs.correspondence.isfinite().flatten(1).any(1)
+    assert 0 < synthetic.sum() < 16
+    changed = (pairs.given_image - pairs.image).abs().amax(1) > 0.1
+    assert changed[~synthetic].flatten(1).any(1).all()  # everybody has another garment on …
+    head = has_label(pairs.parse, L.HEAD_LABELS) & has_label(pairs.given_parse, L.HEAD_LABELS)
+    assert (changed & head)[~synthetic].float().mean() < 0.02  # … and the same head
+    loss, parts = stage.loss(stage.network, stage.resident_batch() if resident else stage.batch(0), 1.0)
+    assert loss.isfinite() and parts["truth"] > 0
 
 
 @pytest.mark.parametrize(

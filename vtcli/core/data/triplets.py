@@ -132,9 +132,11 @@ class TripletChunks:
     """All triplets of a folder of chunks, packed in memory, read one at a time or some at once."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder`: of a split, `OUT/train` say. VtcliError where it has no chunk, or one that cannot be read."""
+        """`folder`: of a split, `OUT/train` say, or a single chunk. VtcliError where it has no chunk, or one that cannot be
+        read."""
         self.folder = Path(folder)
-        self.chunks = [_Chunk(path) for path in sorted(self.folder.glob("*.npz"))]
+        one = self.folder.suffix == ".npz"
+        self.chunks = [_Chunk(path) for path in ([self.folder] if one else sorted(self.folder.glob("*.npz")))]
         if not self.chunks:
             raise VtcliError(
                 f"{folder}: no triplets here; `python -m vtcli.core.synthetic triplets OUT` writes them"

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from vtcli.core.data.pixels import shares, signed
-from vtcli.core.system.workers import default_jobs
+from vtcli.core.data.triplets import TripletChunks
+from vtcli.core.system.workers import default_jobs, ordered_map
 from vtcli.core.training import backgrounds
 from vtcli.core.training import device_augment as augment
 from vtcli.core.training.pairs import TRIPLET_UNPAIRED, OtherGarments, PairBatches, Source, triplet_sample
@@ -131,15 +132,10 @@ class ResidentPairs:
     def _triplets(self, source: Source, more: More | None) -> dict[str, Tensor] | None:
         if source.triplets is None:
             return None
-        triplets, numbers = source.triplets, np.arange(len(source.triplets))
-
-        def read(places: np.ndarray) -> dict[str, np.ndarray]:
-            read = [triplet_sample(triplets.read(int(number))) for number in places]
-            chunk = {name: np.stack([sample[name] for sample in read]) for name in read[0]}
-            chunk["correspondence"] = chunk["correspondence"].astype(np.float16)
-            return _with(chunk, more)
-
-        return self._put(_in_order(read, np.array_split(numbers, -(-len(numbers) // CHUNK))))
+        paths = [chunk.path for chunk in source.triplets.chunks]
+        # Garments' masks and collars take most of the time, and would not let threads run side by side.
+        read = ordered_map(partial(_triplet_chunk, more), paths, default_jobs(), 1)
+        return self._put(list(read))
 
     def _backgrounds(self, pairs: PairBatches, places: list[np.ndarray]) -> dict[str, Tensor]:
         size = pairs.source.store.size
@@ -166,6 +162,14 @@ def _moved_garment(sample: dict[str, Tensor], flip: Tensor, size: tuple[int, int
     return {"cloth": cloth, "cloth_mask": whole, "front_mask": front}, shift
 
 
+def _triplet_chunk(more: More | None, path: Path) -> dict[str, np.ndarray]:
+    triplets = TripletChunks(path)
+    read = [triplet_sample(triplets.read(number)) for number in range(len(triplets))]
+    chunk = {name: np.stack([sample[name] for sample in read]) for name in read[0]}
+    chunk["correspondence"] = chunk["correspondence"].astype(np.float16)
+    return _with(chunk, more)
+
+
 def _others(other: OtherGarments, places: np.ndarray) -> dict[str, np.ndarray]:
     """The people at `places` of the rows in other garments; `there` (n,) bool: of whom there is a picture."""
     height, width = other.store.size
@@ -185,7 +189,6 @@ def _with(sample: dict[str, np.ndarray], more: More | None) -> dict[str, np.ndar
 def _in_order(
     read: Callable[[np.ndarray], dict[str, np.ndarray]], places: list[np.ndarray]
 ) -> list[dict[str, np.ndarray]]:
-    cv2.setNumThreads(1)
     with ThreadPoolExecutor(default_jobs()) as pool:
         return list(pool.map(read, places))
 
