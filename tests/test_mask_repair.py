@@ -61,6 +61,8 @@ def test_gaps_are_left_out() -> None:
     cloth[mask] = 90, 30, 60
     assert overlap(repair_mask(cloth, covered), mask) > 0.98
     assert np.array_equal(repair_mask(cloth, repair_mask(cloth, covered)), repair_mask(cloth, covered))
+    holes = covered & (mask == holed(mask))  # it has holes as well
+    assert overlap(repair_mask(cloth, holes | (covered & ~mask)), mask) > 0.98
 
 
 def test_masks_of_something_else_stay() -> None:

@@ -24,6 +24,9 @@ _MISSED, _FILLED, _RAGGED = 0.02, 0.01, 0.03
 _HOLED = 0.95  # share of the garment below which a mask has holes
 _SAME = 0.7  # share of the mask below which mask and cut-out are of different things
 _GAP = 24  # area of the smallest gap, in pixels
+_DARK = (
+    60.0  # levels of 255 by which the cloth differs from the background in some channel, where it is not pale
+)
 
 
 def repair_mask(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -37,8 +40,17 @@ def repair_mask(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if both < _SAME * own:
         return mask
     if both < _HOLED * area:
-        return mask | garment
+        # Of a pale garment the cut-out may have holes as well; of another one they are gaps.
+        return (mask | garment) & ~_gaps(garment) if _is_dark(rgb, garment) else mask | garment
     return mask & ~_gaps(garment)
+
+
+def _is_dark(rgb: np.ndarray, garment: np.ndarray) -> bool:
+    """Whether the cloth of `garment` bool (H, W) is of another colour than the background."""
+    if not garment.any() or garment.all():
+        return False
+    cloth, background = (np.median(rgb[where], axis=0) for where in (garment, ~garment))
+    return bool(np.abs(cloth - background).max() > _DARK)
 
 
 def _agree(rgb: np.ndarray, mask: np.ndarray) -> bool:
