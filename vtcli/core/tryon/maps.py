@@ -42,7 +42,7 @@ SURELY_NEW = 0.65
 """M_exp's probability of clothes from which what M_cm lets go of is no inside of a collar."""
 COLLAR_TELLS = 0.5
 """Share of the neckline's hollow that is the inside of a collar, from which the collar's own edge is the neckline; set by hand
-on the gallery's pictures."""
+on 36 photos."""
 COLLAR = 4.0
 """Width of a collar's rim, in pixels at 256×192: beside the inside of a known collar it is there whatever M_exp says."""
 GROUPS = ((L.BACKGROUND,), CLOTHES, LOWER, L.ARM_LABELS, (*L.HEAD_LABELS, L.GLOVE))
