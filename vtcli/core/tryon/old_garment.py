@@ -30,6 +30,9 @@ FRAYED = 3
 """How far from it they are looked for in the background and on hands."""
 ALIKE = 10.0
 """Colours closer than this in CIELAB may be the same cloth (folds and light; a just noticeable difference is 2)."""
+CONFUSED = 0.15
+"""Share of the lower body, well below the old garment, that may have the garment's colour; of white shorts under a white shirt
+colours tell nothing. Set by hand on 36 photos."""
 LEAST = 60
 """Pixels that are enough to tell a colour."""
 
@@ -83,7 +86,7 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     found = own & (arms + background > 0.5) & (on_arms | on_scene) & ~worn
     lower = before[list(LOWER)].sum(0) > 0.5
     further = lower & ~_close(worn, HEM)
-    if further.sum() >= LEAST:
+    if further.sum() >= LEAST and (to_cloth[further] < ALIKE).mean() < CONFUSED:
         to_lower = apart(values, palette(photo[further], 4))
         found |= lower & (to_cloth < ALIKE) & (to_cloth < 0.5 * to_lower) & _close(worn, HEM)
     # What hangs on the garment counts, however thin; a lone pixel is noise.
