@@ -195,6 +195,70 @@ def test_a_garment_does_not_fade_out_where_the_networks_are_unsure() -> None:
     assert column[: 145 * scale][60 * scale + 8 :].max() < 60 and column[160 * scale :].min() > 220
 
 
+def _tries_on(before: np.ndarray, after: np.ndarray, colours: dict[int, tuple[int, int, int]]) -> np.ndarray:
+    """Where the picture is red, (256, 192) bool: the person of the parse `before` in a red top, which lies where `after`
+    has clothes; `colours` of the labels in the photo."""
+    photo = np.full((256, 192, 3), 235, np.uint8)
+    for label, colour in colours.items():
+        photo[before == label] = colour
+    labels, expected = torch.from_numpy(before)[None], certain(torch.from_numpy(after)[None])
+    image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1.0
+    mask = torch.from_numpy(after == L.UPPER_CLOTHES)[None, None].float()
+    cloth = mask * torch.tensor(RED).view(1, 3, 1, 1) + (1.0 - mask)
+    people = People(image, labels, torch.zeros(1, 18, 3))
+    pixels = Scene(photo, people, certain(labels), expected, cloth, mask).picture().pixels.astype(int)
+    red: np.ndarray = (pixels[..., 0] > 150) & (pixels[..., 1] < 90)
+    return red
+
+
+COLOURS = {L.FACE: (210, 160, 130), L.LEFT_ARM: (210, 160, 130), L.UPPER_CLOTHES: (30, 60, 190)}
+
+
+def _parse(**parts: tuple[slice, slice]) -> np.ndarray:
+    parse = np.zeros((256, 192), np.uint8)
+    for name, part in parts.items():
+        parse[part] = getattr(L, name.rstrip("_").upper())
+    return parse
+
+
+def test_a_sleeve_is_no_narrower_than_the_arm_in_it() -> None:
+    """M_exp and the warp end two pixels inside of a bare arm's outline."""
+    face = np.s_[20:50, 80:110]
+    before = _parse(face=face, upper_clothes=np.s_[55:200, 60:130], left_arm=np.s_[60:190, 134:150])
+    after = _parse(face=face, left_arm=np.s_[150:190, 134:150], upper_clothes=np.s_[55:200, 60:130])
+    after[60:150, 136:148] = L.UPPER_CLOTHES
+    red = _tries_on(before, after, COLOURS)
+    assert red[70:140, 134:150].mean() > 0.97
+    assert not red[160:185].any(0)[136:].any()  # the hand stays
+
+
+def test_a_new_garment_is_not_stretched_over_an_arm_that_it_bares() -> None:
+    """A short sleeve gives way to none."""
+    face = np.s_[20:50, 80:110]
+    before = _parse(face=face, left_arm=np.s_[60:190, 131:147], upper_clothes=np.s_[55:200, 60:130])
+    before[55:110, 130:149] = L.UPPER_CLOTHES
+    after = _parse(face=face, left_arm=np.s_[58:190, 130:147], upper_clothes=np.s_[55:200, 60:130])
+    red = _tries_on(before, after, COLOURS)
+    assert red[70:100, 70:127].all()
+    assert not red[70:100, 132:].any()
+
+
+def test_of_a_shirt_over_shorts_of_its_colour_nothing_is_taken_for_its_tail() -> None:
+    parse = _parse(
+        face=np.s_[20:50, 80:110], left_arm=np.s_[60:150, 136:150], upper_clothes=np.s_[55:150, 60:130]
+    )
+    parse[150:250, 62:128] = L.PANTS
+    white = (245, 245, 243)
+    photo = np.full((256, 192, 3), 200, np.uint8)
+    for label, colour in {**COLOURS, L.UPPER_CLOTHES: white, L.PANTS: white}.items():
+        photo[parse == label] = colour
+    photo[190:250, 62:128] = 225, 222, 215  # the shade makes another palette of them
+    labels = torch.from_numpy(parse)[None]
+    image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1.0
+    people = People(image, labels, torch.zeros(1, 18, 3))
+    assert not missed(people, certain(labels)[0].numpy(), np.zeros((256, 192), bool)).any()
+
+
 def test_what_has_the_old_garments_colour_goes_whatever_its_label() -> None:
     """A blue cuff that the parse takes for a part of the hand."""
     rng = np.random.default_rng(2)
