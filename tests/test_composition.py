@@ -243,6 +243,42 @@ def test_a_new_garment_is_not_stretched_over_an_arm_that_it_bares() -> None:
     assert not red[70:100, 132:].any()
 
 
+def test_a_collars_own_edge_is_the_neckline() -> None:
+    """M_exp has the neckline six pixels too low; the shop photo shows the inside of the collar, with steps in its mask."""
+    parse = _parse(face=np.s_[14:46, 84:108], upper_clothes=np.s_[52:200, 56:136])
+    photo = np.full((256, 192, 3), 235, np.uint8)
+    for label, colour in COLOURS.items():
+        photo[parse == label] = colour
+    after = parse.copy()
+    after[52:78, 82:110] = L.BACKGROUND
+    joints = torch.zeros(1, 18, 3)
+    for joint, place in (
+        (L.NOSE, (96, 34)),
+        (L.NECK, (96, 58)),
+        (L.R_SHOULDER, (60, 60)),
+        (L.L_SHOULDER, (132, 60)),
+    ):
+        joints[0, joint] = torch.tensor([*place, 1.0])
+    inside = torch.zeros(1, 1, 256, 192)
+    for column in range(84, 108):
+        inside[..., 52 : 71 if column % 4 < 2 else 73, column] = 1.0
+    whole = torch.from_numpy(parse == L.UPPER_CLOTHES)[None, None].float()
+    front = whole * (1.0 - inside)
+    cloth = whole * torch.tensor(RED).view(1, 3, 1, 1) + (1.0 - whole)
+    labels = torch.from_numpy(parse)[None]
+    people = People(torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1.0, labels, joints)
+    expected, theta = certain(torch.from_numpy(after)[None]), torch.zeros(1, 50)
+    region = represent(people.image, labels, joints, "outside", (256, 192)).region
+    warp = Warp(theta, None, tps_grid(theta, (256, 192)), cloth, front, None)
+    said, scale = Composition(cloth, front, expected, cloth, region), 4
+    window = photo.repeat(scale, 0).repeat(scale, 1)
+    made = compose(window, certain(labels), people, Garment(cloth, whole, inside), warp, said, "outside")
+    red = (made.pixels[..., 0] > 150) & (made.pixels[..., 1] < 90)
+    first = red[56 * scale :, 90 * scale : 102 * scale].argmax(0) / scale + 56
+    assert first.min() > 70 and first.max() < 75  # the collar's edge, not M_exp's …
+    assert np.abs(np.diff(first)).max() <= 1 / scale  # … and no steps
+
+
 def test_of_a_shirt_over_shorts_of_its_colour_nothing_is_taken_for_its_tail() -> None:
     parse = _parse(
         face=np.s_[20:50, 80:110], left_arm=np.s_[60:150, 136:150], upper_clothes=np.s_[55:150, 60:130]
