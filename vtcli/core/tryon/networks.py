@@ -100,7 +100,8 @@ class Networks:
         if self.tom is not None and self.amp:
             # Autocast would do this at every call. Norms stay: folded into bfloat16 weights they would round off more.
             for name, module in self.tom.named_modules():
-                if isinstance(module, nn.Conv2d) and name != "head":  # it draws the colours, in float32
+                # The first and the last convolution, which take and draw the colours, stay in float32.
+                if isinstance(module, nn.Conv2d) and name != "head" and not name.startswith("encoder.stem"):
                     module.to(torch.bfloat16)
         elif self.tom is not None:
             fold_batch_norm(self.tom)
