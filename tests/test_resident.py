@@ -23,6 +23,7 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.synthetic.triplets import write_triplets
 from vtcli.core.training import device_augment as augment
 from vtcli.core.training import tom
+from vtcli.core.training.augment import GARMENT_MOVE, PERSON_MOVE
 from vtcli.core.training.options import TrainOptions
 from vtcli.core.training.pairs import Pairs
 from vtcli.core.training.run import build_stage
@@ -49,7 +50,7 @@ def _at(pictures: Tensor, places: Tensor) -> Tensor:
 
 def _moves(count: int) -> tuple[Tensor, Tensor, Tensor]:
     flip = torch.arange(count) % 2 == 0
-    move = augment.affine(flip, SIZE, augment.SCALE, augment.SHIFT, augment.TURN)
+    move = augment.affine(flip, SIZE, *PERSON_MOVE)
     return flip, move, augment.grid_of(move, SIZE)
 
 
@@ -77,7 +78,7 @@ def test_a_correspondence_still_leads_to_the_same_cloth() -> None:
     places = torch.stack([columns, rows], dim=-1).float().expand(8, -1, -1, -1).clone()
     places[:, :20, :20] = torch.nan
     places[:, [0, 1, -2, -1]] = places[:, :, [0, 1, -2, -1]] = torch.nan  # the edge of the garment's photo
-    shift = augment.affine(flip, SIZE, augment.GARMENT_SCALE, augment.GARMENT_SHIFT, augment.GARMENT_TURN)
+    shift = augment.affine(flip, SIZE, *GARMENT_MOVE)
     cloth = augment.moved(pictures, augment.grid_of(shift, SIZE), 1.0)
     after = augment.moved_correspondence(places, grid, shift, SIZE)
     known = after.isfinite().all(-1)

@@ -9,6 +9,13 @@ from vtcli.core.data import labels as L
 
 cv2.setNumThreads(0)  # the loader is a thread beside torch's own
 
+PERSON_MOVE = ((0.93, 1.1), 0.04, 3.0)
+"""How far pairs' people are moved: factor, share of the picture's sides, degrees."""
+GARMENT_MOVE = ((0.92, 1.06), 0.03, 2.0)
+"""The same of their garments."""
+COLOUR = 0.6
+"""Strength of a pair's change of colour, made with probability one half."""
+
 
 def affine(
     rng: np.random.Generator, center: tuple[float, float], height: float, size: tuple[int, int],

@@ -16,12 +16,7 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.models.relighting import LUMA
-
-SCALE, SHIFT, TURN = (0.93, 1.1), 0.04, 3.0
-"""People: factor, share of the picture's sides, degrees; as in `pairs.py`."""
-GARMENT_SCALE, GARMENT_SHIFT, GARMENT_TURN = (0.92, 1.06), 0.03, 2.0
-COLOUR = 0.6
-"""Strength of a change of colour, made with probability one half."""
+from vtcli.core.training.augment import COLOUR
 
 
 def affine(

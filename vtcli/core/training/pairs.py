@@ -291,7 +291,7 @@ class PairBatches:
     ) -> np.ndarray:
         """Move garment `i` a little, and its masks with it, by the matrix (2, 3) that is returned."""
         height, width = size = arrays["cloth_mask"][i].shape
-        shift = augment.affine(rng, (width / 2, height / 2), height, size, (0.92, 1.06), 0.03, 2.0)
+        shift = augment.affine(rng, (width / 2, height / 2), height, size, *augment.GARMENT_MOVE)
         if flip:
             shift = augment.mirror(shift, width)
         arrays["cloth"][i] = augment.warp_image(arrays["cloth"][i], shift, size, border=255)
@@ -306,7 +306,7 @@ class PairBatches:
         image, parse, keypoints = (arrays[name][i] for name in ("image", "parse", "keypoints"))
         height, width = size = parse.shape
         flip = rng.random() < 0.5
-        move = augment.affine(rng, (width / 2, height / 2), height, size, (0.93, 1.1), 0.04, 3.0)
+        move = augment.affine(rng, (width / 2, height / 2), height, size, *augment.PERSON_MOVE)
         shift = self._move_garment(rng, arrays, i, flip)
         person = None
         if changeable and rng.random() < self.backgrounds:
@@ -328,7 +328,7 @@ class PairBatches:
             arrays[name][i] = augment.warp_image(arrays[name][i], move, size)
         if rng.random() < 0.5:  # one change of colour for all, so that the garment stays the same garment
             names = [*photos, "cloth"]
-            changed = augment.colour(rng, np.concatenate([arrays[name][i] for name in names]), 0.6)
+            changed = augment.colour(rng, np.concatenate([arrays[name][i] for name in names]), augment.COLOUR)
             for name, picture in zip(names, np.split(changed, len(names)), strict=True):
                 arrays[name][i] = picture
         if person is not None:

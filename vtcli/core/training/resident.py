@@ -20,6 +20,7 @@ from vtcli.core.data.triplets import TripletChunks
 from vtcli.core.system.workers import default_jobs, ordered_map
 from vtcli.core.training import backgrounds
 from vtcli.core.training import device_augment as augment
+from vtcli.core.training.augment import GARMENT_MOVE, PERSON_MOVE
 from vtcli.core.training.pairs import TRIPLET_UNPAIRED, OtherGarments, PairBatches, Source, triplet_sample
 from vtcli.core.training.stage import Batch
 
@@ -86,7 +87,7 @@ class ResidentPairs:
     def _augmented(self, sample: dict[str, Tensor], alpha: Tensor | None, changeable: Tensor | None) -> Batch:
         count, size = len(sample["parse"]), (int(sample["parse"].shape[1]), int(sample["parse"].shape[2]))
         flip = torch.rand(count, device=self.device) < 0.5
-        move = augment.affine(flip, size, augment.SCALE, augment.SHIFT, augment.TURN)
+        move = augment.affine(flip, size, *PERSON_MOVE)
         grid = augment.grid_of(move, size)
         garment, shift = _moved_garment(sample, flip, size)
         change = augment.colour_change(count, self.device)
@@ -154,7 +155,7 @@ class ResidentPairs:
 
 def _moved_garment(sample: dict[str, Tensor], flip: Tensor, size: tuple[int, int]) -> tuple[Batch, Tensor]:
     """`GARMENT` of `sample`, mirrored where `flip` (B,) bool and moved a little, and the matrix of the move."""
-    shift = augment.affine(flip, size, augment.GARMENT_SCALE, augment.GARMENT_SHIFT, augment.GARMENT_TURN)
+    shift = augment.affine(flip, size, *GARMENT_MOVE)
     grid = augment.grid_of(shift, size)
     masks = torch.cat([shares(sample[name]) for name in GARMENT[1:]], dim=1)
     whole, front = (augment.moved(masks, grid, 0.0) > 0.5).float().split(1, dim=1)
