@@ -66,10 +66,8 @@ def test_fid_is_what_the_pytorch_fid_command_says(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    dims, count = (
-        64,
-        140,
-    )  # many more pictures than features: near-singular covariances lose digits in the matrix root
+    # Many more pictures than features: near-singular covariances lose digits in the matrix root.
+    dims, count = 64, 96
     store = make_store(tmp_path / "store", count, size=(24, 20))
     run, photos = make_results(tmp_path / "run", store, blur(4)), tmp_path / "photos"
     photos.mkdir()

@@ -281,6 +281,18 @@ class Page:
         self.one("#person-file").send_keys(str(person))
         self.one("#cloth-file").send_keys("\n".join(map(str, cloths)))
 
+    def go(self) -> None:
+        """Press the button once it stays where it is: what is drawn above it late would move it from under the pointer."""
+        places: list[Any] = []
+
+        def rests() -> bool:
+            places.append(self.one("#go").rect)
+            return len(places) > 2 and places[-1] == places[-2] == places[-3]
+
+        self.until(lambda: self.one("#go").is_enabled(), 20)
+        self.until(rests, 20)
+        self.one("#go").click()
+
     def wide(self) -> int:
         """How far the page's content reaches beyond the screen, in pixels; a phone's window grows with its content."""
         wide: int = self.browser.execute_script("return document.documentElement.scrollWidth")
@@ -328,7 +340,7 @@ def test_upload_compare_and_download(browser: Any, address: str, person_file: Pa
     assert not page.one("#go").is_enabled()
     page.upload(person_file, CLOTH, CLOTHS[1])
     assert len(page.all(".tile")) == 2
-    page.one("#go").click()
+    page.go()
     page.until(lambda: len(page.all("#results article")) == 2 and "2 pictures" in page.one("#status").text)
     page.until(lambda: loaded(page, ".compare img"), 20)
     assert "Confidence" in page.one(".words").text and "384 × 512" in page.one(".words").text
@@ -354,7 +366,7 @@ def test_refusals_in_words_and_going_on_all_the_same(
     page = Page(browser, address)
     Image.fromarray(skimage.data.coffee()).save(tmp_path / "cup.png")
     page.upload(person_file, tmp_path / "cup.png")
-    page.one("#go").click()
+    page.go()
     page.until(lambda: page.all(".refused"))
     assert "garment's picture shows" in page.one(".refused .words").text
     page.shoot("refusal.png")
@@ -408,7 +420,7 @@ def test_one_of_several_people_and_paint(browser: Any, address: str, small: byte
     actions = ActionChains(page.browser).move_to_element_with_offset(paint, across, down).click_and_hold()
     actions.move_by_offset(20, 0).release().perform()
     page.shoot("paint.png")
-    page.one("#go").click()
+    page.go()
     page.until(lambda: page.all(".compare"))
     made = httpx.get(page.one(".after").get_attribute("src")).content
     changed = (np.asarray(Image.open(io.BytesIO(made))) != np.asarray(scene)).any(2)
