@@ -26,7 +26,7 @@ from vtcli.core.tryon.composer import Picture, compose
 from vtcli.core.tryon.filling import match_skin, skin_tone, unlike_skin
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import missed
-from vtcli.core.tryon.planes import lab
+from vtcli.core.tryon.planes import dilated, lab
 
 SIZE = (128, 96)
 SCENE = (256, 192)
@@ -241,6 +241,15 @@ def test_a_new_garment_is_not_stretched_over_an_arm_that_it_bares() -> None:
     red = _tries_on(before, after, COLOURS)
     assert red[70:100, 70:127].all()
     assert not red[70:100, 132:].any()
+
+
+def test_a_dilated_thread_is_as_wide_and_as_sure_as_the_disc() -> None:
+    thread = np.zeros((600, 400), np.float32)
+    thread[100:500, 200] = 1.0
+    for radius in (3.0, 7.0, 9.0, 14.0, 25.0):
+        row = dilated(thread, radius)[300]
+        assert row.max() == 1.0 and abs((row > 0.5).sum() - (2 * radius + 1)) <= 2
+    assert dilated(np.zeros((64, 48), np.float32), 12.0).max() == 0.0
 
 
 def test_a_collars_own_edge_is_the_neckline() -> None:

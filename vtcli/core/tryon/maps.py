@@ -132,7 +132,9 @@ def find_maps(
         return rgb, alpha, dilated(alpha, REACH * scale), opening, collar
 
     (old, scene, arms, front), (rgb, alpha, near, opening, collar) = both(seen, warped)
-    old = np.maximum(old, crisp(hidden, size)) * (1.0 - crisp(with_edge(stays), size))
+    # The photo's edges may bring the old garment further than its parse, never cut it short: where a print meets the scene
+    # they are its stripes, not its outline.
+    old = np.maximum(old, crisp(np.maximum(worn, hidden), size)) * (1.0 - crisp(with_edge(stays), size))
     return Maps(
         size, scale, before, after, neck, hidden, stays, rgb, alpha, near, opening, old, scene, arms, front,
         new=np.maximum(crisp(new, size), collar * (1.0 - front)),
