@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Ended, drawn_pairs
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.prepare import Advanced, Annotate, Doubt, Event, PrepareOptions, SplitDone, prepare
@@ -377,6 +377,33 @@ def test_what_is_missing_is_made(tmp_path: Path) -> None:
     # Other weights make the annotations anew; the same ones do nothing.
     _run(tmp_path / "raw", tmp_path / "out", SMALL, _annotator(calls))
     assert len(calls) == 2
+
+
+def test_an_alpha_channel_marks_a_garment_a_card_or_nothing(tmp_path: Path) -> None:
+    """A window with round corners is no garment: it is cut out of the picture; an inverted alpha channel is refused."""
+    _data(tmp_path / "viton", train=3, test=0)
+    train = tmp_path / "viton/train"
+    shutil.rmtree(train / "cloth-mask")
+    for number in range(3):
+        cloth = Image.new("RGB", (384, 512), "white")
+        ImageDraw.Draw(cloth).rectangle((90, 120, 290, 420), fill=(40, 60, 150))
+        alpha = Image.new("L", cloth.size, 0)
+        if number < 2:
+            ImageDraw.Draw(alpha).rounded_rectangle((0, 0, 383, 511), 40, fill=255)
+        else:
+            ImageDraw.Draw(alpha).rectangle((0, 0, 383, 511), fill=255)
+            ImageDraw.Draw(alpha).rectangle((90, 120, 290, 420), fill=0)
+        cloth.putalpha(alpha if number else 255)
+        (train / f"cloth/{number:06d}_1.jpg").unlink()
+        cloth.save(train / f"cloth/{number:06d}_1.png")
+    reports = _run(tmp_path / "viton", tmp_path / "out", PrepareOptions((256, 192), "train", 1))
+    store = PreparedStore.open(tmp_path / "out", "train")
+    plain, card = store.read("cloth_mask", range(2)) > 0
+    assert reports["train"].written == len(store) == 2
+    assert (plain & card).sum() / (plain | card).sum() > 0.97 and 0.2 < plain.mean() < 0.4
+    with (tmp_path / "out/train/skipped.csv").open(newline="") as stream:
+        (skipped,) = csv.DictReader(stream)
+    assert "alpha channel is inverted" in skipped["reason"] and skipped["file"].endswith("000002_1.png")
 
 
 def test_given_annotations_that_do_not_fit_are_told(tmp_path: Path, vtcli: Cli) -> None:

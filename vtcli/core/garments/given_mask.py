@@ -1,4 +1,4 @@
-"""A garment's mask that came with its photo: does it lie on the garment?"""
+"""A garment's mask that came with its photo, or as its alpha channel: does it lie on the garment?"""
 
 from __future__ import annotations
 
@@ -14,6 +14,29 @@ _DOUBTFUL = 0.9
 """The same, below which it is told: of 250 of VITON's masks three have less, but four in five of another garment's."""
 _BORDER = 0.85
 """Share of the picture's border from which a mask covers the background, if its complement lies inside."""
+_CARD = 0.97
+"""Share of its box from which what an alpha channel leaves is a card and no garment."""
+
+
+def box_of(mask: np.ndarray) -> tuple[slice, slice]:
+    """The least box around `mask` (H, W) bool, which is not empty: its rows, its columns."""
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def is_card(alpha: np.ndarray) -> bool:
+    """Whether what an alpha channel (H, W) bool leaves is a window with round corners or a sticker's card, and no garment's
+    outline."""
+    return float(alpha[box_of(alpha)].mean()) > _CARD
+
+
+def is_inverted(alpha: np.ndarray) -> bool:
+    """Whether an alpha channel (H, W) bool is opaque around the garment instead of in it."""
+    return _border(alpha) > _BORDER
+
+
+def _border(mask: np.ndarray) -> float:
+    return float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean())
 
 
 def mask_problem(rgb: np.ndarray, mask: np.ndarray) -> str | None:
@@ -32,7 +55,7 @@ def judge_mask(rgb: np.ndarray, mask: np.ndarray) -> tuple[str | None, str | Non
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     given = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
-    border = np.concatenate([given[0], given[-1], given[:, 0], given[:, -1]]).mean()
+    border = _border(given)
     garment, plain = cut(small)
     if plain and garment.any():
         on, beside = float(garment[given].mean()), float(garment[~given].mean()) if (~given).any() else 0.0

@@ -11,7 +11,7 @@ from PIL import Image
 from vtcli.core.data import labels as L
 from vtcli.core.data.images import alpha_mask
 from vtcli.core.garments.bust import without_bust
-from vtcli.core.garments.given_mask import judge_mask
+from vtcli.core.garments.given_mask import box_of, is_card, is_inverted, judge_mask
 from vtcli.core.garments.pieces import Piece, find_garment
 from vtcli.core.garments.placement import Garment, as_placed, place, without_hook
 from vtcli.core.tryon.annotate import SURE, Annotator
@@ -34,9 +34,6 @@ TURNED = {1: "lies on its side", 2: "is upside down", 3: "lies on its side"}
 """What is said of a garment by its quarter turns."""
 SEEN_THROUGH = 0.1
 """Share of a cut-out garment from which it counts as see-through."""
-CARD, AROUND = 0.97, 0.85
-"""Share of its box from which what an alpha channel leaves is a card and no garment, and share of the picture's border from
-which it is what lies around one."""
 PRINT_MARGIN = 0.04
 """How far a garment goes on above and beside a printed head, in heights of the garment."""
 PRINTED = (*L.HEAD_LABELS, *L.ARM_LABELS, L.SCARF)
@@ -116,11 +113,9 @@ def cut_out(
 def _outlined(alpha: np.ndarray, force: bool) -> tuple[np.ndarray | None, tuple[slice, ...]]:
     """The garment that an alpha channel outlines, `alpha` (H, W) bool, and the box in which to look for it where it outlines
     none: a window with round corners, a sticker's card. UnfitPhoto where it outlines the background (not with `force`)."""
-    rows, columns = np.nonzero(alpha.any(1))[0], np.nonzero(alpha.any(0))[0]
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    if alpha[box].mean() > CARD:
-        return None, box
-    if not force and np.concatenate([alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1]]).mean() > AROUND:
+    if is_card(alpha):
+        return None, box_of(alpha)
+    if not force and is_inverted(alpha):
         raise UnfitPhoto(
             "the garment's picture is transparent in the middle and opaque around it: its alpha channel is inverted",
             "cloth",

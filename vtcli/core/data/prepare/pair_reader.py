@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from vtcli.core.data.annotations import read_mask, read_parse
 from vtcli.core.data.images import (
@@ -24,6 +25,7 @@ from vtcli.core.data.labels import JOINTS, LabelSet
 from vtcli.core.data.layouts import PairFiles, Skip, relative_name
 from vtcli.core.data.poses import read_pose
 from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.garments.given_mask import box_of, is_card, is_inverted
 from vtcli.core.garments.masks import find_masks
 from vtcli.core.system.errors import VtcliError
 
@@ -69,15 +71,9 @@ class PairReader:
         fitted_cloth = cloth_fit.photo(cloth, background_colour(cloth))
         derived = []
 
-        mask = alpha_mask(cut_out)
-        if pair.mask_file is not None:
-            mask = _try(pair.mask_file, read_mask)
-        if mask is None:
-            fitted_mask = garment_mask(fitted_cloth)
+        fitted_mask, found = self._cloth_mask(pair, cut_out, fitted_cloth)
+        if found:
             derived.append("cloth_mask")
-        else:
-            source = pair.mask_file or pair.cloth_file
-            fitted_mask = _refit(source, mask, cloth.shape[:2], self.size).mask(mask)
         if not fitted_mask.any():
             reason = "no garment stands out from its background" if derived else "the mask is empty"
             raise _Unusable(pair.cloth_file if derived else pair.mask_file or pair.cloth_file, reason)
@@ -106,6 +102,27 @@ class PairReader:
         return Pair(
             pair.name, pair.cloth, content_hash(photo), content_hash(photo, cloth), tuple(derived), arrays
         )
+
+    def _cloth_mask(
+        self, pair: PairFiles, cut_out: Image.Image, fitted: np.ndarray
+    ) -> tuple[np.ndarray, bool]:
+        """The garment's mask at the store's size, and whether it was found in the colours of the `fitted` shop photo: it is
+        given, or the alpha channel of the picture's file marks it."""
+        given = _try(pair.mask_file, read_mask) if pair.mask_file is not None else None
+        mask = alpha_mask(cut_out) if given is None else given
+        if mask is None:
+            return garment_mask(fitted), True
+        size = (cut_out.height, cut_out.width)
+        there = _refit(pair.mask_file or pair.cloth_file, mask, size, self.size).mask(mask)
+        if given is None and is_card(mask):
+            found, box = np.zeros(self.size, bool), box_of(there)
+            found[box] = garment_mask(fitted[box])
+            # Nothing lies on the card: it is a garment of that outline.
+            return (found, True) if found.any() else (there, False)
+        if given is None and is_inverted(mask):
+            reason = "transparent in the middle and opaque around it: its alpha channel is inverted"
+            raise _Unusable(pair.cloth_file, reason)
+        return there, False
 
 
 @dataclass
