@@ -24,6 +24,7 @@ from vtcli.core.synthetic.variety import random_dress, random_garment_varied, ra
 from vtcli.core.tryon.annotate import certain
 from vtcli.core.tryon.composer import Picture, compose
 from vtcli.core.tryon.filling import match_skin, skin_tone, unlike_skin
+from vtcli.core.tryon.garment_edge import garment_cover
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import missed
 from vtcli.core.tryon.planes import dilated, lab
@@ -241,6 +242,22 @@ def test_a_new_garment_is_not_stretched_over_an_arm_that_it_bares() -> None:
     red = _tries_on(before, after, COLOURS)
     assert red[70:100, 70:127].all()
     assert not red[70:100, 132:].any()
+
+
+def test_an_edge_has_no_step_where_the_warp_goes_ever_further() -> None:
+    """The warp ends where M_exp does at the shoulder, and seven pixels beyond it at the hem."""
+    scale, size = 4.0, (1024, 768)
+    expected, alpha = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    expected[200:800, 200:500] = 1.0
+    for row in range(200, 800):
+        alpha[row, 200 : 500 + round(7 * scale * (row - 200) / 600)] = 1.0
+    none = np.zeros(size, np.float32)
+    cover = garment_cover(expected, alpha, none, none, none, scale)
+    ends = (cover[210:790] > 0.5).sum(1)
+    assert (
+        abs(ends[20:60].mean() - 302) < 3 and abs(ends[-40:].mean() - 300) < 2
+    )  # its own edge, then M_exp's
+    assert ends.max() > 304 and np.abs(np.diff(ends)).max() <= 1
 
 
 def test_a_dilated_thread_is_as_wide_and_as_sure_as_the_disc() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vtcli.core.data import labels as L
 from vtcli.core.tryon.full_warp import REACH
-from vtcli.core.tryon.planes import dilated, enlarge, eroded
+from vtcli.core.tryon.planes import dilated, disc, enlarge, eroded
 
 FILLED = 8.0
 """How far beyond the warped garment its own cloth is carried on, where M_exp expects it."""
@@ -55,15 +55,13 @@ def garment_cover(
 ) -> np.ndarray:
     """Where the new garment is.
 
-    Both agree on most of it. Where the warp ends within `REACH` of where M_exp ends, its own edge counts. What M_exp
-    expects beyond the warp is filled, but for thin strips in which there is nothing to hide. `expected`: M_exp's
+    Both agree on most of it. Where the warp ends close to where M_exp ends, its own edge counts, and the further it
+    goes beyond, the less. What M_exp expects beyond the warp is filled, but for thin strips in which there is nothing to hide. `expected`: M_exp's
     clothes; `alpha`: the warped garment; `hides`: where the photo shows what has to go, the old garment and arms in a
     sleeve; `scene`: background; `front`: what lies in front of a garment (the head).
     """
     agreed = np.minimum(expected, alpha)
-    near = dilated(expected, REACH * scale)
-    further = dilated(np.minimum(alpha, 1.0 - near), (REACH + 1.0) * scale)
-    edge = np.minimum(np.minimum(near, alpha), 1.0 - further) * (1.0 - front)
+    edge = _own_edge(expected, alpha, scale) * (1.0 - front)
     beyond = expected * (1.0 - alpha)
     broad = dilated(eroded(beyond, THIN * scale), THIN * scale)
     filled = beyond * np.maximum(broad, hides) * (1.0 - scene)
@@ -74,6 +72,21 @@ def garment_cover(
     edge = edge + ragged * (even - edge)
     out: np.ndarray = np.maximum(edge, np.clip(agreed + filled, 0, 1))
     return out
+
+
+def _own_edge(expected: np.ndarray, alpha: np.ndarray, scale: float) -> np.ndarray:
+    """The warped garment as far as its own edge counts: where it ends within half of `REACH` beyond `expected`; where it goes on
+    for all of it, `expected` ends it. The change from one to the other is gradual: a step would be seen."""
+    beyond = cv2.distanceTransform((expected <= 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    reach = REACH * scale
+    factor = max(1, round(reach / 3))
+    overshoot = np.minimum(beyond, reach) * (alpha > 0.5)
+    small = cv2.resize(overshoot, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+    furthest = cv2.dilate(small, disc(max(1, round(2 * reach / factor))))
+    allowed = np.clip(reach - furthest, 0, reach)
+    allowed = cv2.GaussianBlur(allowed, (0, 0), reach / (2 * factor))
+    allowed = cv2.resize(allowed, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.minimum(alpha, np.clip(allowed + 0.5 - beyond, 0, 1))
 
 
 def carried_cloth(alpha: np.ndarray, scale: float) -> np.ndarray:
