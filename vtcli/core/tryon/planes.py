@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+DISC = 6
+"""Radius of the largest disc that one pass dilates by."""
 EVEN = 8
 """Columns at 256×192 to both sides over which an edge is evened out before it serves as a mirror."""
 
@@ -89,15 +91,14 @@ def steepened(share: np.ndarray, scale: float) -> np.ndarray:
 
 
 def dilated(share: np.ndarray, radius: float) -> np.ndarray:
-    """The maximum over a disc of `radius` pixels; where the disc is large, what is above one half, by its distance at half
-    the size."""
-    if radius > 8:
-        small = cv2.resize(share, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        away = cv2.distanceTransform((small < 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-        reached = np.clip(radius + 1.0 - 2.0 * np.minimum(away, radius), 0, 1)
-        return cv2.resize(reached, share.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    side = 2 * max(1, round(radius)) + 1
-    return cv2.dilate(share, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    """The maximum over a disc of `radius` pixels, in steps of 1/255: a large disc is the sum of small ones, which are faster,
+    and bytes are faster than floats."""
+    levels = cv2.convertScaleAbs(share, alpha=255.0)
+    whole = max(1, round(radius))
+    passes = -(-whole // DISC)
+    for number in range(passes):
+        levels = cv2.dilate(levels, disc((whole + number) // passes))
+    return np.multiply(levels, np.float32(1 / 255), dtype=np.float32)
 
 
 def eroded(share: np.ndarray, radius: float) -> np.ndarray:
