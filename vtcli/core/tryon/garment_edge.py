@@ -26,11 +26,14 @@ THIN = 2.5
 
 def crisp(share: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Where `share` (256, 192) is above one half, at `size`, with an edge of its own however slowly it falls: 2 pixels
-    wide in photos, 3 at 256×192, where steeper ones are steps."""
-    in_photo = size[0] > share.shape[0]
-    smooth = cv2.GaussianBlur((share > 0.5).astype(np.float32), (0, 0), 1.0 if in_photo else 1.4)
-    steepness = 1.5 if in_photo else 1.05
-    out: np.ndarray = np.clip((enlarge(smooth, size, cv2.INTER_CUBIC) - 0.5) * steepness + 0.5, 0, 1)
+    wide in photos, 3 at 256×192, where steeper ones are steps. In photos the line is found between the pixels of 256×192,
+    whose steps would be seen."""
+    if size[0] > share.shape[0]:
+        smooth = cv2.GaussianBlur(share.astype(np.float32), (0, 0), 1.0)
+        inside = (enlarge(smooth, size, cv2.INTER_CUBIC) > 0.5).astype(np.float32)
+        return cv2.GaussianBlur(inside, (0, 0), 0.8)
+    smooth = cv2.GaussianBlur((share > 0.5).astype(np.float32), (0, 0), 1.4)
+    out: np.ndarray = np.clip((enlarge(smooth, size, cv2.INTER_CUBIC) - 0.5) * 1.05 + 0.5, 0, 1)
     return out
 
 

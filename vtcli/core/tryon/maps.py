@@ -93,7 +93,7 @@ class Maps:
         share = after[list(labels)].sum(0)
         others = [group for group in GROUPS if not set(group) & set(labels)]
         rivals = np.max([after[list(group)].sum(0) for group in others], axis=0)
-        return crisp((share > rivals).astype(np.float32), size)
+        return crisp(share / np.maximum(share + rivals, 1e-6), size)
 
 
 def find_maps(
