@@ -51,6 +51,22 @@ def test_arms_that_are_seen_tell_their_width() -> None:
     assert widths[0] + 4 <= widths[1] < 30
 
 
+def test_an_arm_goes_on_upwards_where_its_joints_are_not_in_its_middle() -> None:
+    """Of the forearm less lies to the outer side of its bones than to the inner one: there is no step below the old sleeve."""
+    joints = _joints()
+    keypoints = torch.from_numpy(joints)[None]
+    inwards = 4 if joints[L.R_SHOULDER, 0] < joints[L.NECK, 0] else -4
+    forearm = np.roll(_arms(7, L.RIGHT_ARM, np.s_[112:160]), inwards, axis=1)
+    before = _arms(18, L.UPPER_CLOTHES, np.s_[62:110]) + forearm
+    expected = _arms(18, L.RIGHT_ARM, np.s_[62:110]) + forearm
+    after = with_own_arms(_probabilities(expected), _probabilities(before), keypoints)
+    bone = np.interp(104, *(joints[[L.R_SHOULDER, L.R_ELBOW], axis] for axis in (1, 0)))
+    bare = np.nonzero(after[L.RIGHT_ARM][104] > 0.5)[0]
+    outer = bone - bare[0] if inwards > 0 else bare[-1] - bone
+    assert outer <= 5.5 and len(bare) >= 11
+    assert np.array_equal(after[:, 112:], _probabilities(expected)[:, 112:])
+
+
 def test_arms_without_joints_are_left_alone() -> None:
     before, expected = _arms(18, L.UPPER_CLOTHES, np.s_[62:160]), _arms(18, L.RIGHT_ARM, np.s_[62:160])
     after = _probabilities(expected)
