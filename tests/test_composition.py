@@ -174,6 +174,44 @@ def test_hands_and_what_lies_outside_of_the_region_stay_bit_for_bit() -> None:
         assert np.array_equal(made.pixels[hands], scene.photo[hands])
 
 
+def test_of_a_cuff_no_line_stays_on_the_wrist() -> None:
+    """Its shadow lies on the hand, whose pixels stay the photo's further down."""
+    joints = torch.zeros(1, 18, 3)
+    for joint, at in {
+        L.NECK: (96, 60), L.R_SHOULDER: (70, 62), L.L_SHOULDER: (122, 62), L.R_ELBOW: (50, 110), L.L_ELBOW: (142, 105),
+        L.R_WRIST: (40, 160), L.L_WRIST: (142, 150), L.R_HIP: (80, 160), L.L_HIP: (112, 160),
+    }.items():  # fmt: skip
+        joints[0, joint] = torch.tensor([*at, 1.0])
+    sleeve, hand = np.s_[60:150, 134:150], np.s_[150:185, 134:150]
+    before = _parse(face=np.s_[20:50, 80:110], upper_clothes=np.s_[55:200, 60:130], left_arm=hand)
+    before[sleeve] = L.UPPER_CLOTHES
+    after = before.copy()
+    after[sleeve] = L.LEFT_ARM
+    photo = np.full((256, 192, 3), 235, np.uint8)
+    for label, colour in COLOURS.items():
+        photo[before == label] = colour
+    scale = 4
+    window = photo.repeat(scale, 0).repeat(scale, 1)
+    window[150 * scale : 151 * scale, 134 * scale : 150 * scale] = 105, 80, 65  # its shadow
+    photo[150, 134:150] = 105, 80, 65
+    mask, arm = (
+        torch.from_numpy(after == label)[None, None].float() for label in (L.UPPER_CLOTHES, L.LEFT_ARM)
+    )
+    tone = torch.tensor(COLOURS[L.LEFT_ARM]).view(1, 3, 1, 1) / 127.5 - 1.0
+    drawn = mask * torch.tensor(RED).view(1, 3, 1, 1) + arm * tone + (1.0 - mask - arm)
+    image, labels = (
+        torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1.0,
+        torch.from_numpy(before)[None],
+    )
+    expected = certain(torch.from_numpy(after)[None])
+    scene = Scene(window, People(image, labels, joints), certain(labels), expected, drawn, mask)
+    picture = scene.picture().pixels
+    wrist = picture[140 * scale : 160 * scale, 137 * scale : 147 * scale]
+    assert wrist.min(-1).min() > 90, "skin alone"
+    kept = np.s_[158 * scale : 184 * scale, 134 * scale : 150 * scale]
+    assert np.array_equal(picture[kept], window[kept])
+
+
 def test_a_garment_does_not_fade_out_where_the_networks_are_unsure() -> None:
     """M_exp falls over 40 pixels at the hem, the warp reaches less far: the edge is a few pixels wide all the same."""
     worn, mask = _box(60, 200, 50, 140, SCENE), _box(60, 150, 50, 140, SCENE)

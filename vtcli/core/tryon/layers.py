@@ -172,6 +172,9 @@ def _region(
     region = enlarge(plane(composition.region), maps.size) > 0.5
     # Maps are a pixel or two off: along hair and hands the photo tells what is still the old garment.
     region |= (dilated(region.astype(np.float32), FRINGE * maps.scale) > 0.5) & (maps.old > 0.5)
+    # The shadow that a cuff throws on a hand goes with it, or stays as a bracelet.
+    beside = dilated(((maps.old > 0.5) & region).astype(np.float32), FRINGE * maps.scale) > 0.5
+    region |= beside & (dilated(maps.front, 2 * FRINGE * maps.scale) < 0.5)  # of hair every thread stays
     region |= dilated(enlarge(maps.missed, maps.size), FRINGE * maps.scale) > 0.5
     if redraw is not None:
         region |= redraw > 0.5
