@@ -7,10 +7,12 @@ import numpy as np
 
 from vtcli.core.garments.clear_collar import clear_collar
 from vtcli.core.garments.collar_network import seen_collar
+from vtcli.core.garments.neckline_curve import evenness
 
 # Share of the watershed's inside that the network's holds at least, and how many times as large it is at least, where the
 # watershed has stopped at a label.
 _AGREED, _FURTHER = 0.8, 1.5
+_EVEN = 0.78  # overlap with an even curve from which the watershed's outline is a neckline's; set by eye on 100 garments
 _WHOLE = 0.02  # share of the garment from which the watershed's inside is no mere label
 _THREAD = 8  # pixels to either side of the inside in which thin remains of its rim are removed
 
@@ -19,15 +21,23 @@ def inner_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Where the garment (`mask`, bool (H, W), upright, on `rgb` (H, W, 3) uint8) shows the inside of its back:
     bool (H, W), all False where none is seen.
 
-    Where a clear edge bounds it, a watershed is exact to the pixel, but may stop at a label. Elsewhere the network's word
-    counts: it knows necklines without an edge, of garments of one colour.
+    Where a clear edge bounds it, a watershed is exact to the pixel, but may stop at a label or follow a print; a neckline is
+    even. Elsewhere the network's word counts: it knows necklines without an edge, of garments of one colour.
     """
     clear = clear_collar(rgb, mask)
-    if clear.sum() > _WHOLE * mask.sum():
+    even = clear.any() and evenness(*(x[: _lowest(clear) + 2] for x in (clear, mask))) >= _EVEN
+    if even and clear.sum() > _WHOLE * mask.sum():
         return clear
     seen = seen_collar(rgb, mask)
+    if not even and seen.any():
+        return seen
     goes_on = (clear & seen).sum() >= _AGREED * clear.sum() and seen.sum() >= _FURTHER * clear.sum()
     return clear | seen if goes_on else clear
+
+
+def _lowest(mask: np.ndarray) -> int:
+    """The last row of `mask` (H, W) bool, which is not empty."""
+    return int(np.nonzero(mask.any(1))[0][-1])
 
 
 def without_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -40,7 +50,7 @@ def front_of(mask: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """The same, where the `inside` (H, W) bool is known."""
     if not inside.any():
         return mask
-    upper = int(np.nonzero(inside.any(1))[0][-1]) + 6  # below it all stays
+    upper = _lowest(inside) + 6  # below it all stays
     gone = cv2.dilate(inside[:upper].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     gone |= np.logical_or.accumulate(gone[::-1], 0)[::-1]
     left = mask.copy()

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from safetensors.numpy import load_file
 
-from vtcli.core.garments.clear_collar import largest_part
+from vtcli.core.garments.neckline_curve import under_neckline
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "collar.safetensors"
 SIZE = (64, 96)
@@ -19,9 +19,11 @@ SIZE = (64, 96)
 ABOVE = 10
 """Rows of it above the garment."""
 LIKELY = -2.0
-"""Logit from which a pixel is inside: where the overlap with clear insides is best (0.65; 0.61 at 0)."""
+"""Logit from which a pixel is inside: where the overlap with clear insides is best (0.67; 0.64 at 0)."""
 LEAST = 12
 """Pixels of it from which an inside counts."""
+RIM = 3
+"""Rows below the garment's upper edge in which an inside begins."""
 
 
 def seen_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -31,12 +33,23 @@ def seen_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if not len(rows):
         return np.zeros(mask.shape, bool)
     seen, move = collar_view(rgb, mask, int(rows[0]))
-    share = largest_part((_network(seen) > LIKELY).astype(np.uint8)).astype(np.float32)
+    logits, there = _network(seen) - LIKELY, seen[..., 3] > 0.5
+    share = under_neckline(logits, _at_the_top(logits > 0, there), there).astype(np.float32)
     if share.sum() < LEAST:
         return np.zeros(mask.shape, bool)
     height, width = mask.shape
     back = cv2.warpAffine(share, move, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     return (back > 0.5) & mask
+
+
+def _at_the_top(likely: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The largest part of what is `likely` that reaches the upper edge of the garment `mask`; both (64, 96) bool."""
+    edge = cv2.dilate(mask.astype(np.uint8), np.ones((2 * RIM + 1, 1), np.uint8), anchor=(0, 0)) > 0
+    rim = mask & ~(np.roll(mask, RIM, 0) & mask) & edge
+    count, parts = cv2.connectedComponents((likely & mask).astype(np.uint8))
+    reaching = np.unique(parts[rim & likely])
+    sizes = [(int((parts == part).sum()), part) for part in reaching if part]
+    return parts == max(sizes)[1] if count > 1 and sizes else np.zeros(mask.shape, bool)
 
 
 def collar_view(rgb: np.ndarray, mask: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
