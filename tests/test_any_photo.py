@@ -24,7 +24,7 @@ from vtcli.core.tryon import many, results
 from vtcli.core.tryon.finding import Choice, FoundPerson, others, people_boxes
 from vtcli.core.tryon.framing import with_top
 from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
-from vtcli.core.tryon.refine import on_person, refine_hair, refine_neck
+from vtcli.core.tryon.refine import on_person, refine_hair, refine_neck, without_lone_hair
 from vtcli.core.tryon.window import Window
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
@@ -449,3 +449,22 @@ def test_garment_beside_hair_is_garment_where_their_colours_differ() -> None:
     assert bool((labels[20:45, 74:118] == L.HAIR).all())  # no garment is near
     alike, photo = _haired(0.1)
     assert torch.equal(refine_hair(alike, photo), alike)
+
+
+def test_hair_apart_from_the_head_is_what_lies_around_it() -> None:
+    """Skin in a keyhole that the parser takes for hair; long hair that an arm parts in two stays."""
+
+    def sure(labels: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.one_hot(labels, L.LABELS).permute(0, 3, 1, 2).float()
+
+    labels = torch.zeros(1, 256, 192, dtype=torch.int64)
+    labels[:, 60:200, 50:140] = L.UPPER_CLOTHES
+    labels[:, 15:50, 80:112] = L.FACE
+    labels[:, 15:120, 66:80] = L.HAIR
+    whole = sure(labels)
+    assert without_lone_hair(whole) is whole
+    labels[:, 84:92, 100:106] = L.HAIR
+    found = without_lone_hair(sure(labels)).argmax(1)
+    assert (found[:, 84:92, 100:106] == L.UPPER_CLOTHES).all() and (found[:, 15:120, 66:80] == L.HAIR).all()
+    labels[:, 70:84, 66:80] = L.LEFT_ARM
+    assert (without_lone_hair(sure(labels)).argmax(1)[:, 84:120, 66:80] == L.HAIR).all()

@@ -16,7 +16,14 @@ from vtcli.core.tryon.annotate import SURE, Annotator, certain
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.planes import colours
 from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
-from vtcli.core.tryon.refine import carry_on_below, on_person, refine_hair, refine_neck, without_others
+from vtcli.core.tryon.refine import (
+    carry_on_below,
+    on_person,
+    refine_hair,
+    refine_neck,
+    without_lone_hair,
+    without_others,
+)
 from vtcli.core.tryon.user_masks import UserMasks
 from vtcli.core.tryon.user_masks import refuse_unfit as refuse_masks
 from vtcli.core.tryon.window import Box, Window
@@ -70,7 +77,7 @@ def annotate_person(
     if parse is not None:
         probabilities = certain(torch.from_numpy(window.labels(parse)).to(annotator.device)[None])
     else:
-        probabilities = refine_hair(refine_neck(probabilities, joints), image)
+        probabilities = without_lone_hair(refine_hair(refine_neck(probabilities, joints), image))
         if box is not None:
             probabilities = without_others(probabilities, window.box_in(box))
         probabilities = carry_on_below(probabilities, window.lowest_row(len(photo)))

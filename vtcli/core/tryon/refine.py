@@ -3,6 +3,8 @@ person, other people in the picture, and people whom the picture cuts off."""
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -53,6 +55,34 @@ def refine_neck(probabilities: Tensor, keypoints: Tensor) -> Tensor:
     refined = probabilities.clone()
     refined[:, L.FACE] = face * (1.0 - throat)
     refined[:, L.BACKGROUND] = probabilities[:, L.BACKGROUND] + face * throat
+    return refined
+
+
+LOCK = 0.03
+"""Share of the head below which hair that hangs together with nothing of it is none: skin in a keyhole, a dark print."""
+
+
+def without_lone_hair(probabilities: Tensor) -> Tensor:
+    """Probabilities (B, 20, H, W) in which small pieces of hair apart from the head are what lies around them: what is hair
+    is never drawn anew. The same tensor where there are none."""
+    refined = probabilities
+    for i, labels in enumerate(likeliest(probabilities).cpu().numpy()):
+        head = np.isin(labels, (*L.HEAD_LABELS, L.SCARF)).astype(np.uint8)
+        count, parts, stats, _ = cv2.connectedComponentsWithStats(head, connectivity=8)
+        for part in range(1, count):
+            piece = parts == part
+            small = stats[part, cv2.CC_STAT_AREA] < LOCK * head.sum()
+            if not small or not (labels[piece] == L.HAIR).all():
+                continue
+            ring = (cv2.dilate(piece.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~piece
+            if not np.isin(labels[ring], L.TOP_LABELS).any():
+                continue
+            if refined is probabilities:
+                refined = probabilities.clone()
+            where = torch.from_numpy(piece).to(refined.device)
+            around = int(np.bincount(labels[ring]).argmax())
+            refined[i, around] += torch.where(where, refined[i, L.HAIR], 0.0)
+            refined[i, L.HAIR] = torch.where(where, 0.0, refined[i, L.HAIR])
     return refined
 
 
