@@ -115,7 +115,7 @@ def make_layers(
         maps.old, maps.scene = np.maximum(maps.old, redraw), np.minimum(maps.scene, 1.0 - redraw)
     covered = _covered(maps)
     uncovered = _uncovered(maps, covered)
-    region, soft = _region(maps, composition, protect, redraw)
+    region, soft = _region(maps, covered, composition, protect, redraw)
     clothes = maps.after[list(CLOTHES)].sum(0)
     paint = at_most(PAINT, maps.size)
     beneath, (garment, shading) = both(
@@ -165,16 +165,19 @@ def _uncovered(maps: Maps, covered: np.ndarray) -> np.ndarray:
 
 
 def _region(
-    maps: Maps, composition: Composition, protect: np.ndarray | None, redraw: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+    maps: Maps, covered: np.ndarray, composition: Composition, protect: np.ndarray | None,
+    redraw: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Where the picture may differ from the photo: (h, w) bool, and with a soft edge inside of it, in [0, 1]. What the
-    user says is redrawn belongs to it, what is protected does not: (h, w) in [0, 1] each."""
+    user says is redrawn belongs to it, what is protected does not: (h, w) in [0, 1] each, as where the new garment has
+    `covered` the person."""
     region = enlarge(plane(composition.region), maps.size) > 0.5
     # Maps are a pixel or two off: along hair and hands the photo tells what is still the old garment.
     region |= (dilated(region.astype(np.float32), FRINGE * maps.scale) > 0.5) & (maps.old > 0.5)
-    # The shadow that a cuff throws on a hand goes with it, or stays as a bracelet.
-    beside = dilated(((maps.old > 0.5) & region).astype(np.float32), FRINGE * maps.scale) > 0.5
-    region |= beside & (dilated(maps.front, 2 * FRINGE * maps.scale) < 0.5)  # of hair every thread stays
+    # Where a sleeve gives way to a bare arm, its shadow on the hand goes with it, or stays as a bracelet.
+    bared = (maps.old > 0.5) & region & (covered < 0.5) & (maps.expects(L.ARM_LABELS, maps.size) > 0.5)
+    below = dilated(bared.astype(np.float32), FRINGE * maps.scale) > 0.5
+    region |= below & (enlarge(maps.shaded, maps.size) > 0.25)
     region |= dilated(enlarge(maps.missed, maps.size), FRINGE * maps.scale) > 0.5
     if redraw is not None:
         region |= redraw > 0.5

@@ -27,7 +27,16 @@ from vtcli.core.tryon.garment_edge import (
     whole,
 )
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.old_garment import DRESSES, LOWER, bared, is_dress, missed, skirt, with_whole_skirt
+from vtcli.core.tryon.old_garment import (
+    DRESSES,
+    LOWER,
+    bared,
+    is_dress,
+    missed,
+    shaded,
+    skirt,
+    with_whole_skirt,
+)
 from vtcli.core.tryon.planes import (
     GuidedFilter,
     dilated,
@@ -65,6 +74,8 @@ class Maps:
     """What labels call background and is neck, before or after: (256, 192) bool."""
     missed: np.ndarray
     """What has the old garment's colour and another label: (256, 192) bool."""
+    shaded: np.ndarray
+    """Hands where they have not the colour of skin: (256, 192) bool."""
     stays: np.ndarray
     """What stays of a dress, as the skirt below the new top: (256, 192) bool."""
     colours: np.ndarray
@@ -136,7 +147,7 @@ def find_maps(
     # they are its stripes, not its outline.
     old = np.maximum(old, crisp(np.maximum(worn, hidden), size)) * (1.0 - crisp(with_edge(stays), size))
     return Maps(
-        size, scale, before, after, neck, hidden, stays, rgb, alpha, near, opening, old, scene, arms, front,
+        size, scale, before, after, neck, hidden, shaded(people, before), stays, rgb, alpha, near, opening, old, scene, arms, front,
         new=np.maximum(crisp(new, size), collar * (1.0 - front)),
     )  # fmt: skip
 

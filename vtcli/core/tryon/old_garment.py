@@ -95,6 +95,19 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     return out
 
 
+def shaded(people: People, before: np.ndarray) -> np.ndarray:
+    """Pixels of hands that have not the colour of the person's skin, (256, 192) bool: a cuff's shadow, its seam. `before`
+    (20, 256, 192): the photo's parse."""
+    hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
+    worn = before[list(CLOTHES)].sum(0) > 0.5
+    bare = ((before[L.FACE] > 0.8) | (before[list(L.ARM_LABELS)].sum(0) > 0.9)) & ~_close(worn, ASTRAY)
+    if not hands.any() or bare.sum() < LEAST:
+        return np.zeros(hands.shape, bool)
+    photo = colours(people.image)
+    out: np.ndarray = hands & (apart(lab(photo), palette(photo[bare], 4)) > ALIKE)
+    return out
+
+
 def _close(mask: np.ndarray, radius: int) -> np.ndarray:
     out: np.ndarray = cv2.dilate(mask.astype(np.uint8), disc(radius)) > 0
     return out
