@@ -55,3 +55,14 @@ def test_evenness_tells_a_neckline_from_a_leak() -> None:
     leak[20:44, 58:66] = mask[20:44, 58:66]
     leak[12:18, 36:44] = False
     assert evenness(bowl, mask) > 0.88 > 0.75 > evenness(leak, mask)
+
+
+def test_of_a_shallow_rim_the_label_is_a_part() -> None:
+    """Two pieces of an inside, three rows high, to both sides of a label."""
+    mask = _garment()
+    mask[:12] = False
+    rim = mask & (np.arange(64)[:, None] < 16)
+    seen = np.zeros_like(mask)
+    seen[12:15, 34:44] = seen[12:15, 52:62] = True
+    found = under_neckline(np.where(seen, 2.0, -2.0), seen, mask)
+    assert found[12:15, 36:60].all() and not (found & ~rim).any()

@@ -22,6 +22,8 @@ LIKELY = -2.0
 """Logit from which a pixel is inside: where the overlap with clear insides is best (0.67; 0.64 at 0)."""
 LEAST = 12
 """Pixels of it from which an inside counts."""
+LABEL = 12
+"""Columns that a label parts an inside by, at most."""
 RIM = 3
 """Rows below the garment's upper edge in which an inside begins."""
 
@@ -43,13 +45,24 @@ def seen_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _at_the_top(likely: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The largest part of what is `likely` that reaches the upper edge of the garment `mask`; both (64, 96) bool."""
+    """The largest part of what is `likely` that reaches the upper edge of the garment `mask`, and others there that a label
+    parts from it; all (64, 96) bool."""
     edge = cv2.dilate(mask.astype(np.uint8), np.ones((2 * RIM + 1, 1), np.uint8), anchor=(0, 0)) > 0
     rim = mask & ~(np.roll(mask, RIM, 0) & mask) & edge
-    count, parts = cv2.connectedComponents((likely & mask).astype(np.uint8))
-    reaching = np.unique(parts[rim & likely])
-    sizes = [(int((parts == part).sum()), part) for part in reaching if part]
-    return parts == max(sizes)[1] if count > 1 and sizes else np.zeros(mask.shape, bool)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats((likely & mask).astype(np.uint8))
+    reaching = [int(part) for part in np.unique(parts[rim & likely]) if part]
+    if count < 2 or not reaching:
+        return np.zeros(mask.shape, bool)
+    largest = max(reaching, key=lambda part: stats[part, cv2.CC_STAT_AREA])
+    first, last = (
+        stats[largest, cv2.CC_STAT_LEFT] + side * stats[largest, cv2.CC_STAT_WIDTH] for side in (0, 1)
+    )
+    beside = [
+        part for part in reaching
+        if stats[part, cv2.CC_STAT_LEFT] < last + LABEL
+        and stats[part, cv2.CC_STAT_LEFT] + stats[part, cv2.CC_STAT_WIDTH] > first - LABEL
+    ]  # fmt: skip
+    return np.isin(parts, beside)
 
 
 def collar_view(rgb: np.ndarray, mask: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:

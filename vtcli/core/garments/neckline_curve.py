@@ -41,8 +41,12 @@ def under_neckline(logits: np.ndarray, seen: np.ndarray, mask: np.ndarray) -> np
     if gain[found].sum() >= EXPLAINED * gain[seen].sum() and _overlap(found, seen) >= ALIKE:
         return found
     # Too shallow for a curve: a rim with a label in it.
-    above = np.logical_or.accumulate(seen[::-1], 0)[::-1] & mask
-    return above if above.sum(0).max() <= SHALLOW and seen.any(0).sum() >= 2 * SHALLOW else none
+    columns = np.nonzero(seen.any(0))[0]
+    across = np.arange(columns[0], columns[-1] + 1)
+    lowest = np.interp(across, columns, mask.shape[0] - 1 - seen[::-1, columns].argmax(0))
+    above = none.copy()
+    above[:, across] = mask[:, across] & (np.arange(mask.shape[0])[:, None] <= lowest[None])
+    return above if above.sum(0).max() <= SHALLOW and len(across) >= 2 * SHALLOW else none
 
 
 def evenness(inside: np.ndarray, mask: np.ndarray) -> float:
