@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -96,9 +96,17 @@ class Maps:
     """Where it shows the head, which lies in front of garments."""
     new: np.ndarray
     """Where M_exp expects clothes."""
+    known: dict[tuple[tuple[int, ...], tuple[int, int]], np.ndarray] = field(default_factory=dict)
+    """What `expects` has found so far."""
 
     def expects(self, labels: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
-        """Where M_exp expects one of `labels`, and nothing else more; of background what is no neck. (h, w) of `size`."""
+        """Where M_exp expects one of `labels`, and nothing else more; of background what is no neck. (h, w) of `size`, not to be
+        changed."""
+        if (labels, size) not in self.known:
+            self.known[labels, size] = self._expected(labels, size)
+        return self.known[labels, size]
+
+    def _expected(self, labels: tuple[int, ...], size: tuple[int, int]) -> np.ndarray:
         after = self.after.copy()
         after[L.BACKGROUND] *= ~self.neck
         share = after[list(labels)].sum(0)
