@@ -47,8 +47,7 @@ def seen_collar(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _at_the_top(likely: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The largest part of what is `likely` that reaches the upper edge of the garment `mask`, and others there that a label
     parts from it; all (64, 96) bool."""
-    edge = cv2.dilate(mask.astype(np.uint8), np.ones((2 * RIM + 1, 1), np.uint8), anchor=(0, 0)) > 0
-    rim = mask & ~(np.roll(mask, RIM, 0) & mask) & edge
+    rim = mask & ~np.roll(mask, RIM, 0)
     count, parts, stats, _ = cv2.connectedComponentsWithStats((likely & mask).astype(np.uint8))
     reaching = [int(part) for part in np.unique(parts[rim & likely]) if part]
     if count < 2 or not reaching:

@@ -69,7 +69,7 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     photo = colours(people.image)
     worn = before[list(CLOTHES)].sum(0) > 0.5
     sure = cv2.erode(worn.astype(np.uint8), disc(2)) > 0
-    bare = (before[L.FACE] > 0.8) | ((before[list(L.ARM_LABELS)].sum(0) > 0.9) & ~_close(worn, ASTRAY))
+    bare = _bare_skin(before, worn)
     if sure.sum() < LEAST or bare.sum() < LEAST:
         return none
     values = lab(photo)
@@ -100,11 +100,19 @@ def shaded(people: People, before: np.ndarray) -> np.ndarray:
     (20, 256, 192): the photo's parse."""
     hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
     worn = before[list(CLOTHES)].sum(0) > 0.5
-    bare = ((before[L.FACE] > 0.8) | (before[list(L.ARM_LABELS)].sum(0) > 0.9)) & ~_close(worn, ASTRAY)
+    bare = _bare_skin(before, worn)
     if not hands.any() or bare.sum() < LEAST:
         return np.zeros(hands.shape, bool)
     photo = colours(people.image)
     out: np.ndarray = hands & (apart(lab(photo), palette(photo[bare], 4)) > ALIKE)
+    return out
+
+
+def _bare_skin(before: np.ndarray, worn: np.ndarray) -> np.ndarray:
+    """Face, and arms apart from what is `worn` (256, 192) bool: (256, 192) bool, by the photo's parse `before`."""
+    out: np.ndarray = (before[L.FACE] > 0.8) | (
+        (before[list(L.ARM_LABELS)].sum(0) > 0.9) & ~_close(worn, ASTRAY)
+    )
     return out
 
 
