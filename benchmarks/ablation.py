@@ -240,7 +240,9 @@ def curves(a: Ablation, rows: Sequence[Row], seeds: Sequence[int]) -> None:
                 drawn.add(str(log))
                 told = [json.loads(line) for line in log.read_text().splitlines()]
                 told = [line for line in told if line["group"] == "validation"]
-                name = ("aux" if row.gmm_aux else "plain") if stage == "gmm" else row.name
+                name = row.name
+                if stage == "gmm" and row in ROWS:
+                    name = "aux" if row.gmm_aux else "plain"
                 label = None if f"label {name}" in drawn else name
                 drawn.add(f"label {name}")
                 axes.plot(
@@ -311,7 +313,7 @@ def main() -> None:
         short = score(a, (BOTH,), o.seeds[0], "-time")
         ssim = statistics.mean(short[0].pictures["ssim"].values())
         lines += [f"Aux in both for the baseline's time, seed {o.seeds[0]}: SSIM {ssim:.4f}", ""]
-    curves(a, ROWS, o.seeds)
+    curves(a, (*ROWS, *(VARIANTS if o.variants else ())), o.seeds)
     text = "\n".join([*lines, "```sh", *dict.fromkeys(a.commands), "```", ""])
     (a.out / "table.md").write_text(text, encoding="utf-8")
     print(text)
