@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ ARMS = ((L.R_SHOULDER, L.R_ELBOW, L.R_WRIST), (L.L_SHOULDER, L.L_ELBOW, L.L_WRIS
 """Joints of the right and of the left arm, in the order of `SIDES`."""
 SIDES = (L.RIGHT_ARM, L.LEFT_ARM)
 """Their labels."""
+FOLDED = -0.5
+"""Cosine of the angle between the directions of upper arm and forearm below which they lie side by side: 60 degrees between
+the bones."""
 _ALONG = (0.05, 0.25, 0.45, 0.65, 0.85, 1.0)
 _HALF_WIDTHS = (0.105, 0.087, 0.075, 0.074, 0.062, 0.056)
 # Half an arm's width at places along it, in lengths from neck to hips: the 97th percentile of the distance of VITON's arm
@@ -49,6 +53,32 @@ def arm_places(keypoints: Tensor, size: tuple[int, int], arms: tuple[tuple[int, 
             best = torch.where(closer, distance, best)
             along = torch.where(closer, (first + share) / 2, along)
     return torch.stack([along, best / trunk_length(keypoints)[:, None, None]], dim=1)
+
+
+def side_of_bones(joints: np.ndarray, arm: Sequence[int], along: np.ndarray) -> np.ndarray:
+    """How far pixels lie to one side of an arm's bones, negative to the other: (h, w) in pixels. `joints` (18, 3); `along`
+    (h, w): the pixels' places along the `arm`, as `arm_places` has them."""
+    rows, columns = np.mgrid[: along.shape[0], : along.shape[1]].astype(np.float32)
+    pixels = np.stack([columns, rows], -1)
+    first, middle, last = joints[list(arm), :2]
+    out: np.ndarray = np.where(
+        along > 0.5, across_bone(middle, last, pixels), across_bone(first, middle, pixels)
+    )
+    return out
+
+
+def is_folded(joints: np.ndarray, arm: Sequence[int]) -> bool:
+    """Whether forearm and upper arm lie side by side, so that a place along the arm is two. `joints` (18, 3)."""
+    first, middle, last = joints[list(arm), :2]
+    upper, lower = middle - first, last - middle
+    return float(upper @ lower) < FOLDED * float(np.hypot(*upper) * np.hypot(*lower))
+
+
+def across_bone(start: np.ndarray, stop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """How far `points` (…, 2) lie to one side of the line from `start` to `stop` (2,), negative to the other: (…)."""
+    bone, away = stop - start, points - start
+    out: np.ndarray = (bone[0] * away[..., 1] - bone[1] * away[..., 0]) / max(float(np.hypot(*bone)), 1e-3)
+    return out
 
 
 def trunk_length(keypoints: Tensor) -> Tensor:

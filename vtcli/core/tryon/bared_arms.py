@@ -1,17 +1,25 @@
-"""Arms that the new garment bares are as wide as the person's arms, not as wide as the old sleeves.
+"""Arms that the new garment bares are as wide as the person's arms, not as wide as the old sleeves, and have even outlines.
 
-M_exp takes the outline of a wide old sleeve for the arm's now and then. Bones and what is seen of the arms tell better.
+M_exp takes the outline of a wide old sleeve for the arm's now and then, and its own outlines waver. Bones and what is seen of
+the arms tell better.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.arms import ARMS, SIDES, arm_places, half_widths
+from vtcli.core.data.arms import (
+    ARMS,
+    SIDES,
+    across_bone,
+    arm_places,
+    half_widths,
+    is_folded,
+    side_of_bones,
+    trunk_length,
+)
 from vtcli.core.data.body_regions import torso
 
 USUAL, LEAST, MOST = 1.15, 0.85, 1.4
@@ -19,68 +27,107 @@ USUAL, LEAST, MOST = 1.15, 0.85, 1.4
 ten of VITON's people have no more than 1.25."""
 SLACK = 1.12
 """How much wider an arm may be drawn than it was found."""
-ENOUGH, ENOUGH_OF_A_SIDE = 150, 40
-"""Pixels of bare arms at 256×192, and of one arm to one side of its bones, that tell how wide arms are, and this one there."""
+ENOUGH = 150
+"""Pixels of bare arms at 256×192 that tell how wide arms are."""
+PLACES = 32
+"""Places along an arm at which its outline is found."""
+ENOUGH_THERE = 4
+"""Pixels of an arm at one of these places, to one side of its bones, that tell its outline there."""
 LEAST_OF_A_SIDE = 0.5
 """What an arm measures at least to one side of its bones, in usual half widths."""
-BELOW = 0.2
-"""Share of an arm below the sleeve by which its width there is known."""
+SEEN_FIRST = 6
+"""Places below a sleeve by which the width of the arm in it is known."""
+CLOTH = 0.5
+"""How far within M_exp's outline a hidden arm ends, in pixels at 256×192: M_exp takes it from the sleeve's."""
+UNSEEN = 0.1
+"""Weight of an outline that M_exp expects, beside one that the photo shows."""
+STIFF = 4.0
+"""Weight of second differences of the outline: it follows what is wider than about four places, a sixteenth of the arm each."""
 
 
 def with_own_arms(after: np.ndarray, before: np.ndarray, keypoints: torch.Tensor) -> np.ndarray:
     """M_exp `after` (20, 256, 192) with background where it bares an arm further from the bones than the person's arms
-    reach. `before` (20, 256, 192): the photo's parse; `keypoints` (1, 18, 3) in pixels of 256×192. An arm without its
-    joints is left alone."""
+    reach, and with even outlines of the arms that it bares. `before` (20, 256, 192): the photo's parse; `keypoints`
+    (1, 18, 3) in pixels of 256×192. An arm without its joints is left alone."""
     size = (after.shape[1], after.shape[2])
     along, distance = arm_places(keypoints.float().cpu(), size)[0].numpy()
     beside = ~torso(size, keypoints.cpu())[0].numpy()
     reach = distance / half_widths(along)
     there = L.joints_present(keypoints[0].cpu())
     known = zip(SIDES, ARMS, strict=True)
-    arms = [label for label, joints in known if bool(there[list(joints)].all())]
-    bare = before[arms].sum(0) > 0.5
+    arms = {label: joints for label, joints in known if bool(there[list(joints)].all())}
+    bare = before[list(arms)].sum(0) > 0.5
     seen = bare & beside & (along > 0.1) & (along < 0.95) & (reach < 2)
     width = USUAL
     if seen.sum() >= ENOUGH:
         width = float(np.clip(np.percentile(reach[seen], 95), LEAST, MOST))
-    most = np.full(size, width, np.float32)
-    for label, part in _outer_sides(keypoints[0].cpu().numpy(), along, arms):
-        mine = part & (before[label] > 0.5) & seen
-        if mine.sum() >= ENOUGH_OF_A_SIDE:
-            # Just below the sleeve, so that an arm has no step where the sleeve ended.
-            near = mine & (along < np.percentile(along[mine], 5) + BELOW)
-            most[part] = np.clip(np.percentile(reach[near], 95), LEAST_OF_A_SIDE, MOST)
-    wide = ~bare & beside & (reach > SLACK * most) & (after[arms].sum(0) > 0.3)
-    if not wide.any():
-        return after
+    wide = ~bare & beside & (reach > SLACK * width) & (after[list(arms)].sum(0) > 0.3)
     out = after.copy()
-    out[L.BACKGROUND] += np.where(wide, out[arms].sum(0), 0.0)
-    out[arms] *= ~wide
+    out[L.BACKGROUND] += np.where(wide, out[list(arms)].sum(0), 0.0)
+    out[list(arms)] *= ~wide
+    joints = keypoints[0].cpu().numpy()
+    for label, arm in arms.items():
+        if not is_folded(joints, arm):
+            _even_outline(out, before, keypoints, label, arm)
     return out
 
 
-def _outer_sides(
-    joints: np.ndarray, along: np.ndarray, arms: Sequence[int]
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Label and pixels (256, 192) bool of each of the `arms` on the side of its bones that is turned away from the torso: an
-    arm's joints are seldom in its middle."""
-    rows, columns = np.mgrid[: along.shape[0], : along.shape[1]].astype(np.float32)
-    pixels, lower = np.stack([columns, rows], -1), along > 0.5
-    sides: list[tuple[int, np.ndarray, np.ndarray]] = []
-    for label, (shoulder, elbow, wrist) in zip(SIDES, ARMS, strict=True):
-        if label not in arms:
-            continue
-        first, middle, last = joints[[shoulder, elbow, wrist], :2]
-        across = np.where(lower, _across(middle, last, pixels), _across(first, middle, pixels))
-        inner = np.sign(_across(first, middle, joints[L.NECK, :2]))
-        sides.append((label, across * inner < 0, np.abs(across)))
-    nearest = np.argmin([away for _, _, away in sides], axis=0) if sides else None
-    for number, (label, outer, _) in enumerate(sides):
-        yield label, outer & (nearest == number)
+def _even_outline(
+    after: np.ndarray, before: np.ndarray, keypoints: torch.Tensor, label: int, arm: tuple[int, ...]
+) -> None:
+    """Change the outline of one arm in `after`, where it is hidden in the photo and meets the background on the side of its
+    bones that is turned away from the body: an arm's joints are seldom in its middle."""
+    size = (after.shape[1], after.shape[2])
+    along, distance = arm_places(keypoints.float().cpu(), size, (arm,))[0].numpy()
+    across = side_of_bones(keypoints[0].cpu().numpy(), arm, along)
+    pixels = float(trunk_length(keypoints.float().cpu())[0])
+    distance = distance * pixels
+    bare, expected = before[label] > 0.5, after[label] > 0.5
+    worn = before[L.BACKGROUND] < 0.5
+    both = after[label] + after[L.BACKGROUND]
+    place = np.clip((along * PLACES).astype(int), 0, PLACES - 1)
+    near = distance < 3.0 * pixels * half_widths(along)
+    joints = keypoints[0].cpu().numpy()
+    outer = -np.sign(across_bone(*joints[[*arm[:2], L.NECK], :2]))
+    mine = near & (across * outer > 0)
+    usual = half_widths((np.arange(PLACES) + 0.5) / PLACES) * pixels
+    found = _outline(place, distance, mine & bare, mine & expected & ~bare, usual)
+    if found is None:
+        return
+    outline, hidden = found
+    edge = np.interp(along * PLACES - 0.5, np.arange(PLACES), outline)
+    inside = np.clip(edge - distance + 0.5, 0, 1)
+    # What the photo shows as scene stays scene.
+    inside = np.where(worn, inside, np.minimum(inside, after[label] / np.maximum(both, 1e-6)))
+    free = mine & ~bare & (both > 0.5) & hidden[place]
+    after[label] = np.where(free, both * inside, after[label])
+    after[L.BACKGROUND] = np.where(free, both * (1.0 - inside), after[L.BACKGROUND])
 
 
-def _across(start: np.ndarray, stop: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """How far `points` (…, 2) lie to one side of the line from `start` to `stop` (2,), negative to the other: (…)."""
-    bone, away = stop - start, points - start
-    out: np.ndarray = (bone[0] * away[..., 1] - bone[1] * away[..., 0]) / max(float(np.hypot(*bone)), 1e-3)
-    return out
+def _outline(
+    place: np.ndarray, distance: np.ndarray, seen: np.ndarray, expected: np.ndarray, usual: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """How far an arm reaches to one side of its bones at each of its places, (PLACES,) in pixels, evenly; and at which of
+    them it is `expected` and not `seen`, (256, 192) bool each. None where it is nowhere."""
+    values, weights = np.zeros(PLACES), np.zeros(PLACES)
+    hidden = np.zeros(PLACES, bool)
+    for number in range(PLACES):
+        for where, weight in ((seen, 1.0), (expected, UNSEEN)):
+            there = where & (place == number)
+            if there.sum() >= ENOUGH_THERE:
+                hidden[number] = where is expected
+                if not weights[number]:
+                    values[number], weights[number] = np.percentile(distance[there], 97), weight
+    if not hidden.any():
+        return None
+    known, unseen = np.nonzero(weights > UNSEEN)[0], weights == UNSEEN
+    values[unseen] = np.minimum(values[unseen] - CLOTH, USUAL * usual[unseen])
+    if len(known):
+        # An arm that is seen below the sleeve is no wider in it.
+        first = known[:SEEN_FIRST]
+        most = np.clip(np.median(values[first] / usual[first]), LEAST_OF_A_SIDE, MOST)
+        values[unseen] = np.minimum(values[unseen], most * usual[unseen])
+    second = np.diff(np.eye(PLACES), 2, axis=0)
+    flat = np.diff(np.eye(PLACES), 1, axis=0)
+    stiff = UNSEEN * (STIFF * second.T @ second + 1e-3 * flat.T @ flat)
+    return np.linalg.solve(np.diag(weights) + stiff, weights * values), hidden

@@ -8,6 +8,7 @@ import numpy as np
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import neck_region
+from vtcli.core.tryon.even_skin import even_arms, even_throat
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.old_garment import LOWER
 from vtcli.core.tryon.planes import colours, enlarge, lab, length, mirrored_up, rgb
@@ -123,18 +124,26 @@ def match_skin(
         ),
         (after[L.BACKGROUND] * neck, own, None),
     ):
-        tone, new = skin_tone(people, seen), (becomes > 0.7) & old
+        tone, hidden = skin_tone(people, seen), (becomes > 0.7) & old
         if tone is None:
             continue
-        likely = new & ~unlike_skin(rendered, tone)
-        new = likely if likely.sum() >= LEAST_SKIN else new
+        likely = hidden & ~unlike_skin(rendered, tone)
+        new = likely if likely.sum() >= LEAST_SKIN else hidden
         if new.sum() < LEAST_SKIN:
             continue
         shift = np.clip(lab(tone) - np.median(lab(rendered[new]), axis=0), -FARTHEST, FARTHEST)
         shift *= max(0.0, 1.0 - SHADE / max(float(np.linalg.norm(shift)), 1e-6))
         share = np.clip(becomes, 0, 1) * cv2.GaussianBlur(old.astype(np.float32), (0, 0), 2.0)
-        change = shift if meets is None else shift + _towards(lab(out) + shift, people, meets, new)
-        out = np.where(share[..., None] > 0.01, rgb(lab(out) + share[..., None] * change), out)
+        base = lab(out) + shift
+        if meets is None:
+            even = even_throat(base, hidden, new)
+        else:
+            even = even_arms(base, lab(colours(people.image)), own, hidden, new, after, people.keypoints)
+        # As far as evened colours go on beyond the outline, they count in full.
+        share = np.where((even != base).any(-1), 1.0, share)
+        if meets is not None:
+            even = even + _towards(even, people, meets, new)
+        out = np.where(share[..., None] > 0.01, rgb(lab(out) + share[..., None] * (even - lab(out))), out)
     return out
 
 

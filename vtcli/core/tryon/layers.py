@@ -61,6 +61,8 @@ UNLIKE = 60.0
 white and black tops over the other."""
 PAINT = 640
 """Rows at most of what has no detail of its own: colours under the garment and beyond its edge."""
+STEEP = 8.0
+"""Slope by which a soft edge of what is uncovered becomes one of what is filled in: it shows in full from an eighth on."""
 NOTICED = 0.05
 """Share of the largest pixel below which a filling is not worth its making."""
 
@@ -222,7 +224,9 @@ def _beneath(
             lambda: skin(people, rendered, seen, drawn, size),
         ),
     )
-    places = [uncovered * share for share, _ in parts]
+    # Where a filling shows at all; how much of it shows is for `changed` to say.
+    shows = np.minimum(STEEP * uncovered, 1.0)
+    places = [shows * share for share, _ in parts]
 
     def filling(number: int) -> np.ndarray | None:
         return parts[number][1]() if places[number].max() > NOTICED else None
