@@ -75,3 +75,19 @@ def test_arms_without_joints_are_left_alone() -> None:
     for keypoints in (np.zeros((18, 3), np.float32), joints):
         same = with_own_arms(after, _probabilities(before), torch.from_numpy(keypoints)[None])
         assert np.array_equal(same, after)
+
+
+def test_a_gap_between_forearm_and_hand_is_closed_where_no_scene_is_seen() -> None:
+    keypoints = torch.from_numpy(_joints())[None]
+    whole = _arms(8, L.RIGHT_ARM, np.s_[62:160])
+    before, expected = (
+        _arms(8, L.UPPER_CLOTHES, np.s_[62:140]) + _arms(8, L.RIGHT_ARM, np.s_[140:160]),
+        whole.copy(),
+    )
+    expected[136:141] = 0
+    after = with_own_arms(_probabilities(expected), _probabilities(before), keypoints)
+    assert (after[L.RIGHT_ARM][137:140] > 0.5)[whole[137:140] > 0].mean() > 0.6
+    # Where the photo shows the scene between them, they are apart.
+    before[136:141] = 0
+    after = with_own_arms(_probabilities(expected), _probabilities(before), keypoints)
+    assert (after[L.RIGHT_ARM][137:140] > 0.5).sum() == 0

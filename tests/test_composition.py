@@ -174,8 +174,9 @@ def test_hands_and_what_lies_outside_of_the_region_stay_bit_for_bit() -> None:
         assert np.array_equal(made.pixels[hands], scene.photo[hands])
 
 
-def test_of_a_cuff_no_line_stays_on_the_wrist() -> None:
-    """Its shadow lies on the hand, whose pixels stay the photo's further down."""
+@pytest.mark.parametrize(("rows", "colour"), [(1, (105, 80, 65)), (5, None)])
+def test_of_a_cuff_no_line_stays_on_the_wrist(rows: int, colour: tuple[int, int, int] | None) -> None:
+    """Its shadow, or its edge in the cloth's colour, lies on the hand, whose pixels stay the photo's further down."""
     joints = torch.zeros(1, 18, 3)
     for joint, at in {
         L.NECK: (96, 60), L.R_SHOULDER: (70, 62), L.L_SHOULDER: (122, 62), L.R_ELBOW: (50, 110), L.L_ELBOW: (142, 105),
@@ -192,8 +193,9 @@ def test_of_a_cuff_no_line_stays_on_the_wrist() -> None:
         photo[before == label] = colour
     scale = 4
     window = photo.repeat(scale, 0).repeat(scale, 1)
-    window[150 * scale : 151 * scale, 134 * scale : 150 * scale] = 105, 80, 65  # its shadow
-    photo[150, 134:150] = 105, 80, 65
+    line = COLOURS[L.UPPER_CLOTHES] if colour is None else colour
+    window[150 * scale : (150 + rows) * scale, 134 * scale : 150 * scale] = line
+    photo[150 : 150 + rows, 134:150] = line
     mask, arm = (
         torch.from_numpy(after == label)[None, None].float() for label in (L.UPPER_CLOTHES, L.LEFT_ARM)
     )
@@ -208,7 +210,7 @@ def test_of_a_cuff_no_line_stays_on_the_wrist() -> None:
     picture = scene.picture().pixels
     wrist = picture[140 * scale : 160 * scale, 137 * scale : 147 * scale]
     assert wrist.min(-1).min() > 90, "skin alone"
-    kept = np.s_[158 * scale : 184 * scale, 134 * scale : 150 * scale]
+    kept = np.s_[(157 + rows) * scale : 184 * scale, 134 * scale : 150 * scale]
     assert np.array_equal(picture[kept], window[kept])
 
 

@@ -6,6 +6,7 @@ the arms tell better.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 
@@ -21,6 +22,7 @@ from vtcli.core.data.arms import (
     trunk_length,
 )
 from vtcli.core.data.body_regions import torso
+from vtcli.core.tryon.planes import disc
 
 USUAL, LEAST, MOST = 1.15, 0.85, 1.4
 """How many times as wide a person's arms are where they are not seen, and where they are, at least and at most: nine in
@@ -37,6 +39,8 @@ LEAST_OF_A_SIDE = 0.5
 """What an arm measures at least to one side of its bones, in usual half widths."""
 SEEN_FIRST = 6
 """Places below a sleeve by which the width of the arm in it is known."""
+GAP, HOLE = 3, 200
+"""Half the width of gaps, and the area of holes, within arms that are mistakes of M_exp's, in pixels at 256×192."""
 CLOTH = 0.5
 """How far within M_exp's outline a hidden arm ends, in pixels at 256×192: M_exp takes it from the sleeve's."""
 UNSEEN = 0.1
@@ -69,7 +73,29 @@ def with_own_arms(after: np.ndarray, before: np.ndarray, keypoints: torch.Tensor
     for label, arm in arms.items():
         if not is_folded(joints, arm):
             _even_outline(out, before, keypoints, label, arm)
+    _join(out, before, list(arms))
     return out
+
+
+def _join(after: np.ndarray, before: np.ndarray, arms: list[int]) -> None:
+    """Close narrow gaps and small holes of background within the `arms` of `after`, where the photo shows no scene either:
+    between forearm and hand, and where arms cross."""
+    whole = (after[arms].sum(0) > 0.5).astype(np.uint8)
+    closed = cv2.morphologyEx(whole, cv2.MORPH_CLOSE, disc(GAP)) > 0
+    _, holes, stats, _ = cv2.connectedComponentsWithStats((~closed).astype(np.uint8), connectivity=4)
+    closed |= stats[holes, cv2.CC_STAT_AREA] < HOLE
+    gap = closed & (whole == 0) & (after[L.BACKGROUND] > 0.5) & (before[L.BACKGROUND] < 0.5)
+    if not gap.any():
+        return
+    nearest = np.argmin([_distance(after[label] > 0.5) for label in arms], axis=0)
+    for number, label in enumerate(arms):
+        after[label] += np.where(gap & (nearest == number), after[L.BACKGROUND], 0.0)
+    after[L.BACKGROUND] *= ~gap
+
+
+def _distance(where: np.ndarray) -> np.ndarray:
+    """Of each pixel to what is in `where` (h, w) bool."""
+    return np.asarray(cv2.distanceTransform((~where).astype(np.uint8), cv2.DIST_L2, 3))
 
 
 def _even_outline(

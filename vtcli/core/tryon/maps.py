@@ -31,6 +31,7 @@ from vtcli.core.tryon.old_garment import (
     DRESSES,
     LOWER,
     bared,
+    cuffs,
     is_dress,
     missed,
     shaded,
@@ -126,7 +127,7 @@ def find_maps(
     before = with_whole_skirt(before, after)
     necks = (neck_region(x, people.keypoints) for x in (likeliest(expected), people.parse))
     neck = torch.stack(list(necks)).any(0)[0].cpu().numpy() | bared(people, before, after)
-    hidden = missed(people, before, neck)
+    hidden = missed(people, before, neck) | cuffs(people, before, after)
     worn, new, stays = _garments(people, before, after, plane(warp.mask))
 
     held, joints = plane(composition.composition_mask), people.keypoints[0].cpu().numpy()

@@ -28,6 +28,11 @@ HEM = 16
 """How far from it they are looked for on skirt and trousers: a ruffle, a lining, a shirt tail."""
 FRAYED = 3
 """How far from it they are looked for in the background and on hands."""
+CLOTHLIKE = 0.6
+"""How much closer a cuff comes to the colours of the cloth than to those of skin: of drawn hands, which shadows fall on, one in
+two hundred pixels is lost by it."""
+CUFF = 6
+"""How far a cuff reaches over a hand."""
 ALIKE = 10.0
 """Colours closer than this in CIELAB may be the same cloth (folds and light; a just noticeable difference is 2)."""
 CONFUSED = 0.15
@@ -105,6 +110,24 @@ def shaded(people: People, before: np.ndarray) -> np.ndarray:
         return np.zeros(hands.shape, bool)
     photo = colours(people.image)
     out: np.ndarray = hands & (apart(lab(photo), palette(photo[bare], 4)) > ALIKE)
+    return out
+
+
+def cuffs(people: People, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """What has not the colour of skin on a hand and hangs on a sleeve that gives way to a bare arm, (256, 192) bool: the cuff's
+    edge and shadow, which would stay as a bracelet. `before`, `after` (20, 256, 192): the photo's parse and M_exp."""
+    dark = shaded(people, before)
+    worn = before[list(CLOTHES)].sum(0) > 0.5
+    goes = worn & (after[list(L.ARM_LABELS)].sum(0) > 0.5)
+    sure, bare = cv2.erode(worn.astype(np.uint8), disc(2)) > 0, _bare_skin(before, worn)
+    if not dark.any() or sure.sum() < LEAST:
+        return np.zeros_like(dark)
+    photo = colours(people.image)
+    values = lab(photo)
+    dark &= apart(values, palette(photo[sure], 6)) < CLOTHLIKE * apart(values, palette(photo[bare], 4))
+    out = np.zeros_like(dark)
+    for _ in range(CUFF // 2):
+        out = _close(goes | out, 2) & dark
     return out
 
 
