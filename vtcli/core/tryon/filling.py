@@ -15,8 +15,6 @@ from vtcli.core.tryon.planes import colours, enlarge, lab, length, mirrored_up, 
 
 ISLAND = 500
 """Pixels of background at 256×192 below which a piece of it is no witness of the scene."""
-INPAINT = 3
-"""Radius in pixels at 256×192 from which the inpainting takes its colours; its time grows with the square."""
 LEAST_LOWER = 150
 """Pixels of the lower body at 256×192 that are enough to tell how it goes on."""
 SHADE = 5.0
@@ -44,8 +42,9 @@ def scene_behind(window: np.ndarray, people: People, missed: np.ndarray, size: t
     hole = cv2.dilate(1 - scene, np.ones((7, 7), np.uint8))
     if hole.all():
         return cv2.resize(small, (size[1], size[0])).astype(np.float32)
-    filled = cv2.inpaint(small, hole, INPAINT, cv2.INPAINT_TELEA)
-    return cv2.resize(filled, (size[1], size[0]), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    known = (hole == 0).astype(np.float32)
+    filled = np.where(known[..., None] > 0, small, smoothly_on(small, known, small[hole == 0].mean(0)))
+    return enlarge(filled, size, cv2.INTER_CUBIC)
 
 
 def lower_body(
@@ -89,13 +88,19 @@ def skin(people: People, rendered: np.ndarray, seen: np.ndarray, drawn: np.ndarr
     tone = skin_tone(people, seen)
     if tone is None:
         return None
-    known = (seen | drawn).astype(np.float32)
-    values = np.where(seen[..., None], colours(people.image), rendered) * known[..., None]
-    out = np.broadcast_to(tone, values.shape).astype(np.float32)
+    values = np.where(seen[..., None], colours(people.image), rendered)
+    return enlarge(smoothly_on(values, (seen | drawn).astype(np.float32), tone), size)
+
+
+def smoothly_on(values: np.ndarray, known: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """Means of what is `known` (256, 192) of `values` (256, 192, 3) around each pixel, from wide to narrow neighbourhoods:
+    near what is known its colour, and the colour `far` (3,) away from all of it. (256, 192, 3) float32."""
+    there = values.astype(np.float32) * known[..., None]
+    out = np.broadcast_to(far, there.shape).astype(np.float32)
     for sigma in (24.0, 12.0, 6.0, 3.0):
         weight = cv2.GaussianBlur(known, (0, 0), sigma)[..., None]
-        out = (cv2.GaussianBlur(values, (0, 0), sigma) + 0.1 * out) / (weight + 0.1)
-    return enlarge(out, size)
+        out = (cv2.GaussianBlur(there, (0, 0), sigma) + 0.1 * out) / (weight + 0.1)
+    return out
 
 
 def match_skin(
