@@ -45,6 +45,7 @@ from vtcli.core.tryon.planes import (
     plane,
     steepened,
 )
+from vtcli.core.tryon.sleeve_hems import with_own_hems
 
 FRINGE = 2.0
 """How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
@@ -123,7 +124,8 @@ def find_maps(
     scale = size[0] / composition.region.shape[2]
     expected = composition.expected_parse if composition.expected_parse is not None else probabilities
     before = probabilities[0].cpu().numpy()
-    after = with_own_arms(expected[0].cpu().numpy(), before, people.keypoints)
+    after = with_own_hems(expected[0].cpu().numpy(), plane(warp.mask), people.keypoints)
+    after = with_own_arms(after, before, people.keypoints)
     before = with_whole_skirt(before, after)
     necks = (neck_region(x, people.keypoints) for x in (likeliest(expected), people.parse))
     neck = torch.stack(list(necks)).any(0)[0].cpu().numpy() | bared(people, before, after)
