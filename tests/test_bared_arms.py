@@ -8,7 +8,7 @@ from test_cut import _joints
 
 from vtcli.core.data import labels as L
 from vtcli.core.tryon.annotate import certain
-from vtcli.core.tryon.bared_arms import with_own_arms
+from vtcli.core.tryon.bared_arms import with_own_arms, without_second_hands
 
 
 def _arms(half: int, label: int, rows: slice) -> np.ndarray:
@@ -91,3 +91,25 @@ def test_a_gap_between_forearm_and_hand_is_closed_where_no_scene_is_seen() -> No
     before[136:141] = 0
     after = with_own_arms(_probabilities(expected), _probabilities(before), keypoints)
     assert (after[L.RIGHT_ARM][137:140] > 0.5).sum() == 0
+
+
+def test_no_second_hand_is_drawn_beside_the_one_that_is_seen() -> None:
+    keypoints = torch.from_numpy(_joints())[None]
+    x, y = (int(v) for v in _joints()[L.R_WRIST, :2])
+    parse = np.zeros((256, 192), np.uint8)
+    parse[y - 40 : y + 40, x - 30 : x + 30] = L.UPPER_CLOTHES
+    hand, second = np.s_[y + 2 : y + 14, x - 5 : x + 5], np.s_[y + 4 : y + 16, x + 6 : x + 14]
+    before, expected = parse.copy(), parse.copy()
+    before[hand] = expected[hand] = expected[second] = L.RIGHT_ARM
+    warped = np.ones((256, 192), np.float32)
+    given = _probabilities(before), warped, keypoints
+    after = without_second_hands(_probabilities(expected), *given)
+    assert (after[L.RIGHT_ARM][second] > 0.5).mean() < 0.1
+    assert np.array_equal(
+        after[:, y + 2 : y + 14, x - 5 : x + 5], _probabilities(expected)[:, y + 2 : y + 14, x - 5 : x + 5]
+    )
+    # Where no hand is seen, it may be drawn; and where the garment does not reach, it stays.
+    for unlike in ((_probabilities(parse), warped, keypoints), (given[0], 0 * warped, keypoints)):
+        assert np.array_equal(
+            without_second_hands(_probabilities(expected), *unlike), _probabilities(expected)
+        )

@@ -22,6 +22,7 @@ from vtcli.core.data.arms import (
     trunk_length,
 )
 from vtcli.core.data.body_regions import torso
+from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.planes import disc
 
 USUAL, LEAST, MOST = 1.15, 0.85, 1.4
@@ -41,6 +42,8 @@ SEEN_FIRST = 6
 """Places below a sleeve by which the width of the arm in it is known."""
 GAP, HOLE = 3, 200
 """Half the width of gaps, and the area of holes, within arms that are mistakes of M_exp's, in pixels at 256×192."""
+BEYOND_WRIST, HAND = 0.99, 40
+"""Where along the arm a hand begins, and how many of its pixels at 256×192 have to be seen."""
 CLOTH = 0.5
 """How far within M_exp's outline a hidden arm ends, in pixels at 256×192: M_exp takes it from the sleeve's."""
 UNSEEN = 0.1
@@ -74,6 +77,34 @@ def with_own_arms(after: np.ndarray, before: np.ndarray, keypoints: torch.Tensor
         if not is_folded(joints, arm):
             _even_outline(out, before, keypoints, label, arm)
     _join(out, before, list(arms))
+    return out
+
+
+def without_second_hands(
+    after: np.ndarray, before: np.ndarray, warped: np.ndarray, keypoints: torch.Tensor
+) -> np.ndarray:
+    """M_exp `after` (20, 256, 192) with clothes where it draws a hand beside the one that is seen: beyond the wrist, on the
+    old garment, where the `warped` garment (256, 192), in [0, 1], lies. `before` (20, 256, 192): the photo's parse;
+    `keypoints` (1, 18, 3) in pixels of 256×192."""
+    size = (after.shape[1], after.shape[2])
+    there, out = L.joints_present(keypoints[0].cpu()), after
+    arms = before[list(L.ARM_LABELS)].sum(0)
+    worn = (before[list(CLOTHES)].sum(0) > 0.5) & (arms < 0.3)
+    for label, arm in zip(SIDES, ARMS, strict=True):
+        if not bool(there[list(arm)].all()):
+            continue
+        along = arm_places(keypoints.float().cpu(), size, (arm,))[0, 0].numpy()
+        beyond = along > BEYOND_WRIST
+        if ((before[label] > 0.5) & beyond).sum() < HAND:
+            continue
+        second = beyond & worn & (out[label] > 0.5) & (warped > 0.5)
+        if not second.any():
+            continue
+        if out is after:
+            out = after.copy()
+        top = max(L.TOP_LABELS, key=lambda one: float(after[one].sum()))
+        out[top] += np.where(second, out[label], 0.0)
+        out[label] *= ~second
     return out
 
 

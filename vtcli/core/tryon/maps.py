@@ -14,7 +14,7 @@ from vtcli.core.data.body_regions import neck_region
 from vtcli.core.data.pixels import likeliest
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.system.workers import both, side_by_side
-from vtcli.core.tryon.bared_arms import with_own_arms
+from vtcli.core.tryon.bared_arms import with_own_arms, without_second_hands
 from vtcli.core.tryon.full_warp import (
     REACH,
     FullWarp,
@@ -126,6 +126,7 @@ def find_maps(
     before = probabilities[0].cpu().numpy()
     after = with_own_hems(expected[0].cpu().numpy(), plane(warp.mask), people.keypoints)
     after = with_own_arms(after, before, people.keypoints)
+    after = without_second_hands(after, before, plane(warp.mask), people.keypoints)
     before = with_whole_skirt(before, after)
     necks = (neck_region(x, people.keypoints) for x in (likeliest(expected), people.parse))
     neck = torch.stack(list(necks)).any(0)[0].cpu().numpy() | bared(people, before, after)
