@@ -1,7 +1,7 @@
-"""Trains and measures the network that tells kinds of garments (`vtcli.core.models.kind`).
+"""Trains and measures what tells kinds of garments (`vtcli.core.models.kind`).
 
     python benchmarks/kinds.py PHOTOS GARMENTS.csv STORE [--street FOLDER] [--gallery FOLDER] [--cache FOLDER]
-                               [-o kind.safetensors] [--before kind.safetensors] [--measure]
+                               [-o kind.safetensors] [--before kind.safetensors] [--second] [--measure]
 
 PHOTOS: a folder of photos of single garments; GARMENTS.csv: file and label of each, as in the public "clothing dataset"
 (Pants, Dress, T-Shirt, ...); STORE: a prepared store whose train and test garments are all tops; FOLDER of street photos:
@@ -12,6 +12,9 @@ measured only. `--measure`: the weights that come with vtcli are measured as the
 The first three stages keep ImageNet's weights, so that their maps are made once for every view of every picture (`--cache`);
 the fourth and fifth and the head are trained on them. Everything is measured as `vtcli tryon` looks at a garment: the whole
 picture and the cut-out alone, both mirrored too. Needs the extra `train`.
+
+`--second`: instead of the network, what is linear in the parser's view is trained, in minutes, and cross-validated; it goes
+with the parser that comes with vtcli.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import copy
 import csv
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -35,12 +39,13 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.cutout import Likely
 from vtcli.core.garments.pieces import find_garment
 from vtcli.core.garments.placement import place, without_hook
-from vtcli.core.models.kind import KINDS, LEAST_TOP, SIZE, TOPS, KindNet
+from vtcli.core.models.folding import fold_batch_norm
+from vtcli.core.models.kind import GROUPS, KINDS, SIZE, TOPS, Kind, KindNet, SecondLook, summary
 from vtcli.core.models.lite0 import lite0_scale, load_lite0_state
-from vtcli.core.models.load import load_kind, load_outline, load_parser
-from vtcli.core.models.weights import read_weights, save_weights, stage_file
+from vtcli.core.models.load import load_kind, load_outline, load_parser, load_second
+from vtcli.core.models.weights import read_weights, save_weights, sha256, stage_file
 from vtcli.core.system.errors import VtcliError
-from vtcli.core.tryon.annotate import Annotator
+from vtcli.core.tryon.annotate import WEAK, Annotator
 from vtcli.core.tryon.window import whole
 
 KIND_OF = {
@@ -63,13 +68,21 @@ PER_PHOTO, PER_CUT = 10, 5
 """Views of each photo and of each cut-out; every epoch sees one."""
 PER_EPOCH = {"cuts": 500, "street": 350, "store": 350}
 """Views of each source that an epoch sees, beside one of each photo."""
+SECOND_VIEWS, SECOND_STORE = 2, 800
+"""For `SecondLook`: changed views of each photo and of each cut-out, beside both as they are; changed views of the store, and
+as many garments of it as they are."""
+SECOND_WEIGHTS = {"plain": 1.0, "changed": 0.5, "street": 0.5, "store": 0.5}
+SECOND_DECAY, FOLDS, LEAST_SPREAD = 0.01, 5, 0.03
+"""Weight of the squares of the weights; parts of the photos, each left out once to measure on."""
 Sample = tuple[np.ndarray, int]
 
 
-def view(rgb: np.ndarray, rng: np.random.Generator, white: bool = False) -> np.ndarray:
-    """`rgb` (h, w, 3) uint8 whole in (192, 144, 3): turned, scaled, leaning, mirrored, now and then on its side, in another
+def view(
+    rgb: np.ndarray, rng: np.random.Generator, white: bool = False, size: tuple[int, int] = SIZE
+) -> np.ndarray:
+    """`rgb` (h, w, 3) uint8 whole in `size`: turned, scaled, leaning, mirrored, now and then on its side, in another
     light, grey or with its channels exchanged; its edge is repeated, or `white` goes on beside it."""
-    (tall, wide), (height, width) = SIZE, rgb.shape[:2]
+    (tall, wide), (height, width) = size, rgb.shape[:2]
     scale = min(tall / height, wide / width)
     fit = np.array(
         [[scale, 0, wide / 2 - scale * width / 2], [0, scale, tall / 2 - scale * height / 2], [0, 0, 1]]
@@ -196,7 +209,9 @@ def cut_views(photos: Photos) -> Iterator[Sample]:
             yield small(cut), photos.kinds[row]
 
 
-def street_views(photos: Photos, folder: Path) -> Iterator[Sample]:
+def street_views(
+    photos: Photos, folder: Path, views: int = 2, size: tuple[int, int] = SIZE
+) -> Iterator[Sample]:
     """What people wear in the street, cut out by its labels."""
     rng = np.random.default_rng(2)
     names: list[str] = json.loads((folder.parent / "labels.json").read_text())
@@ -210,16 +225,16 @@ def street_views(photos: Photos, folder: Path) -> Iterator[Sample]:
             if mask.mean() < 0.012 or mask.any(1).sum() < 40 or mask.any(0).sum() < 30:
                 continue
             if (cut := alone(rgb, mask)) is not None:
-                for _ in range(2):
-                    yield view(photos.ground(cut, rng), rng), KINDS.index(kind)
+                for _ in range(views):
+                    yield view(photos.ground(cut, rng), rng, size=size), KINDS.index(kind)
 
 
-def store_views(photos: Photos, root: Path) -> Iterator[Sample]:
+def store_views(photos: Photos, root: Path, size: tuple[int, int] = SIZE) -> Iterator[Sample]:
     """Every fourth garment of a store, and every twelfth drawn out to a dress."""
     rng, store = np.random.default_rng(3), PreparedStore.open(root, "train")
     for number, cloth in enumerate(store.read("cloth", range(0, len(store), 4))):
-        yield view(cloth, rng, white=True), ANY_TOP
-        yield view(photos.ground(cloth, rng), rng), ANY_TOP
+        yield view(cloth, rng, white=True, size=size), ANY_TOP
+        yield view(photos.ground(cloth, rng), rng, size=size), ANY_TOP
         rows = np.nonzero((cloth < 235).any((1, 2)))[0]
         if number % 3 or len(rows) < 60:
             continue
@@ -231,7 +246,7 @@ def store_views(photos: Photos, root: Path) -> Iterator[Sample]:
             skirt[row] = skirt[row][across.clip(0, 191).astype(int)]
         dress = np.concatenate([cloth[:waist], skirt, cloth[hem:]])
         for _ in range(2):
-            yield view(dress, rng, white=True), KINDS.index("dress")
+            yield view(dress, rng, white=True, size=size), KINDS.index("dress")
 
 
 @torch.inference_mode()
@@ -374,25 +389,151 @@ def _whole(net: KindNet, trained: nn.ModuleList) -> KindNet:
     return net.eval()
 
 
+SummedUp = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Summaries (n, 2784), targets (n), weights (n), and rows of the photos (n), -1 for what is none."""
+
+
+def second_views(chosen: argparse.Namespace, photos: Photos) -> Iterator[tuple[np.ndarray, int, float, int]]:
+    """Pictures (256, 192, 3), their targets and weights, and the rows of their photos (-1: of none)."""
+    rng, likely, size = np.random.default_rng(4), _as_shipped().likely, (256, 192)
+    plain, changed = SECOND_WEIGHTS["plain"], SECOND_WEIGHTS["changed"]
+    for row in photos.rows(apart=False):
+        rgb, kind = photos.read(row), photos.kinds[row]
+        photo = whole(rgb).photo(rgb)
+        cut = alone(rgb, likely=likely)
+        cut = photo if cut is None else cut
+        yield photo, kind, plain, row
+        yield cut, kind, plain, row
+        for _ in range(SECOND_VIEWS):
+            yield view(rgb, rng, size=size), kind, changed, row
+            yield view(photos.ground(cut, rng), rng, size=size), kind, changed, row
+    store = PreparedStore.open(chosen.store, "train")
+    whole_store = np.linspace(0, len(store) - 1, SECOND_STORE).astype(int).tolist()
+    others: dict[str, Iterator[Sample]] = {
+        "store": itertools.chain(
+            ((cloth, ANY_TOP) for cloth in store.read("cloth", whole_store)),
+            itertools.islice(store_views(photos, chosen.store, size), SECOND_STORE),
+        )
+    }
+    if chosen.street is not None:
+        others["street"] = street_views(photos, chosen.street, 1, size)
+    for name, samples in others.items():
+        for picture, target in samples:
+            yield picture, target, SECOND_WEIGHTS[name], -1
+
+
 @torch.inference_mode()
-def chances(net: KindNet, pictures: list[np.ndarray]) -> Tensor:
-    """Probabilities (6) of the kinds of one garment in `pictures` (256, 192, 3) uint8 of it, mirrored too."""
+def summed_up(samples: Iterator[tuple[np.ndarray, int, float, int]]) -> SummedUp:
+    """What the parser that comes with vtcli sees of `samples`."""
+    parser = fold_batch_norm(load_parser(stage_file(None, "parser")))
+    found, rest = [], []
+    while batch := list(itertools.islice(samples, 16)):
+        labels, _, maps = parser.with_maps(_signed([sample[0] for sample in batch]))
+        found.append(summary(labels, maps))
+        rest.extend(sample[1:] for sample in batch)
+    targets, weights, rows = (torch.tensor(column) for column in zip(*rest, strict=True))
+    return torch.cat(found), targets, weights, rows
+
+
+def fit_second(data: SummedUp, seen: Tensor) -> SecondLook:
+    """The linear classifier with the least loss on the samples `seen` (n) bool: L-BFGS. Spreads are those of photos that
+    are not changed."""
+    x, y, weights, rows = (column[seen] for column in data)
+    second = SecondLook()
+    plain = x[(rows >= 0) & (weights == SECOND_WEIGHTS["plain"])]
+    mean, spread = plain.mean(0), plain.std(0).clamp_min(LEAST_SPREAD)
+    second.spread.copy_(torch.stack([(group**2).mean().sqrt() for group in spread.split(GROUPS)]))
+    x = (x - mean) / second.scale()
+    kind = y.clamp_max(len(KINDS) - 1)
+    count = torch.bincount(kind[rows >= 0], minlength=len(KINDS)).float().clamp_min(1)
+    # Kinds are weighted against their numbers, by the fourth root: more of it names more tops wrongly.
+    weights = weights * (count.sum() / count)[kind] ** 0.25
+    weights = weights / weights.sum()
+    layer = nn.Linear(x.shape[1], len(KINDS))
+    for values in layer.parameters():
+        nn.init.zeros_(values)
+    optimiser = torch.optim.LBFGS(layer.parameters(), max_iter=80, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        total = (_loss(layer(x), y, torch.ones(len(KINDS))) * weights).sum()
+        total = total + SECOND_DECAY * (layer.weight**2).sum()
+        total.backward()
+        return total
+
+    optimiser.step(loss)
+    with torch.no_grad():
+        second.out.weight.copy_(layer.weight)
+        second.out.bias.copy_(layer.bias - layer.weight @ (mean / second.scale()))
+    return second.requires_grad_(False).eval()
+
+
+@torch.inference_mode()
+def left_out(data: SummedUp, photos: Photos) -> dict[str, float]:
+    """What `SecondLook` alone is worth on training photos, each judged without having been trained on."""
+    x, _, weights, rows = data
+    training = photos.rows(apart=False)
+    place = torch.full((len(photos.names),), -1)
+    place[torch.tensor(training)] = torch.from_numpy(np.random.default_rng(5).permutation(len(training)))
+    fold = torch.where(rows >= 0, place[rows.clamp_min(0)] % FOLDS, -1)
+    plain = weights == SECOND_WEIGHTS["plain"]
+    chances = torch.zeros(len(photos.names), len(KINDS))
+    for number in range(FOLDS):
+        with torch.inference_mode(False):
+            second = fit_second(tuple(column.clone() for column in data), fold != number)
+        seen = plain & (fold == number)
+        logits = second.out(x[seen] / second.scale())
+        chances.index_add_(0, rows[seen], logits.softmax(1) / 2)
+    kinds = [Kind(tuple(row)) for row in chances[torch.tensor(training)].tolist()]
+    return measure(kinds, [photos.kinds[row] for row in training])
+
+
+def train_second(chosen: argparse.Namespace, photos: Photos) -> None:
+    """Summaries, cross-validation, training, measuring, writing."""
+    cached = chosen.cache / "second.pt" if chosen.cache else None
+    if cached and cached.is_file():
+        data: SummedUp = torch.load(cached)
+    else:
+        data = summed_up(second_views(chosen, photos))
+        if cached:
+            torch.save(data, cached)
+    data = tuple(column.clone() for column in data)
+    crossed = left_out(data, photos)
+    print(f"alone, {FOLDS} folds of the training photos", crossed, flush=True)
+    second = fit_second(data, torch.ones(len(data[1]), dtype=torch.bool))
+    found = report(load_kind(None), second, photos, chosen.store, chosen.gallery)
+    for name, values in found.items():
+        print(name, values)
+    if chosen.out:
+        parser = stage_file(None, "parser")
+        metadata = {
+            "stage": "second", "kinds": list(KINDS), "parser": sha256(parser), "samples": len(data[1]),
+            "folds": crossed, "validation": found,
+        }  # fmt: skip
+        save_weights(chosen.out, second, metadata, whole=True)
+
+
+def _signed(pictures: list[np.ndarray]) -> Tensor:
+    """`pictures` (H, W, 3) uint8 as networks take them, (B, 3, H, W) in [-1, 1]."""
     views = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    views = torch.cat([views, views.flip(3)]).contiguous(memory_format=torch.channels_last)
-    return net(views).softmax(1).mean(0)
+    return views.contiguous(memory_format=torch.channels_last)
 
 
-def look(net: KindNet, rgb: np.ndarray, likely: Likely) -> Tensor:
-    """What `vtcli tryon` thinks of a garment's picture: probabilities (6)."""
+def look(annotator: Annotator, rgb: np.ndarray, likely: Likely) -> Kind:
+    """What `vtcli tryon` thinks of a garment's picture."""
     cut = alone(rgb, likely=likely)
-    return chances(net, [whole(rgb).photo(rgb)] + ([cut] if cut is not None else []))
+    kind = annotator.kind(_signed([whole(rgb).photo(rgb)] + ([cut] if cut is not None else [])))
+    assert kind is not None
+    return kind
 
 
-def measure(found: list[Tensor], kinds: list[int]) -> dict[str, float]:
+def measure(found: list[Kind], kinds: list[int]) -> dict[str, float]:
     """Accuracy, and tops refused and others accepted, in shares."""
-    probabilities, y = torch.stack(found), torch.tensor(kinds)
-    top, accepted = y < len(TOPS), probabilities[:, : len(TOPS)].sum(1) >= LEAST_TOP
-    values = {"accuracy": float((probabilities.argmax(1) == y).float().mean())}
+    y = torch.tensor(kinds)
+    top, accepted = y < len(TOPS), torch.tensor([not kind.is_no_top for kind in found])
+    values = {
+        "accuracy": float((torch.tensor([KINDS.index(kind.name) for kind in found]) == y).float().mean())
+    }
     if top.any():
         values["tops refused"] = float((~accepted)[top].float().mean())
     if (~top).any():
@@ -400,30 +541,33 @@ def measure(found: list[Tensor], kinds: list[int]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
 
 
-def report(net: KindNet, photos: Photos, store: Path, gallery: Path | None) -> dict[str, dict[str, float]]:
-    """What is held out, measured."""
-    rows = photos.rows(apart=True)
+def _as_shipped() -> Annotator:
+    """Finds garments as vtcli does."""
     parser = load_parser(stage_file(None, "parser"))
-    likely = Annotator(parser, torch.device("cpu"), kinds=load_kind(None), outline=load_outline(None)).likely
-    found = [look(net, photos.read(row), likely) for row in rows]
+    return Annotator(parser, torch.device("cpu"), WEAK, load_kind(None), load_outline(None))
+
+
+def report(
+    net: KindNet, second: SecondLook | None, photos: Photos, store: Path, gallery: Path | None
+) -> dict[str, dict[str, float]]:
+    """What is held out, measured."""
+    rows, likely = photos.rows(apart=True), _as_shipped().likely
+    parser = load_parser(stage_file(None, "parser"))
+    annotator = Annotator(parser, torch.device("cpu"), WEAK, net, second=second)
+    found = [look(annotator, photos.read(row), likely) for row in rows]
     out = {f"{HELD_OUT} photos": measure(found, [photos.kinds[row] for row in rows])}
-    for row, p in zip(rows, found, strict=True):
-        if int(p.argmax()) != photos.kinds[row]:
-            print(
-                f"  {photos.names[row]}: {KINDS[photos.kinds[row]]} taken for {KINDS[int(p.argmax())]} ({p.max():.0%})"
-            )
+    for row, kind in zip(rows, found, strict=True):
+        if kind.name != (right := KINDS[photos.kinds[row]]):
+            print(f"  {photos.names[row]}: {right} taken for {kind.name} ({max(kind.probabilities):.0%})")
     test = PreparedStore.open(store, "test")
-    kept = [
-        float(look(net, c, likely)[: len(TOPS)].sum()) >= LEAST_TOP
-        for c in test.read("cloth", range(len(test)))
-    ]
-    out["the store's test garments"] = {"number": len(kept), "refused": len(kept) - sum(kept)}
+    refused = [look(annotator, c, likely).is_no_top for c in test.read("cloth", range(len(test)))]
+    out["the store's test garments"] = {"number": len(refused), "refused": sum(refused)}
     if gallery is not None:
         files = sorted(gallery.glob("*_*.jpg"))
-        named = [look(net, np.asarray(open_rgb(file)), likely) for file in files]
+        named = [look(annotator, np.asarray(open_rgb(file)), likely) for file in files]
         stems = [file.stem.split("_")[0] for file in files]
         kinds = [next(i for i, k in enumerate(KINDS) if stem.startswith(k)) for stem in stems]
-        right = sum(int(p.argmax()) == kind for p, kind in zip(named, kinds, strict=True))
+        right = sum(kind.name == KINDS[is_] for kind, is_ in zip(named, kinds, strict=True))
         out["gallery"] = {"number": len(files), "named rightly": right, **measure(named, kinds)}
     return out
 
@@ -465,17 +609,20 @@ def main() -> None:
     options.add_argument("--rate", type=float, default=1.5e-3)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--before", type=Path, help="weights of an earlier run to go on from")
+    options.add_argument("--second", action="store_true", help="train what is linear in the parser's view")
     options.add_argument("--measure", action="store_true")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     photos = Photos(chosen.photos, chosen.table)
-    if chosen.measure:
-        net, samples = load_kind(None), 0
-    else:
+    if chosen.second and not chosen.measure:
+        train_second(chosen, photos)
+        return
+    net, second, samples = load_kind(None), load_second(None), 0
+    if not chosen.measure:
         data = _data(chosen, photos)
         samples = sum(len(y) for _, y in data.values())
         net = train(data, chosen.epochs, chosen.seed, chosen.rate, chosen.before)
-    found = report(net, photos, chosen.store, chosen.gallery)
+    found = report(net, second, photos, chosen.store, chosen.gallery)
     for name, values in found.items():
         print(name, values)
     if chosen.out and not chosen.measure:

@@ -10,12 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from vtcli.core.models.kind import KINDS, Kind, KindNet
-from vtcli.core.models.load import load_kind, load_parser
+from vtcli.core.models.kind import KINDS, LEAST_TOP, LEAST_TOP_ALONE, Kind, KindNet
+from vtcli.core.models.load import load_kind, load_parser, load_second
+from vtcli.core.models.parser import Parser
 from vtcli.core.models.weights import save_weights, stage_file
 from vtcli.core.tryon.annotate import WEAK, Annotator
 from vtcli.core.tryon.problems import UnfitPhoto
 from vtcli.core.tryon.shop_photo import cut_out, is_print
+from vtcli.core.tryon.window import whole
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 SHIRT = np.asarray(Image.open(SAMPLES / "cloth.jpg").convert("RGB"))
@@ -23,7 +25,8 @@ SHIRT = np.asarray(Image.open(SAMPLES / "cloth.jpg").convert("RGB"))
 
 @pytest.fixture(scope="module")
 def annotator() -> Annotator:
-    return Annotator(load_parser(stage_file(None, "parser")), torch.device("cpu"), WEAK, load_kind(None))
+    parser = load_parser(stage_file(None, "parser"))
+    return Annotator(parser, torch.device("cpu"), WEAK, load_kind(None), second=load_second(None))
 
 
 def _dress() -> np.ndarray:
@@ -72,10 +75,48 @@ def test_whole_numbers_on_disk_are_the_network_again(tmp_path: Path) -> None:
         assert float((ours - theirs).abs().max()) <= float(ours.abs().max()) / 127
 
 
+def test_the_parser_is_asked_once(annotator: Annotator) -> None:
+    """What it says of kinds comes with what it sees, which is the same as without."""
+    pictures = torch.cat([annotator.tensor(whole(x).photo(x)) for x in (SHIRT, _dress())])
+    seen, plain = annotator.of_garments(pictures), annotator(pictures, mirror=False)
+    assert torch.equal(seen.probabilities, plain.probabilities) and torch.equal(
+        seen.keypoints, plain.keypoints
+    )
+    assert seen.kinds is not None and plain.kinds is None
+    for one, told in zip(pictures.split(1), seen.kinds.split(1), strict=True):
+        asked, again = annotator.kind(one), annotator.kind(one, told)
+        assert asked is not None and again is not None
+        assert again.probabilities == pytest.approx(asked.probabilities, abs=1e-4)
+    assert KINDS[int(seen.kinds[0].argmax())] in ("top", "outerwear")
+    assert KINDS[int(seen.kinds[1].argmax())] == "dress"
+
+
+def test_both_looks_count_alike(annotator: Annotator) -> None:
+    picture = annotator.tensor(whole(SHIRT).photo(SHIRT))
+    alone = Annotator(annotator.parser, annotator.device, WEAK, annotator.kinds).kind(picture)
+    surely = torch.eye(len(KINDS))[[KINDS.index("skirt")]]
+    both = annotator.kind(picture, surely)
+    assert alone is not None and both is not None
+    assert both.probabilities == pytest.approx(
+        ((torch.tensor(alone.probabilities) + surely[0]) / 2).tolist(), abs=1e-5
+    )
+    assert (alone.least, both.least) == (LEAST_TOP_ALONE, LEAST_TOP)
+
+
+def test_another_parser_goes_without_a_second_look(tmp_path: Path) -> None:
+    """It is linear in the maps of the parser that it was trained on alone."""
+    assert load_second(None) is not None
+    torch.manual_seed(0)
+    save_weights(tmp_path / "parser.safetensors", Parser().eval(), {"stage": "parser", "preset": "lite"})
+    assert load_second(tmp_path) is None
+
+
 def test_words_and_certainty() -> None:
-    kind = Kind(tuple(0.6 if k == "dress" else 0.3 if k == "top" else 0.025 for k in KINDS))
+    kind = Kind(tuple(0.5 if k == "dress" else 0.45 if k == "top" else 0.0125 for k in KINDS))
     assert kind.name == "dress" and kind.words == "a dress" and not kind.is_no_top
     assert Kind(tuple(0.9 if k == "trousers" else 0.02 for k in KINDS)).is_no_top
+    doubtful = tuple(0.7 if k == "dress" else 0.3 if k == "top" else 0.0 for k in KINDS)
+    assert Kind(doubtful).is_no_top and not Kind(doubtful, LEAST_TOP_ALONE).is_no_top
 
 
 def test_a_face_inside_the_garment_is_a_print() -> None:

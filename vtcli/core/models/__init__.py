@@ -14,7 +14,7 @@ networks        common.py          what both presets share: GMMOutput, TOMOutput
                 lite_tom.py        lite's TOM: half resolution, kept pixels let through, relighting
                 presets.py         the presets by name
                 parser.py          photo → labels and joints, on efficientnet.py
-                kind.py            a garment's picture → its kind, on efficientnet.py
+                kind.py            a garment's picture → its kind, on efficientnet.py and on what the parser sees
                 outline.py         a garment's picture → where it lies on any background, and which way up
                 blocks.py          small blocks of all of them; relighting.py: I_rp's brightness for I_warp
 stage one       warping.py         people and garments → warped garments

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vtcli.core.models.common import GMM, TOM
-from vtcli.core.models.kind import KindNet
+from vtcli.core.models.kind import KindNet, SecondLook
 from vtcli.core.models.outline import OutlineNet
 from vtcli.core.models.parser import PARSER_PRESETS, Parser
 from vtcli.core.models.presets import GMM_PRESETS, TOM_PRESETS, build_gmm, build_tom
@@ -45,6 +45,18 @@ def load_kind(folder: Path | None) -> KindNet:
     if metadata.get("stage") != "kind":
         raise _unlike(path, metadata, "kind")
     return _ready(KindNet(), state, path)
+
+
+def load_second(folder: Path | None) -> SecondLook | None:
+    """What tells kinds of garments from the parser's maps, in eval mode; None where the parser of `folder` is another than the
+    one that it was trained on."""
+    path = stage_file(folder, "second")
+    metadata, state = read_weights(path)
+    if metadata.get("stage") != "second":
+        raise _unlike(path, metadata, "second")
+    if metadata.get("parser") != sha256(stage_file(folder, "parser")):
+        return None
+    return _ready(SecondLook(), state, path)
 
 
 def load_outline(folder: Path | None) -> OutlineNet | None:

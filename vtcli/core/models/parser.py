@@ -126,17 +126,23 @@ class Parser(nn.Module):
         )  # fmt: skip
 
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
-        merged, finest = self._merged(photo)
-        return self.fine_labels(merged, finest), self.joints(merged)
+        merged, features = self._merged(photo)
+        return self.fine_labels(merged, features[0]), self.joints(merged)
+
+    def with_maps(self, photo: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """As called, and the maps from which `SecondLook` tells kinds of garments: the encoder's at stride 32 and the
+        decoder's at stride 4."""
+        merged, features = self._merged(photo)
+        return self.fine_labels(merged, features[0]), self.joints(merged), [features[-1], merged]
 
     def joints_alone(self, photo: Tensor) -> Tensor:
         """The joint logits without the labels, which are a third of the work."""
         joints: Tensor = self.joints(self._merged(photo)[0])
         return joints
 
-    def _merged(self, photo: Tensor) -> tuple[Tensor, Tensor]:
+    def _merged(self, photo: Tensor) -> tuple[Tensor, list[Tensor]]:
         features = self.encoder.features(photo * (127.5 / 128.0))
-        return self.decoder(features[1:]), features[0]
+        return self.decoder(features[1:]), features
 
     def fine_labels(self, merged: Tensor, finest: Tensor) -> Tensor:
         """Label logits (B, 20, H/2, W/2) from the decoder's maps and the encoder's `finest`."""

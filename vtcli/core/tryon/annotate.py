@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest, signed
 from vtcli.core.models.folding import fold_batch_norm
-from vtcli.core.models.kind import SIZE, Kind, KindNet
+from vtcli.core.models.kind import LEAST_TOP, LEAST_TOP_ALONE, SIZE, Kind, KindNet, SecondLook
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.outline import OutlineNet, seen, view_size
 from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities
@@ -27,11 +27,13 @@ from vtcli.core.system import runtime
 class Annotation:
     """What the parser sees in pictures of 256×192.
 
-    `probabilities` (B, 20, 256, 192) over LIP's labels; `keypoints` (B, 18, 3) in pixels, (0, 0, 0) if absent.
+    `probabilities` (B, 20, 256, 192) over LIP's labels; `keypoints` (B, 18, 3) in pixels, (0, 0, 0) if absent; `kinds` (B, 6):
+    how probable each of `KINDS` is to the parser, if the pictures show garments (None: nobody asked).
     """
 
     probabilities: Tensor
     keypoints: Tensor
+    kinds: Tensor | None = None
 
     @property
     def parse(self) -> Tensor:
@@ -51,13 +53,14 @@ class Annotator:
 
     def __init__(
         self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindNet | None = None,
-        outline: OutlineNet | None = None,
+        outline: OutlineNet | None = None, second: SecondLook | None = None,
     ) -> None:  # fmt: skip
         self.parser = fold_batch_norm(parser).to(device)
         self.kinds = fold_batch_norm(kinds).to(device) if kinds is not None else None
         self.outline = (
             fold_batch_norm(outline).to(device) if outline is not None and kinds is not None else None
         )
+        self.second = second.to(device) if second is not None else None
         self.device = device
         self.least = least
 
@@ -76,14 +79,28 @@ class Annotator:
         return self._annotation(labels, joints)
 
     @torch.inference_mode()
-    def kind(self, pictures: Tensor) -> Kind | None:
+    def of_garments(self, pictures: Tensor) -> Annotation:
+        """What `pictures` (B, 3, 256, 192) in [-1, 1] of garments show at a single look, and their kinds to the parser."""
+        labels, joints, maps = self.parser.with_maps(pictures.contiguous(memory_format=torch.channels_last))
+        seen = self._annotation(labels, joints)
+        if self.second is not None:
+            seen.kinds = self.second(labels, maps).softmax(1)
+        return seen
+
+    @torch.inference_mode()
+    def kind(self, pictures: Tensor, seen: Tensor | None = None) -> Kind | None:
         """The kind of the one garment that `pictures` (B, 3, 256, 192) in [-1, 1] show, whole and mirrored; None without a
-        network that tells it."""
+        network that tells it. `seen` (B, 6): the `kinds` that `of_garments` told of them, if it was asked already."""
         if self.kinds is None:
             return None
         views = torch.cat([pictures, pictures.flip(3)]).contiguous(memory_format=torch.channels_last)
         chances = self.kinds(views).softmax(1).mean(0)
-        return Kind(tuple(float(p) for p in chances))
+        if self.second is None:
+            return Kind(tuple(float(p) for p in chances), LEAST_TOP_ALONE)
+        seen = seen if seen is not None else self.of_garments(pictures).kinds
+        assert seen is not None
+        chances = (chances + seen.mean(0)) / 2
+        return Kind(tuple(float(p) for p in chances), LEAST_TOP)
 
     @torch.inference_mode()
     def likely(self, rgb: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from vtcli.core.garments.placement import Garment
-from vtcli.core.models.load import load_kind, load_outline, load_parser
+from vtcli.core.models.load import load_kind, load_outline, load_parser, load_second
 from vtcli.core.models.warping import Warp
 from vtcli.core.models.weights import stage_file
 from vtcli.core.system import runtime
@@ -70,7 +70,9 @@ class TryOn:
         chosen = runtime.choose_device(device)
         folder = Path(weights) if weights is not None else None
         parser = stage_file(folder, "parser")
-        annotator = Annotator(load_parser(parser), chosen, WEAK, load_kind(folder), load_outline(folder))
+        annotator = Annotator(
+            load_parser(parser), chosen, WEAK, load_kind(folder), load_outline(folder), load_second(folder)
+        )
         return cls(Networks.load(folder, chosen, tom), annotator)
 
     def __call__(

@@ -172,14 +172,14 @@ def _fit(
     if given:
         _refuse_no_top(annotator, both[1:])
         return garment
-    seen = annotator(both, mirror=False)
+    seen = annotator.of_garments(both)
     photo, alone = seen.parse
     person = shows_person(photo, seen.keypoints[0])
     printed = person and is_print(photo.cpu().numpy(), window.labels(cut.astype(np.uint8)) > 0)
     if person and not printed:
         found = worn_top(annotator, rgb, window, photo.cpu().numpy())
         if isinstance(found, str):
-            _refuse_no_top(annotator, both)  # what lies there may be trousers, and nobody's
+            _refuse_no_top(annotator, both, seen.kinds)  # what lies there may be trousers, and nobody's
             raise UnfitPhoto(
                 f"the garment's picture shows a person, and {found}; give a photo of the garment alone, of a top that is "
                 "worn and seen from the front, or a mask of it", "cloth", ("cloth_mask", "force"),
@@ -188,7 +188,8 @@ def _fit(
         garment = replace(place(rgb, found), notes=(note,))
         _refuse_no_top(annotator, _small(annotator, garment))
         return garment
-    _refuse_no_top(annotator, both[1:] if by_hand else both)
+    told = slice(1 if by_hand else 0, None)
+    _refuse_no_top(annotator, both[told], None if seen.kinds is None else seen.kinds[told])
     if by_hand:
         return garment
     # What is printed on a top is top, whatever the parser calls it.
@@ -210,9 +211,10 @@ def _small(annotator: Annotator, garment: Garment) -> torch.Tensor:
     return garment.at((HEIGHT, WIDTH))[0].to(annotator.device)
 
 
-def _refuse_no_top(annotator: Annotator, pictures: torch.Tensor) -> None:
-    """UnfitPhoto that names the kind of the garment on `pictures` (B, 3, 256, 192), if it is no top."""
-    kind = annotator.kind(pictures)
+def _refuse_no_top(annotator: Annotator, pictures: torch.Tensor, seen: torch.Tensor | None = None) -> None:
+    """UnfitPhoto that names the kind of the garment on `pictures` (B, 3, 256, 192), if it is no top; `seen` as for
+    `Annotator.kind`."""
+    kind = annotator.kind(pictures, seen)
     if kind is not None and kind.is_no_top:
         raise UnfitPhoto(
             f"the garment's picture shows {kind.words} ({kind.certainty:.0%}), and vtcli puts on tops; give a photo of a "
