@@ -29,7 +29,7 @@ def _worn(end: int) -> tuple[np.ndarray, np.ndarray, torch.Tensor]:
 @pytest.mark.parametrize("end", [SEWN - 3, SEWN + 5])
 def test_a_sleeve_ends_as_it_was_sewn(end: int) -> None:
     after, warped, keypoints = _worn(end)
-    out = with_own_hems(after, warped, keypoints)
+    out = with_own_hems(after, after, warped, keypoints)
     arm = (after[L.RIGHT_ARM] + after[L.UPPER_CLOTHES]) > 0.5
     zone = arm & (np.abs(np.arange(256)[:, None] - SEWN) < 9)
     wrong = ((out[L.UPPER_CLOTHES] > 0.5) != (warped > 0.5)) & zone
@@ -38,14 +38,22 @@ def test_a_sleeve_ends_as_it_was_sewn(end: int) -> None:
     np.testing.assert_allclose(out.sum(0), 1, atol=1e-5)
 
 
+def test_a_longer_way_goes_where_the_photo_shows_the_arm() -> None:
+    after, warped, keypoints = _worn(SEWN + 18)
+    bare = _probabilities(_arms(7, L.RIGHT_ARM, np.s_[62:160]))
+    assert np.array_equal(with_own_hems(after, after, warped, keypoints), after)
+    out = with_own_hems(after, bare, warped, keypoints)
+    assert (out[L.RIGHT_ARM][SEWN + 5 : SEWN + 15] > 0.5).sum() > 100
+
+
 def test_lengths_that_differ_are_m_exps_to_tell() -> None:
     after, warped, keypoints = _worn(SEWN + 25)
-    assert np.array_equal(with_own_hems(after, warped, keypoints), after)
+    assert np.array_equal(with_own_hems(after, after, warped, keypoints), after)
 
 
 def test_sleeves_without_joints_or_without_an_end_are_left_alone() -> None:
     after, warped, keypoints = _worn(SEWN + 3)
     keypoints[0, L.R_ELBOW] = 0
-    assert np.array_equal(with_own_hems(after, warped, keypoints), after)
+    assert np.array_equal(with_own_hems(after, after, warped, keypoints), after)
     after, warped, keypoints = _worn(SEWN + 3)
-    assert np.array_equal(with_own_hems(after, np.ones_like(warped), keypoints), after)
+    assert np.array_equal(with_own_hems(after, after, np.ones_like(warped), keypoints), after)

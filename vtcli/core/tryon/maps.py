@@ -124,7 +124,7 @@ def find_maps(
     scale = size[0] / composition.region.shape[2]
     expected = composition.expected_parse if composition.expected_parse is not None else probabilities
     before = probabilities[0].cpu().numpy()
-    after = with_own_hems(expected[0].cpu().numpy(), plane(warp.mask), people.keypoints)
+    after = with_own_hems(expected[0].cpu().numpy(), before, plane(warp.mask), people.keypoints)
     after = with_own_arms(after, before, people.keypoints)
     after = without_second_hands(after, before, plane(warp.mask), people.keypoints)
     before = with_whole_skirt(before, after)

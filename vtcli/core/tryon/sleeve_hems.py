@@ -12,8 +12,13 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.arms import ARMS, SIDES, arm_places, half_widths, is_folded
 from vtcli.core.data.body_regions import torso
 
-CLOSE = 8.0
-"""How far apart both ends may be along the arm, in pixels at 256×192."""
+CLOSE, FAR = 12.0, 20.0
+"""How far apart both ends may be along the arm, in pixels at 256×192; and where the garment's is the shorter and the photo
+shows the bare arm below it, so that nothing has to be invented."""
+MARGIN = 4.0
+"""How far beyond both ends a hem may slant, in pixels at 256×192."""
+SEEN = 0.8
+"""Share of the arm between both ends that is bare in the photo."""
 ON_ARM, AROUND = 1.0, 2.0
 """Half the width of the strip along the bones in which ends are looked for, and of that in which the hem lies, in those of
 an arm."""
@@ -23,9 +28,11 @@ LEAST = 3
 """Pixels at a place that tell whether a sleeve is there."""
 
 
-def with_own_hems(after: np.ndarray, warped: np.ndarray, keypoints: torch.Tensor) -> np.ndarray:
-    """M_exp `after` (20, 256, 192) with sleeves that end as the `warped` garment's (256, 192), in [0, 1], do. `keypoints`
-    (1, 18, 3) in pixels of 256×192. Ends that are further apart, and arms without their joints, are left alone."""
+def with_own_hems(
+    after: np.ndarray, before: np.ndarray, warped: np.ndarray, keypoints: torch.Tensor
+) -> np.ndarray:
+    """M_exp `after` (20, 256, 192) with sleeves that end as the `warped` garment's (256, 192), in [0, 1], do. `before`
+    (20, 256, 192): the photo's parse; `keypoints` (1, 18, 3) in pixels of 256×192. Ends that are further apart, and arms without their joints, are left alone."""
     size = (after.shape[1], after.shape[2])
     joints, points = keypoints[0].cpu().numpy(), keypoints.float().cpu()
     there, beside = L.joints_present(joints), ~torso(size, points)[0].numpy()
@@ -39,12 +46,13 @@ def with_own_hems(after: np.ndarray, warped: np.ndarray, keypoints: torch.Tensor
         on = beside & (reach < ON_ARM) & (sleeve + bare > 0.5)
         first, second = _end(along, on, sleeve > bare), _end(along, on, warped > 0.5)
         length = max(float(np.linalg.norm(np.diff(joints[list(arm), :2], axis=0), axis=1).sum()), 1.0)
-        if first is None or second is None or abs(first - second) * length > CLOSE:
+        if first is None or second is None:
             continue
-        low, high = (
-            end + CLOSE / 2 / length * side
-            for end, side in ((min(first, second), -1), (max(first, second), 1))
-        )
+        between = on & (along > second) & (along < first)
+        seen = between.any() and (before[label] > 0.5)[between].mean() > SEEN
+        if abs(first - second) * length > (FAR if seen else CLOSE):
+            continue
+        low, high = min(first, second) - MARGIN / length, max(first, second) + MARGIN / length
         zone = (along > low) & (along < high) & (reach < AROUND)
         zone &= sleeve + bare > 0.5
         if out is after:
