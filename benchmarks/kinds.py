@@ -1,7 +1,7 @@
 """Trains and measures what tells kinds of garments (`vtcli.core.models.kind`).
 
     python benchmarks/kinds.py PHOTOS GARMENTS.csv STORE [--street FOLDER] [--gallery FOLDER] [--cache FOLDER]
-                               [-o kind.safetensors] [--before kind.safetensors] [--second] [--measure]
+                               [-o kind.safetensors] [--before kind.safetensors] [--head] [--measure]
 
 PHOTOS: a folder of photos of single garments; GARMENTS.csv: file and label of each, as in the public "clothing dataset"
 (Pants, Dress, T-Shirt, ...); STORE: a prepared store whose train and test garments are all tops; FOLDER of street photos:
@@ -13,7 +13,7 @@ The first three stages keep ImageNet's weights, so that their maps are made once
 the fourth and fifth and the head are trained on them. Everything is measured as `vtcli tryon` looks at a garment: the whole
 picture and the cut-out alone, both mirrored too. Needs the extra `train`.
 
-`--second`: instead of the network, what is linear in the parser's view is trained, in minutes, and cross-validated; it goes
+`--head`: instead of the network, what is linear in the parser's view is trained, in minutes, and cross-validated; it goes
 with the parser that comes with vtcli.
 """
 
@@ -40,9 +40,9 @@ from vtcli.core.garments.cutout import Likely
 from vtcli.core.garments.pieces import find_garment
 from vtcli.core.garments.placement import place, without_hook
 from vtcli.core.models.folding import fold_batch_norm
-from vtcli.core.models.kind import GROUPS, KINDS, SIZE, TOPS, Kind, KindNet, SecondLook, summary
+from vtcli.core.models.kind import GROUPS, KINDS, SIZE, TOPS, Kind, KindHead, KindNet, summary
 from vtcli.core.models.lite0 import lite0_scale, load_lite0_state
-from vtcli.core.models.load import load_kind, load_outline, load_parser, load_second
+from vtcli.core.models.load import load_kind, load_kind_head, load_outline, load_parser
 from vtcli.core.models.weights import read_weights, save_weights, sha256, stage_file
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.tryon.annotate import WEAK, Annotator
@@ -68,11 +68,11 @@ PER_PHOTO, PER_CUT = 10, 5
 """Views of each photo and of each cut-out; every epoch sees one."""
 PER_EPOCH = {"cuts": 500, "street": 350, "store": 350}
 """Views of each source that an epoch sees, beside one of each photo."""
-SECOND_VIEWS, SECOND_STORE = 2, 800
-"""For `SecondLook`: changed views of each photo and of each cut-out, beside both as they are; changed views of the store, and
+HEAD_VIEWS, HEAD_STORE = 2, 800
+"""For `KindHead`: changed views of each photo and of each cut-out, beside both as they are; changed views of the store, and
 as many garments of it as they are."""
-SECOND_WEIGHTS = {"plain": 1.0, "changed": 0.5, "street": 0.5, "store": 0.5}
-SECOND_DECAY, FOLDS, LEAST_SPREAD = 0.01, 5, 0.03
+HEAD_WEIGHTS = {"plain": 1.0, "changed": 0.5, "street": 0.5, "store": 0.5}
+HEAD_DECAY, FOLDS, LEAST_SPREAD = 0.01, 5, 0.03
 """Weight of the squares of the weights; parts of the photos, each left out once to measure on."""
 Sample = tuple[np.ndarray, int]
 
@@ -393,10 +393,10 @@ SummedUp = tuple[Tensor, Tensor, Tensor, Tensor]
 """Summaries (n, 2784), targets (n), weights (n), and rows of the photos (n), -1 for what is none."""
 
 
-def second_views(chosen: argparse.Namespace, photos: Photos) -> Iterator[tuple[np.ndarray, int, float, int]]:
+def head_views(chosen: argparse.Namespace, photos: Photos) -> Iterator[tuple[np.ndarray, int, float, int]]:
     """Pictures (256, 192, 3), their targets and weights, and the rows of their photos (-1: of none)."""
     rng, likely, size = np.random.default_rng(4), _as_shipped().likely, (256, 192)
-    plain, changed = SECOND_WEIGHTS["plain"], SECOND_WEIGHTS["changed"]
+    plain, changed = HEAD_WEIGHTS["plain"], HEAD_WEIGHTS["changed"]
     for row in photos.rows(apart=False):
         rgb, kind = photos.read(row), photos.kinds[row]
         photo = whole(rgb).photo(rgb)
@@ -404,22 +404,22 @@ def second_views(chosen: argparse.Namespace, photos: Photos) -> Iterator[tuple[n
         cut = photo if cut is None else cut
         yield photo, kind, plain, row
         yield cut, kind, plain, row
-        for _ in range(SECOND_VIEWS):
+        for _ in range(HEAD_VIEWS):
             yield view(rgb, rng, size=size), kind, changed, row
             yield view(photos.ground(cut, rng), rng, size=size), kind, changed, row
     store = PreparedStore.open(chosen.store, "train")
-    whole_store = np.linspace(0, len(store) - 1, SECOND_STORE).astype(int).tolist()
+    whole_store = np.linspace(0, len(store) - 1, HEAD_STORE).astype(int).tolist()
     others: dict[str, Iterator[Sample]] = {
         "store": itertools.chain(
             ((cloth, ANY_TOP) for cloth in store.read("cloth", whole_store)),
-            itertools.islice(store_views(photos, chosen.store, size), SECOND_STORE),
+            itertools.islice(store_views(photos, chosen.store, size), HEAD_STORE),
         )
     }
     if chosen.street is not None:
         others["street"] = street_views(photos, chosen.street, 1, size)
     for name, samples in others.items():
         for picture, target in samples:
-            yield picture, target, SECOND_WEIGHTS[name], -1
+            yield picture, target, HEAD_WEIGHTS[name], -1
 
 
 @torch.inference_mode()
@@ -435,15 +435,15 @@ def summed_up(samples: Iterator[tuple[np.ndarray, int, float, int]]) -> SummedUp
     return torch.cat(found), targets, weights, rows
 
 
-def fit_second(data: SummedUp, seen: Tensor) -> SecondLook:
+def fit_head(data: SummedUp, seen: Tensor) -> KindHead:
     """The linear classifier with the least loss on the samples `seen` (n) bool: L-BFGS. Spreads are those of photos that
     are not changed."""
     x, y, weights, rows = (column[seen] for column in data)
-    second = SecondLook()
-    plain = x[(rows >= 0) & (weights == SECOND_WEIGHTS["plain"])]
+    head = KindHead()
+    plain = x[(rows >= 0) & (weights == HEAD_WEIGHTS["plain"])]
     mean, spread = plain.mean(0), plain.std(0).clamp_min(LEAST_SPREAD)
-    second.spread.copy_(torch.stack([(group**2).mean().sqrt() for group in spread.split(GROUPS)]))
-    x = (x - mean) / second.scale()
+    head.spread.copy_(torch.stack([(group**2).mean().sqrt() for group in spread.split(GROUPS)]))
+    x = (x - mean) / head.scale()
     kind = y.clamp_max(len(KINDS) - 1)
     count = torch.bincount(kind[rows >= 0], minlength=len(KINDS)).float().clamp_min(1)
     # Kinds are weighted against their numbers, by the fourth root: more of it names more tops wrongly.
@@ -457,60 +457,60 @@ def fit_second(data: SummedUp, seen: Tensor) -> SecondLook:
     def loss() -> Tensor:
         optimiser.zero_grad()
         total = (_loss(layer(x), y, torch.ones(len(KINDS))) * weights).sum()
-        total = total + SECOND_DECAY * (layer.weight**2).sum()
+        total = total + HEAD_DECAY * (layer.weight**2).sum()
         total.backward()
         return total
 
     optimiser.step(loss)
     with torch.no_grad():
-        second.out.weight.copy_(layer.weight)
-        second.out.bias.copy_(layer.bias - layer.weight @ (mean / second.scale()))
-    return second.requires_grad_(False).eval()
+        head.out.weight.copy_(layer.weight)
+        head.out.bias.copy_(layer.bias - layer.weight @ (mean / head.scale()))
+    return head.requires_grad_(False).eval()
 
 
 @torch.inference_mode()
 def left_out(data: SummedUp, photos: Photos) -> dict[str, float]:
-    """What `SecondLook` alone is worth on training photos, each judged without having been trained on."""
+    """What `KindHead` alone is worth on training photos, each judged without having been trained on."""
     x, _, weights, rows = data
     training = photos.rows(apart=False)
     place = torch.full((len(photos.names),), -1)
     place[torch.tensor(training)] = torch.from_numpy(np.random.default_rng(5).permutation(len(training)))
     fold = torch.where(rows >= 0, place[rows.clamp_min(0)] % FOLDS, -1)
-    plain = weights == SECOND_WEIGHTS["plain"]
+    plain = weights == HEAD_WEIGHTS["plain"]
     chances = torch.zeros(len(photos.names), len(KINDS))
     for number in range(FOLDS):
         with torch.inference_mode(False):
-            second = fit_second(tuple(column.clone() for column in data), fold != number)
+            head = fit_head(tuple(column.clone() for column in data), fold != number)
         seen = plain & (fold == number)
-        logits = second.out(x[seen] / second.scale())
+        logits = head.out(x[seen] / head.scale())
         chances.index_add_(0, rows[seen], logits.softmax(1) / 2)
     kinds = [Kind(tuple(row)) for row in chances[torch.tensor(training)].tolist()]
     return measure(kinds, [photos.kinds[row] for row in training])
 
 
-def train_second(chosen: argparse.Namespace, photos: Photos) -> None:
+def train_head(chosen: argparse.Namespace, photos: Photos) -> None:
     """Summaries, cross-validation, training, measuring, writing."""
-    cached = chosen.cache / "second.pt" if chosen.cache else None
+    cached = chosen.cache / "head.pt" if chosen.cache else None
     if cached and cached.is_file():
         data: SummedUp = torch.load(cached)
     else:
-        data = summed_up(second_views(chosen, photos))
+        data = summed_up(head_views(chosen, photos))
         if cached:
             torch.save(data, cached)
     data = tuple(column.clone() for column in data)
     crossed = left_out(data, photos)
     print(f"alone, {FOLDS} folds of the training photos", crossed, flush=True)
-    second = fit_second(data, torch.ones(len(data[1]), dtype=torch.bool))
-    found = report(load_kind(None), second, photos, chosen.store, chosen.gallery)
+    head = fit_head(data, torch.ones(len(data[1]), dtype=torch.bool))
+    found = report(load_kind(None), head, photos, chosen.store, chosen.gallery)
     for name, values in found.items():
         print(name, values)
     if chosen.out:
         parser = stage_file(None, "parser")
         metadata = {
-            "stage": "second", "kinds": list(KINDS), "parser": sha256(parser), "samples": len(data[1]),
+            "stage": "kind_head", "kinds": list(KINDS), "parser": sha256(parser), "samples": len(data[1]),
             "folds": crossed, "validation": found,
         }  # fmt: skip
-        save_weights(chosen.out, second, metadata, whole=True)
+        save_weights(chosen.out, head, metadata, whole=True)
 
 
 def _signed(pictures: list[np.ndarray]) -> Tensor:
@@ -548,12 +548,12 @@ def _as_shipped() -> Annotator:
 
 
 def report(
-    net: KindNet, second: SecondLook | None, photos: Photos, store: Path, gallery: Path | None
+    net: KindNet, head: KindHead | None, photos: Photos, store: Path, gallery: Path | None
 ) -> dict[str, dict[str, float]]:
     """What is held out, measured."""
     rows, likely = photos.rows(apart=True), _as_shipped().likely
     parser = load_parser(stage_file(None, "parser"))
-    annotator = Annotator(parser, torch.device("cpu"), WEAK, net, second=second)
+    annotator = Annotator(parser, torch.device("cpu"), WEAK, net, head=head)
     found = [look(annotator, photos.read(row), likely) for row in rows]
     out = {f"{HELD_OUT} photos": measure(found, [photos.kinds[row] for row in rows])}
     for row, kind in zip(rows, found, strict=True):
@@ -609,20 +609,20 @@ def main() -> None:
     options.add_argument("--rate", type=float, default=1.5e-3)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--before", type=Path, help="weights of an earlier run to go on from")
-    options.add_argument("--second", action="store_true", help="train what is linear in the parser's view")
+    options.add_argument("--head", action="store_true", help="train what is linear in the parser's view")
     options.add_argument("--measure", action="store_true")
     chosen = options.parse_args()
     torch.set_num_threads(1)
     photos = Photos(chosen.photos, chosen.table)
-    if chosen.second and not chosen.measure:
-        train_second(chosen, photos)
+    if chosen.head and not chosen.measure:
+        train_head(chosen, photos)
         return
-    net, second, samples = load_kind(None), load_second(None), 0
+    net, head, samples = load_kind(None), load_kind_head(None), 0
     if not chosen.measure:
         data = _data(chosen, photos)
         samples = sum(len(y) for _, y in data.values())
         net = train(data, chosen.epochs, chosen.seed, chosen.rate, chosen.before)
-    found = report(net, second, photos, chosen.store, chosen.gallery)
+    found = report(net, head, photos, chosen.store, chosen.gallery)
     for name, values in found.items():
         print(name, values)
     if chosen.out and not chosen.measure:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vtcli.core.models.kind import KINDS, LEAST_TOP, LEAST_TOP_ALONE, Kind, KindNet
-from vtcli.core.models.load import load_kind, load_parser, load_second
+from vtcli.core.models.load import load_kind, load_kind_head, load_parser
 from vtcli.core.models.parser import Parser
 from vtcli.core.models.weights import save_weights, stage_file
 from vtcli.core.tryon.annotate import WEAK, Annotator
@@ -26,7 +26,7 @@ SHIRT = np.asarray(Image.open(SAMPLES / "cloth.jpg").convert("RGB"))
 @pytest.fixture(scope="module")
 def annotator() -> Annotator:
     parser = load_parser(stage_file(None, "parser"))
-    return Annotator(parser, torch.device("cpu"), WEAK, load_kind(None), second=load_second(None))
+    return Annotator(parser, torch.device("cpu"), WEAK, load_kind(None), head=load_kind_head(None))
 
 
 def _dress() -> np.ndarray:
@@ -103,12 +103,12 @@ def test_both_looks_count_alike(annotator: Annotator) -> None:
     assert (alone.least, both.least) == (LEAST_TOP_ALONE, LEAST_TOP)
 
 
-def test_another_parser_goes_without_a_second_look(tmp_path: Path) -> None:
+def test_another_parser_goes_without_the_head_on_its_maps(tmp_path: Path) -> None:
     """It is linear in the maps of the parser that it was trained on alone."""
-    assert load_second(None) is not None
+    assert load_kind_head(None) is not None
     torch.manual_seed(0)
     save_weights(tmp_path / "parser.safetensors", Parser().eval(), {"stage": "parser", "preset": "lite"})
-    assert load_second(tmp_path) is None
+    assert load_kind_head(tmp_path) is None
 
 
 def test_words_and_certainty() -> None:

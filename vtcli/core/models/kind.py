@@ -1,7 +1,7 @@
 """The kind of a garment, by two that look at it and whose probabilities are averaged; `benchmarks/kinds.py` trains both.
 
 `KindNet` is a small network of its own: the first five stages of EfficientNet-Lite0 (Tan & Le, ICML 2019), from ImageNet's
-weights. It takes a quarter of the parser's time. `SecondLook` is linear, on what the parser sees, which looks at the garment
+weights. It takes a quarter of the parser's time. `KindHead` is linear, on what the parser sees, which looks at the garment
 anyway. The parser was trained on clothes that people wear, and errs on other garments.
 """
 
@@ -30,9 +30,9 @@ DEPTH, WIDTH = 5, 320
 """Stages of EfficientNet-Lite0 that it has, of seven: up to stride 16; and channels before the means."""
 LEAST_TOP, LEAST_TOP_ALONE = 0.42, 0.2
 """Probability of top and outerwear together below which a garment is none: to both, and to `KindNet` alone. With the first,
-`SecondLook` refuses 1.8 % of the tops among 1,450 photos, each judged by one that was not trained on it."""
+`KindHead` refuses 1.8 % of the tops among 1,450 photos, each judged by one that was not trained on it."""
 ROWS, CELLS = 4, (8, 6)
-"""Parts of the picture, from above to below, whose maps are averaged for `SecondLook`; parts of which it takes the labels."""
+"""Parts of the picture, from above to below, whose maps are averaged for `KindHead`; parts of which it takes the labels."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ GROUPS = (
 """Numbers in a summary from the encoder's maps, the decoder's, and the labels."""
 
 
-class SecondLook(nn.Module):
+class KindHead(nn.Module):
     """What the parser sees of pictures of one garment each (`Parser.with_maps`) → logits (B, 6) of `KINDS`. Zeros, to be
     loaded."""
 

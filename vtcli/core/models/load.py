@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vtcli.core.models.common import GMM, TOM
-from vtcli.core.models.kind import KindNet, SecondLook
+from vtcli.core.models.kind import KindHead, KindNet
 from vtcli.core.models.outline import OutlineNet
 from vtcli.core.models.parser import PARSER_PRESETS, Parser
 from vtcli.core.models.presets import GMM_PRESETS, TOM_PRESETS, build_gmm, build_tom
@@ -47,16 +47,16 @@ def load_kind(folder: Path | None) -> KindNet:
     return _ready(KindNet(), state, path)
 
 
-def load_second(folder: Path | None) -> SecondLook | None:
+def load_kind_head(folder: Path | None) -> KindHead | None:
     """What tells kinds of garments from the parser's maps, in eval mode; None where the parser of `folder` is another than the
     one that it was trained on."""
-    path = stage_file(folder, "second")
+    path = stage_file(folder, "kind_head")
     metadata, state = read_weights(path)
-    if metadata.get("stage") != "second":
-        raise _unlike(path, metadata, "second")
+    if metadata.get("stage") != "kind_head":
+        raise _unlike(path, metadata, "kind_head")
     if metadata.get("parser") != sha256(stage_file(folder, "parser")):
         return None
-    return _ready(SecondLook(), state, path)
+    return _ready(KindHead(), state, path)
 
 
 def load_outline(folder: Path | None) -> OutlineNet | None:

@@ -130,7 +130,7 @@ class Parser(nn.Module):
         return self.fine_labels(merged, features[0]), self.joints(merged)
 
     def with_maps(self, photo: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """As called, and the maps from which `SecondLook` tells kinds of garments: the encoder's at stride 32 and the
+        """As called, and the maps from which `KindHead` tells kinds of garments: the encoder's at stride 32 and the
         decoder's at stride 4."""
         merged, features = self._merged(photo)
         return self.fine_labels(merged, features[0]), self.joints(merged), [features[-1], merged]

@@ -21,7 +21,7 @@ FORMAT = "vtcli-weights"
 _FOREIGN = "not a vtcli weights file; foreign ones go through `vtcli weights import`"
 METADATA_KEY = "facts"
 """Key of the metadata in the header; part of the file format."""
-OF_GARMENTS = ("kind", "second", "outline")
+OF_GARMENTS = ("kind", "kind_head", "outline")
 """Stages that look at garments' pictures, and are no part of a trained system."""
 SCALE = ":scale"
 """What the name of a tensor's scales ends in, if its values are whole numbers; part of the file format."""
@@ -85,7 +85,7 @@ def stage_file(folder: Path | None, stage: str) -> Path:
 
     `folder` may also be a run's folder (`runs`, with `<stage>/best.safetensors`) or a weights file itself. A
     folder without a parser goes with the parser that comes with vtcli: it is no part of a trained system. Neither are
-    the networks that look at garments' pictures, "kind", "second" and "outline".
+    the networks that look at garments' pictures, "kind", "kind_head" and "outline".
     """
     root = Path(folder) if folder is not None else DEFAULT_FOLDER
     own = () if stage in OF_GARMENTS else (root,)

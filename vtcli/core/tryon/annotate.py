@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest, signed
 from vtcli.core.models.folding import fold_batch_norm
-from vtcli.core.models.kind import LEAST_TOP, LEAST_TOP_ALONE, SIZE, Kind, KindNet, SecondLook
+from vtcli.core.models.kind import LEAST_TOP, LEAST_TOP_ALONE, SIZE, Kind, KindHead, KindNet
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.outline import OutlineNet, seen, view_size
 from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities
@@ -53,14 +53,14 @@ class Annotator:
 
     def __init__(
         self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindNet | None = None,
-        outline: OutlineNet | None = None, second: SecondLook | None = None,
+        outline: OutlineNet | None = None, head: KindHead | None = None,
     ) -> None:  # fmt: skip
         self.parser = fold_batch_norm(parser).to(device)
         self.kinds = fold_batch_norm(kinds).to(device) if kinds is not None else None
         self.outline = (
             fold_batch_norm(outline).to(device) if outline is not None and kinds is not None else None
         )
-        self.second = second.to(device) if second is not None else None
+        self.head = head.to(device) if head is not None else None
         self.device = device
         self.least = least
 
@@ -83,8 +83,8 @@ class Annotator:
         """What `pictures` (B, 3, 256, 192) in [-1, 1] of garments show at a single look, and their kinds to the parser."""
         labels, joints, maps = self.parser.with_maps(pictures.contiguous(memory_format=torch.channels_last))
         seen = self._annotation(labels, joints)
-        if self.second is not None:
-            seen.kinds = self.second(labels, maps).softmax(1)
+        if self.head is not None:
+            seen.kinds = self.head(labels, maps).softmax(1)
         return seen
 
     @torch.inference_mode()
@@ -95,7 +95,7 @@ class Annotator:
             return None
         views = torch.cat([pictures, pictures.flip(3)]).contiguous(memory_format=torch.channels_last)
         chances = self.kinds(views).softmax(1).mean(0)
-        if self.second is None:
+        if self.head is None:
             return Kind(tuple(float(p) for p in chances), LEAST_TOP_ALONE)
         seen = seen if seen is not None else self.of_garments(pictures).kinds
         assert seen is not None
