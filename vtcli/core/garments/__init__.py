@@ -3,6 +3,7 @@
 cutout        a shop photo → the garment's mask
 any_background  the same where the background is not plain, by what a network takes for likely
 given_mask    a mask that came with its photo: does it lie on the garment?
+bites         what a cut-out misses of white garments on white
 pieces        the one garment of a cut-out: no panels, no bars, nothing that lies apart
 bust          the neck of a bust form, taken off the cut-out
 mask_repair   a mask that came with a data set, repaired by its photo

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vtcli.core.garments.bites import without_bites
 from vtcli.core.garments.cutout import Likely, garment_mask, is_disputed, likely_garment
 
 _SOLID = 0.97
@@ -64,7 +65,9 @@ def find_garment(rgb: np.ndarray, likely: Likely | None = None) -> Piece:
         mask = garment_mask(rgb[top:bottom, left:right], likely)
     whole = np.zeros(rgb.shape[:2], bool)
     part = rgb[top:bottom, left:right]
-    whole[top:bottom, left:right] = mask if likely is None else _undisputed(part, mask, likely)
+    if likely is not None:
+        mask = without_bites(part, _undisputed(part, mask, likely), likely)
+    whole[top:bottom, left:right] = mask
     apart = largest_piece(whole)
     return _one_of_two(apart) or apart
 
