@@ -50,6 +50,7 @@ from vtcli.core.tryon.planes import (
     rows,
     soft_edge,
 )
+from vtcli.core.tryon.shoulder_line import above_shoulders
 from vtcli.core.tryon.user_masks import UserMasks
 
 FEATHER = 2.0
@@ -121,7 +122,7 @@ def make_layers(
     clothes = maps.after[list(CLOTHES)].sum(0)
     paint = at_most(PAINT, maps.size)
     beneath, (garment, shading) = both(
-        lambda: _beneath(window, people, maps, composition, uncovered * soft, paint),
+        lambda: _beneath(window, people, maps, composition, uncovered * soft, covered, paint),
         lambda: (
             carried_beyond(
                 enlarge(maps.colours, paint),
@@ -191,7 +192,7 @@ def _region(
 
 def _beneath(
     window: np.ndarray, people: People, maps: Maps, composition: Composition, uncovered: np.ndarray,
-    size: tuple[int, int],
+    covered: np.ndarray, size: tuple[int, int],
 ) -> np.ndarray:  # fmt: skip
     """Colours under the garment, (h, w, 3) of `size` in grey levels: I_rp, its skin in the person's tone, and where the
     old garment is `uncovered` the scene behind, the lower body carried on, or skin."""
@@ -216,11 +217,18 @@ def _beneath(
     drawn = worn & ~maps.missed & ~wrists & bare & ~sleeve
     # I_rp takes a cuff's fringe on the hand for a bracelet, and draws it; and pieces of the old sleeve.
     by_tone = ((maps.missed | wrists) & worn & arms) | sleeve
+    new = enlarge(covered, worn.shape) > 0.5
+    hair, joints = maps.before[L.HAIR] > 0.5, people.keypoints[0].cpu().numpy()
+    above = crisp(above_shoulders(worn, new, hair, joints).astype(np.float32), size)
     parts = (
-        (maps.expects((L.BACKGROUND,), size), lambda: scene_behind(window, people, maps.missed, size)),
+        (
+            np.maximum(maps.expects((L.BACKGROUND,), size), above),
+            lambda: scene_behind(window, people, maps.missed, size),
+        ),
         (maps.expects(LOWER, size), lambda: lower_body(window, people, maps.stays, maps.missed)),
         (
-            np.maximum(enlarge(maps.opening, size) * (1.0 - crisp(drawn, size)), crisp(by_tone, size)),
+            np.maximum(enlarge(maps.opening, size) * (1.0 - crisp(drawn, size)), crisp(by_tone, size))
+            * (1.0 - above),
             lambda: skin(people, rendered, seen, drawn, size),
         ),
     )
