@@ -15,6 +15,7 @@ In the order of that way:
   where the photo stays; `full_warp`: the garment at that resolution; `filling`: what appears where the old garment
   goes; `garment_edge`: where the new garment is; `old_garment`: what the parse missed of the old one, and dresses;
   `sleeve_hems`: how sleeves end; `bared_arms`: how wide arms are; `even_skin`: drawn skin without stains;
+  `grain`: its grain; `shoulder_line`: where shoulders end;
   `planes`: maps enlarged, with edges where the photo has them)
 - `results`: what is handed back, with the contact sheet (`panel`) of everything in between
 - `many`: several people and garments, each looked at once

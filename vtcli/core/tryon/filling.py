@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.body_regions import neck_region
+from vtcli.core.data.body_regions import hand_region, neck_region
 from vtcli.core.tryon.even_skin import even_arms, even_throat
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.old_garment import LOWER
@@ -120,11 +120,12 @@ def match_skin(
     arms = before[list(L.ARM_LABELS)].sum(0)
     own = own_skin(people, before, old)
     bare = own & (arms > 0.5)
+    hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
     out = rendered
     for becomes, seen, meets in (  # an arm meets what is seen of it; a throat lies in the face's shadow
         (
             after[list(L.ARM_LABELS)].sum(0),
-            bare if bare.sum() >= 4 * LEAST_SKIN else bare | own & (before[L.FACE] > 0.5),
+            bare if (bare & ~hands).sum() >= 4 * LEAST_SKIN else own,  # hands are redder than arms
             bare,
         ),
         (after[L.BACKGROUND] * neck, own, None),

@@ -36,6 +36,7 @@ from vtcli.core.tryon.garment_edge import (
     crisp,
     garment_cover,
 )
+from vtcli.core.tryon.grain import skin_grain
 from vtcli.core.tryon.maps import FRINGE, Maps, find_maps, with_edge
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import LOWER
@@ -243,6 +244,9 @@ def _beneath(
     for where, colour in zip(places, [scene, *others], strict=True):
         if colour is not None:
             out += where[..., None] * (colour - out)
+    hidden = crisp(((bare | arms) & worn).astype(np.float32), size) * (1.0 - places[0]) * (1.0 - places[1])
+    if hidden.max() > NOTICED:
+        out += (hidden * skin_grain(window, own_skin(people, maps.before, worn)))[..., None]
     return out
 
 
