@@ -17,8 +17,9 @@ ISLAND = 500
 """Pixels of background at 256×192 below which a piece of it is no witness of the scene."""
 LEAST_LOWER = 150
 """Pixels of the lower body at 256×192 that are enough to tell how it goes on."""
-SHADE = 5.0
-"""How far skin may be from the person's tone in CIELAB by its place in the light alone."""
+SHADE = 2.0
+"""How far skin may be from the person's tone in CIELAB by its place in the light alone: with 5 the arms of 25 people are 4.9 from
+face and hands (median), with 2 they are 3.2."""
 FARTHEST = 25.0
 """How far drawn skin is shifted at most, in CIELAB."""
 NO_SKIN = 24.0
