@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,34 +41,36 @@ def load_parser(path: Path) -> Parser:
 def load_kind(folder: Path | None) -> KindNet:
     """The network that tells kinds of garments, of `folder` or of vtcli's own weights, in eval mode, channels-last."""
     path = stage_file(folder, "kind")
-    metadata, state = read_weights(path)
-    if metadata.get("stage") != "kind":
-        raise _unlike(path, metadata, "kind")
-    return _ready(KindNet(), state, path)
+    return _ready(KindNet(), _checked(path, "kind")[1], path)
 
 
 def load_kind_head(folder: Path | None) -> KindHead | None:
     """What tells kinds of garments from the parser's maps, in eval mode; None where the parser of `folder` is another than the
     one that it was trained on."""
-    path = stage_file(folder, "kind_head")
-    metadata, state = read_weights(path)
-    if metadata.get("stage") != "kind_head":
-        raise _unlike(path, metadata, "kind_head")
-    if metadata.get("parser") != sha256(stage_file(folder, "parser")):
-        return None
-    return _ready(KindHead(), state, path)
+    return _trained_on(folder, "kind_head", "parser", "parser", KindHead)
 
 
 def load_outline(folder: Path | None) -> OutlineNet | None:
     """The network that finds garments on any background, in eval mode, channels-last; None where the kinds' network of
     `folder` is another than the one that it was trained on."""
-    path = stage_file(folder, "outline")
+    return _trained_on(folder, "outline", "kind", "encoder", OutlineNet)
+
+
+def _trained_on(
+    folder: Path | None, stage: str, other: str, key: str, network: Callable[[], Network]
+) -> Network | None:
+    """The `network` of `stage`; None where the weights of the stage `other` are not those that it names under `key`."""
+    path = stage_file(folder, stage)
+    metadata, state = _checked(path, stage)
+    return _ready(network(), state, path) if metadata.get(key) == sha256(stage_file(folder, other)) else None
+
+
+def _checked(path: Path, stage: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Metadata and state of a weights file; VtcliError where it is another stage's."""
     metadata, state = read_weights(path)
-    if metadata.get("stage") != "outline":
-        raise _unlike(path, metadata, "outline")
-    if metadata.get("encoder") != sha256(stage_file(folder, "kind")):
-        return None
-    return _ready(OutlineNet(), state, path)
+    if metadata.get("stage") != stage:
+        raise _unlike(path, metadata, stage)
+    return metadata, state
 
 
 def _unlike(path: Path, metadata: dict[str, Any], stage: str) -> VtcliError:
@@ -79,9 +81,7 @@ def _unlike(path: Path, metadata: dict[str, Any], stage: str) -> VtcliError:
 
 def _read(path: Path, stage: str, presets: Collection[str]) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """Preset, metadata and state of a weights file of `stage`; VtcliError where it is another stage's."""
-    metadata, state = read_weights(path)
-    if metadata.get("stage") != stage:
-        raise _unlike(path, metadata, stage)
+    metadata, state = _checked(path, stage)
     preset = metadata.get("preset")
     if not isinstance(preset, str) or preset not in presets:
         raise VtcliError(f"{path}: unknown preset {preset!r}")
