@@ -11,6 +11,8 @@ import numpy as np
 
 from vtcli.core.garments.cutout import Likely
 
+_WORK = 384
+"""The longer side at which bites are looked for."""
 _GAP, _BITE = 0.002, 0.003
 """Areas, in areas of the garment, from which what it encloses is looked into, and from which it is a bite."""
 _WIDE, _HIGH = 0.09, 0.35
@@ -27,32 +29,44 @@ _BESIDE, _NEAR = 0.015, 0.12
 
 def without_bites(rgb: np.ndarray, mask: np.ndarray, likely: Likely) -> np.ndarray:
     """The cut-out `mask` (H, W) bool of `rgb` (H, W, 3) uint8 with what it misses of a pale garment, where `likely` is sure."""
-    gaps = enclosed(mask) & ~mask
-    area = int(mask.sum())
-    if gaps.sum() < _GAP * max(area, 1):
+    scale = min(1.0, _WORK / max(mask.shape))
+    size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
+    solid = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+    gaps = enclosed(solid) & ~solid
+    if gaps.sum() < _GAP * max(int(solid.sum()), 1):
         return mask
-    chances = cv2.resize(likely(rgb).astype(np.float32), mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    width, rows = int(np.ptp(np.nonzero(mask.any(0))[0])) + 1, np.nonzero(mask.any(1))[0]
-    lab = cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-    _, parts, stats, _ = cv2.connectedComponentsWithStats((gaps & (chances > _SURE)).astype(np.uint8))
-    rim = np.ones((2 * max(1, round(_BESIDE * width)) + 1,) * 2, np.uint8)
-    bites = np.zeros_like(mask)
-    for number, (*_, size) in enumerate(stats[1:], start=1):
-        part = parts == number
-        high = (np.nonzero(part)[0].mean() - rows[0]) / max(1, rows[-1] - rows[0]) < _HIGH
-        if size < _BITE * area or not (high or 2 * _radius(part) > _WIDE * width):
-            continue
-        beside = (cv2.dilate(part.astype(np.uint8), rim) > 0) & mask
-        if not beside.any():
-            continue
-        apart = np.linalg.norm(np.median(lab[part], axis=0) - np.median(lab[beside], axis=0))
-        if apart < _ALIKE:
-            bites |= part
+    chances = cv2.resize(likely(rgb).astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    bites = _bites(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), solid, gaps & (chances > _SURE))
     if not bites.any():
         return mask
     away = cv2.distanceTransform((~bites).astype(np.uint8), cv2.DIST_L2, 3)
-    out: np.ndarray = mask | bites | ((chances > 0.5) & (away < _NEAR * width))
+    added = bites | ((chances > 0.5) & (away < _NEAR * _width(solid)))
+    whole = cv2.resize(added.astype(np.float32), mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    out: np.ndarray = mask | (whole > 0.5)
     return out
+
+
+def _bites(rgb: np.ndarray, mask: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Those of the `gaps` (h, w) bool in the `mask` (h, w) bool that have the colour of the cloth beside them, (h, w) bool."""
+    width, rows = _width(mask), np.nonzero(mask.any(1))[0]
+    lab = cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(gaps.astype(np.uint8))
+    rim = np.ones((2 * max(1, round(_BESIDE * width)) + 1,) * 2, np.uint8)
+    out = np.zeros_like(mask)
+    for number, (*_, size) in enumerate(stats[1:], start=1):
+        part = parts == number
+        high = (np.nonzero(part)[0].mean() - rows[0]) / max(1, rows[-1] - rows[0]) < _HIGH
+        if size < _BITE * mask.sum() or not (high or 2 * _radius(part) > _WIDE * width):
+            continue
+        beside = (cv2.dilate(part.astype(np.uint8), rim) > 0) & mask
+        apart = np.median(lab[part], axis=0) - np.median(lab[beside], axis=0)
+        if beside.any() and np.linalg.norm(apart) < _ALIKE:
+            out |= part
+    return out
+
+
+def _width(mask: np.ndarray) -> int:
+    return int(np.ptp(np.nonzero(mask.any(0))[0])) + 1
 
 
 def _radius(part: np.ndarray) -> float:

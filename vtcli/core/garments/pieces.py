@@ -66,10 +66,25 @@ def find_garment(rgb: np.ndarray, likely: Likely | None = None) -> Piece:
     whole = np.zeros(rgb.shape[:2], bool)
     part = rgb[top:bottom, left:right]
     if likely is not None:
+        likely = _once(likely)
         mask = without_bites(part, _undisputed(part, mask, likely), likely)
     whole[top:bottom, left:right] = mask
     apart = largest_piece(whole)
     return _one_of_two(apart) or apart
+
+
+def _once(likely: Likely) -> Likely:
+    """`likely`, asked once for each picture."""
+    known: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def ask(rgb: np.ndarray) -> np.ndarray:
+        for picture, chances in known:
+            if picture is rgb:
+                return chances
+        known.append((rgb, likely(rgb)))
+        return known[-1][1]
+
+    return ask
 
 
 def _undisputed(rgb: np.ndarray, mask: np.ndarray, likely: Likely) -> np.ndarray:
