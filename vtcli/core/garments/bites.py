@@ -41,6 +41,8 @@ def without_bites(rgb: np.ndarray, mask: np.ndarray, likely: Likely) -> np.ndarr
         return mask
     away = cv2.distanceTransform((~bites).astype(np.uint8), cv2.DIST_L2, 3)
     added = bites | ((chances > 0.5) & (away < _NEAR * _width(solid)))
+    # Of a garment with bites, what else is enclosed is one, too: beside a print the cloth has the print's colours.
+    added |= enclosed(solid | added) & (chances > _SURE)
     whole = cv2.resize(added.astype(np.float32), mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
     out: np.ndarray = mask | (whole > 0.5)
     return out
