@@ -61,8 +61,10 @@ def _bites(rgb: np.ndarray, mask: np.ndarray, gaps: np.ndarray) -> np.ndarray:
         if size < _BITE * mask.sum() or not (high or 2 * _radius(part) > _WIDE * width):
             continue
         beside = (cv2.dilate(part.astype(np.uint8), rim) > 0) & mask
+        if not beside.any():
+            continue
         apart = np.median(lab[part], axis=0) - np.median(lab[beside], axis=0)
-        if beside.any() and np.linalg.norm(apart) < _ALIKE:
+        if np.linalg.norm(apart) < _ALIKE:
             out |= part
     return out
 

@@ -1,8 +1,9 @@
 """Skin that is drawn, evened: an arm's colour changes slowly along it and across it, and what a rendering at 256×192 adds to
 that are stains.
 
-An arm's colours are a polynomial of the place along its bones and across them, fitted robustly to what is drawn and to what
-the photo shows of the arm (iteratively reweighted least squares with Tukey's weights, Huber 1981, chapter 7).
+An arm's colours are a polynomial of the place along its bones and across them, fitted robustly to what is drawn
+(iteratively reweighted least squares with Tukey's weights, Huber 1981, chapter 7). Their tone is that of the arm just below the
+old sleeve, where the photo shows it.
 """
 
 from __future__ import annotations

@@ -244,9 +244,9 @@ def _beneath(
     for where, colour in zip(places, [scene, *others], strict=True):
         if colour is not None:
             out += where[..., None] * (colour - out)
-    hidden = crisp(((bare | arms) & worn).astype(np.float32), size) * (1.0 - places[0]) * (1.0 - places[1])
+    hidden = crisp((bare & worn).astype(np.float32), size) * (1.0 - places[0]) * (1.0 - places[1])
     if hidden.max() > NOTICED:
-        out += (hidden * skin_grain(window, own_skin(people, maps.before, worn)))[..., None]
+        out += (hidden * skin_grain(window, seen))[..., None]
     return out
 
 
