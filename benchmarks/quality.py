@@ -215,12 +215,13 @@ def street_figure(photos: LabelledPhotos, annotator: Annotator, share: float) ->
     """Mean IoU over `CLASSES`, counted over all photos, in crops `share` of the person's height high from her head
     down (a twentieth of it is margin); pixels whose label counts in no class, or in several, count for nothing."""
     of_group = np.full(256, -1, np.int64)
+    classes = [{*labels, *((L.TORSO_SKIN,) if L.FACE in labels else ())} for labels in CLASSES]
     for g, members in enumerate(GROUPS):
-        inside = [c for c, labels in enumerate(CLASSES) if set(members) <= set(labels)]
-        other = not any(set(members) & set(labels) for labels in CLASSES)
-        of_group[g] = inside[0] if inside else len(CLASSES) if other else -1
-    of_label = np.full(L.LABELS, len(CLASSES))
-    for c, labels in enumerate(CLASSES):
+        inside = [c for c, labels in enumerate(classes) if set(members) <= labels]
+        other = not any(set(members) & labels for labels in classes) and L.THING not in members
+        of_group[g] = inside[0] if inside else len(classes) if other else -1
+    of_label = np.full(L.PARSER_LABELS, len(classes))
+    for c, labels in enumerate(classes):
         of_label[list(labels)] = c
     table = np.zeros((len(CLASSES) + 1, len(CLASSES) + 1), np.int64)
     for photo, groups, (left, top, right, bottom) in zip(
@@ -233,7 +234,9 @@ def street_figure(photos: LabelledPhotos, annotator: Annotator, share: float) ->
         picture = augment.warp_image(photo, matrix, INPUT_SIZE)
         truth = of_group[augment.warp_labels(groups, matrix, INPUT_SIZE, outside=L.IGNORE)]
         tensor = torch.from_numpy(picture).to(annotator.device).permute(2, 0, 1)[None].float() / 127.5 - 1
-        predicted = of_label[annotator(tensor).parse[0].cpu().numpy()]
+        annotation = annotator(tensor)
+        labels = torch.where(annotation.own[0, 0] > 0.5, L.TORSO_SKIN, annotation.parse[0])
+        predicted = of_label[labels.cpu().numpy()]
         known = truth >= 0
         np.add.at(table, (predicted[known], truth[known]), 1)
     hits = table.diagonal()

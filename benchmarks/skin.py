@@ -27,14 +27,13 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.pixels import signed
+from vtcli.core.data.body_regions import neck_region
 from vtcli.core.data.sleeves import sleeve_ends
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.data.triplets import read_triplets
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.annotate import certain
 from vtcli.core.tryon.filling import own_skin
-from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.pipeline import TryOn
 from vtcli.core.tryon.planes import lab, length
 
@@ -61,7 +60,7 @@ def own(store: PreparedStore, results: Path) -> dict[str, Any]:
         )
         drawn = np.isin(expected, L.ARM_LABELS) & np.isin(parses[i], CLOTHES)
         drawn = cv2.erode(drawn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        seen = _bare(store.read("image", [i])[0], parses[i], joints[i])
+        seen = _bare(parses[i], joints[i])
         if min(drawn.sum(), seen.sum()) >= LEAST:
             photo = store.read("image", [i])[0]
             made, theirs = (
@@ -71,11 +70,11 @@ def own(store: PreparedStore, results: Path) -> dict[str, Any]:
     return {**_spread(apart), "people": len(apart)}
 
 
-def _bare(photo: np.ndarray, parse: np.ndarray, joints: np.ndarray) -> np.ndarray:
+def _bare(parse: np.ndarray, joints: np.ndarray) -> np.ndarray:
     """Where a person's own skin is seen, (256, 192) bool."""
     labels = torch.from_numpy(parse)[None]
-    people = People(signed(torch.from_numpy(photo)[None]), labels, torch.from_numpy(joints)[None])
-    return own_skin(people, certain(labels)[0].numpy(), np.isin(parse, CLOTHES))
+    neck = neck_region(labels, torch.from_numpy(joints)[None])[0].numpy()
+    return own_skin(certain(labels)[0].numpy(), neck, np.isin(parse, CLOTHES))
 
 
 def truth(engine: TryOn, folder: Path, limit: int) -> dict[str, Any]:

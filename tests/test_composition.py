@@ -19,6 +19,7 @@ from vtcli.core.models.representation import represent
 from vtcli.core.models.tps import tps_grid
 from vtcli.core.models.warping import Warp
 from vtcli.core.synthetic.dressing import dress_outfit, outfit_over_dress, pose_person, usual_outfit
+from vtcli.core.synthetic.people import Thing
 from vtcli.core.synthetic.render import RenderedPerson, draw_dressed
 from vtcli.core.synthetic.variety import random_dress, random_garment_varied, random_person_varied
 from vtcli.core.tryon.annotate import certain
@@ -76,7 +77,7 @@ class Scene:
     cloth: Tensor
     mask: Tensor
 
-    def picture(self, scale: int = 1) -> Picture:
+    def picture(self, scale: int = 1, own: np.ndarray | None = None) -> Picture:
         theta, none = torch.zeros(1, 50), torch.zeros_like(self.mask)
         warp = Warp(theta, None, tps_grid(theta, (256, 192)), self.cloth, self.mask, None)
         region = represent(
@@ -85,7 +86,7 @@ class Scene:
         said = Composition(self.cloth, self.mask, self.expected, self.cloth, region)
         window = self.photo.repeat(scale, 0).repeat(scale, 1)
         garment = Garment(self.cloth, self.mask, none)
-        return compose(window, self.before, self.people, garment, warp, said, "outside")
+        return compose(window, self.before, self.people, garment, warp, said, "outside", own=own)
 
 
 RED = (0.7, -0.8, -0.8)
@@ -112,6 +113,34 @@ def _in_a_dress(seed: int) -> tuple[RenderedPerson, RenderedPerson]:
     return draw_dressed(stance, dress_outfit(person, dress))[0], draw_dressed(
         stance, outfit_over_dress(top, dress)
     )[0]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_is_carried_stays_in_front_of_the_new_garment(seed: int) -> None:
+    """The strap of a bag across the torso: its pixels are the photo's, and the garment goes on behind it."""
+    rng = np.random.default_rng(seed)
+    strap = Thing("strap", 1, 0.04, (0.2, 0.15), 0.0, 4.0, (40, 120, 60))
+    person = replace(random_person_varied(rng), skirt=None, things=(strap,))
+    stance = pose_person(person, SCENE, 2)
+    before, after = (
+        draw_dressed(stance, usual_outfit(person, random_garment_varied(rng)))[0] for _ in range(2)
+    )
+    # The warp and M_exp know nothing of it.
+    behind = (after.parse == L.UPPER_CLOTHES) | (
+        after.thing & (cv2.dilate((after.parse == L.UPPER_CLOTHES).astype(np.uint8), np.ones((15, 15))) > 0)
+    )
+    parse = np.where(behind, L.UPPER_CLOTHES, after.parse).astype(np.uint8)
+    scene = _scene(before, replace(after, parse=parse), behind)
+    own = np.stack([before.neck, before.thing]).astype(np.float32)
+    inside = cv2.erode(before.thing.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    inside &= cv2.erode(behind.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert inside.sum() > 60
+    kept, lost = (scene.picture(own=given).pixels for given in (own, None))
+    same = (np.abs(kept.astype(int) - before.image) <= 1).all(-1)
+    assert same[inside].mean() > 0.9  # its edge is soft
+    assert (lost[inside].astype(int)[:, 0] - lost[inside][:, 1] > 90).mean() > 0.5  # else it turns red
+    beside = behind & ~(cv2.dilate(before.thing.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0)
+    assert (kept[beside] == lost[beside]).all(-1).mean() > 0.95
 
 
 @pytest.mark.parametrize("name", [L.UPPER_CLOTHES, L.DRESS, L.JUMPSUITS])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import cpvton
 import pytest
@@ -15,14 +16,17 @@ from vtcli.core.models.common import TOMOutput, correlation, garment_input, l2_n
 from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
 from vtcli.core.models.flow import resize_offsets, spline_offsets
 from vtcli.core.models.folding import fold_batch_norm
+from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import (
     Parser,
     PyramidDecoder,
     decode_joints,
     joint_log_probabilities,
     label_probabilities,
+    lip_probabilities,
 )
 from vtcli.core.models.presets import GMM_PRESETS, TOM_PRESETS, build_gmm, build_tom
+from vtcli.core.models.weights import save_weights
 
 
 def _count(network: nn.Module) -> int:
@@ -140,9 +144,29 @@ def test_parser_takes_any_multiple_of_32() -> None:
     parser = Parser().eval()
     with torch.inference_mode():
         labels, joints = parser(torch.rand(1, 3, 96, 64) * 2 - 1)
-    assert labels.shape == (1, 20, 48, 32) and joints.shape == (1, 18, 24, 16)
+    assert labels.shape == (1, 22, 48, 32) and joints.shape == (1, 18, 24, 16)
     probabilities = label_probabilities(labels, (96, 64))
     torch.testing.assert_close(probabilities.sum(1), torch.ones(1, 96, 64))
+    lip = lip_probabilities(probabilities)
+    assert lip.shape == (1, 20, 96, 64)
+    torch.testing.assert_close(lip.sum(1), torch.ones(1, 96, 64))
+    torch.testing.assert_close(lip[:, 1:], probabilities[:, 1:20])
+
+
+def test_a_parser_of_lips_labels_alone_is_read(tmp_path: Path) -> None:
+    """It never sees a label that its file does not know, and what it sees of the others stays."""
+    torch.manual_seed(0)
+    parser = Parser().eval()
+    parser.labels[3] = nn.Conv2d(48, L.LABELS, 3, padding=1)
+    save_weights(tmp_path / "parser.safetensors", parser, {"stage": "parser", "preset": "lite"}, half=False)
+    photo = torch.rand(1, 3, 64, 64) * 2 - 1
+    with torch.inference_mode():
+        new, was = load_parser(tmp_path / "parser.safetensors")(photo)[0], parser(photo)[0]
+    probabilities = label_probabilities(new, (64, 64))
+    assert float(probabilities[:, 20:].max()) < 1e-9
+    torch.testing.assert_close(
+        lip_probabilities(probabilities), label_probabilities(was, (64, 64)), atol=1e-3, rtol=0
+    )
 
 
 def test_joints_are_decoded_between_cells_and_absent_ones_left_out() -> None:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,16 @@ from conftest import drawn_pairs, write_store
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models import vgg19
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.labelled_photos import COLLAR, GROUPS, NECK, group_matrix
 from vtcli.core.data.pixels import signed
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.load import load_gmm, load_parser, load_tom
 from vtcli.core.models.weights import read_metadata, read_weights, sha256
+from vtcli.core.synthetic.__main__ import main as synthetic_main
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.training import trainer
 from vtcli.core.training.checkpoint import TrainState
@@ -37,6 +40,7 @@ from vtcli.core.training.gmm import GMMStage
 from vtcli.core.training.logs import LossMeter, contact_sheet
 from vtcli.core.training.losses import VGG19Distance, label_weights
 from vtcli.core.training.options import OptimizerSettings, TrainOptions
+from vtcli.core.training.parser import group_cross_entropy
 from vtcli.core.training.run import build_stage, split_pairs
 from vtcli.core.training.stage import Order, Stage
 
@@ -351,6 +355,35 @@ def test_some_of_the_parsers_samples_show_nobody(store: Path, tmp_path: Path) ->
     assert 0.01 < float(empty.float().mean()) < 0.2
     assert not joints[empty].any() and bool(known[empty].all())
     assert bool((joints[~empty][..., :2] > 1).any(2).any(1).all())
+
+
+def test_the_parser_learns_neck_and_things(store: Path, tmp_path: Path) -> None:
+    """Synthetic people say where neck and things are; what the store's maps call background there is no loss for them."""
+    height = str(PreparedStore.open(store, "train").size[0])
+    words = ["--train", "2", "--test", "0", "--samples", "1", "--height", height]
+    assert synthetic_main(["triplets", str(tmp_path / "t"), *words]) == 0
+    options = TrainOptions("parser", store, tmp_path, steps=1, val=2, batch_size=8, triplets=tmp_path / "t")
+    groups = {}
+    for share in (0.0, 1.0):
+        stage: Any = build_stage(replace(options, triplet_share=share))
+        groups[share] = torch.cat([stage.batch(step)["groups"] for step in range(3)])
+    in_neck, maybe = GROUPS.index(NECK), GROUPS.index(COLLAR)
+    assert not (groups[0.0] == L.TORSO_SKIN).any() and (groups[0.0] >= in_neck).any()
+    assert (groups[1.0] == L.TORSO_SKIN).any() and not (groups[1.0] >= in_neck).any()
+    # Skin costs nothing in the store's necks, nor clothes; background does where it cannot be seen.
+    matrix = torch.from_numpy(group_matrix())
+    for group, allowed in ((in_neck, (L.TORSO_SKIN, L.UPPER_CLOTHES)), (maybe, (L.TORSO_SKIN, L.BACKGROUND))):
+        target = torch.full((1, 8, 8), group, dtype=torch.uint8)
+        losses = [
+            float(
+                group_cross_entropy(
+                    40.0 * F.one_hot(torch.full((1, 4, 4), c), 22).permute(0, 3, 1, 2).float(), target, matrix
+                )
+            )
+            for c in range(L.PARSER_LABELS)
+        ]
+        assert all(losses[label] < 1e-3 for label in allowed) and losses[L.FACE] > 10 and losses[L.THING] > 10
+        assert (losses[L.BACKGROUND] < 1e-3) == (group == maybe)
 
 
 def test_vgg19_distance(tmp_path: Path) -> None:

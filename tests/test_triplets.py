@@ -225,6 +225,7 @@ def test_the_command_writes_chunks_that_read_back_and_go_on(tmp_path):
     assert np.array_equal(chunk.neck_a[2], t.person_a.neck) and np.array_equal(
         chunk.cloth_mask[2], t.cloth_mask
     )
+    assert np.array_equal(chunk.thing_b[2], t.person_b.thing)
     assert np.abs(chunk.person_b[2].astype(float) - t.person_b.image).mean() < 4
     assert np.array_equal(chunk.keypoints[2], t.person_a.keypoints)
     wanted = t.correspondence[::2, ::2]

@@ -21,7 +21,11 @@ class Seen(Annotator):
 
     def __init__(self, top: np.ndarray, joints: np.ndarray) -> None:
         self.device = torch.device("cpu")
-        self.found = Annotation(torch.zeros(1, L.LABELS, 256, 192), torch.from_numpy(joints)[None].float())
+        self.found = Annotation(
+            torch.zeros(1, L.LABELS, 256, 192),
+            torch.from_numpy(joints)[None].float(),
+            torch.zeros(1, 2, 256, 192),
+        )
         self.found.probabilities[0, L.UPPER_CLOTHES] = torch.from_numpy(top).float()
 
     def __call__(self, photos: torch.Tensor, mirror: bool = True) -> Annotation:

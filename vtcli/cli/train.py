@@ -68,6 +68,8 @@ def parser(
     resume: O.Resume = False,
     init: O.Init = None,
     photos: O.ParserPhotos = None,
+    triplets: O.Triplets = None,
+    triplet_share: O.TripletShare = TrainOptions.triplet_share,
     extra: O.Extra = None,
     extra_share: O.ExtraShare = TrainOptions.extra_share,
     amp: O.Amp = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -53,6 +54,21 @@ def arm_places(keypoints: Tensor, size: tuple[int, int], arms: tuple[tuple[int, 
             best = torch.where(closer, distance, best)
             along = torch.where(closer, (first + share) / 2, along)
     return torch.stack([along, best / trunk_length(keypoints)[:, None, None]], dim=1)
+
+
+def along_arm(keypoints: Tensor, size: tuple[int, int], arm: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """`arm_places` of one `arm` of the first person, each (h, w), not to be changed: several rules ask for the same."""
+    points = keypoints[:1].float().cpu().numpy()
+    return _remembered(points.tobytes(), size, tuple(arm))
+
+
+@lru_cache(maxsize=8)
+def _remembered(points: bytes, size: tuple[int, int], arm: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    keypoints = torch.from_numpy(np.frombuffer(points, np.float32).reshape(1, L.JOINTS, -1).copy())
+    along, distance = arm_places(keypoints, size, (arm,))[0].numpy()
+    for plane in (along, distance):
+        plane.flags.writeable = False
+    return along, distance
 
 
 def side_of_bones(joints: np.ndarray, arm: Sequence[int], along: np.ndarray) -> np.ndarray:

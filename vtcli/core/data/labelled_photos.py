@@ -1,7 +1,7 @@
 """Labelled photos beyond VITON: `photos/NAME.jpg`, `labels/NAME.png` and `labels.json`, the labels' names.
 
-A label of such a set may stand for several of LIP's (CCP's "skin" is a face, an arm or a leg): it maps to a
-*group*, a set of LIP labels whose probabilities are summed (`GROUPS`).
+A label of such a set may stand for several of the parser's (CCP's "skin" is a face, an arm, a leg or the torso's): it maps
+to a *group*, a set of the parser's labels whose probabilities are summed (`GROUPS`).
 """
 
 from __future__ import annotations
@@ -16,18 +16,22 @@ from vtcli.core.data import labels as L
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.system.files import read_json
 
-_SKIN = (L.FACE, L.LEFT_ARM, L.RIGHT_ARM, L.LEFT_LEG, L.RIGHT_LEG)
+_SKIN = (*L.SKIN_LABELS, L.TORSO_SKIN)
 _COATS = (L.COAT, L.UPPER_CLOTHES)
 _SUITS = (L.JUMPSUITS, L.DRESS, L.COAT, L.UPPER_CLOTHES, L.PANTS)
 _SCARVES = (L.SCARF, L.UPPER_CLOTHES)
 _SOCKS = (L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG)
 _SHOES = (L.LEFT_SHOE, L.RIGHT_SHOE)
 _SWIMWEAR = (L.UPPER_CLOTHES, L.PANTS, L.DRESS)
+NECK = (L.TORSO_SKIN, *L.TOP_LABELS)
+"""What VITON's maps call background between head and clothes: skin, or a collar."""
+COLLAR = (L.BACKGROUND, *NECK)
+"""What they call background on the torso, and in front of plain ground between head and clothes: background as well."""
 
 GROUPS: tuple[tuple[int, ...], ...] = (
-    *((i,) for i in range(L.LABELS)), _SKIN, _COATS, _SUITS, _SCARVES, _SOCKS, _SHOES, _SWIMWEAR,
+    *((i,) for i in range(L.PARSER_LABELS)), _SKIN, _COATS, _SUITS, _SCARVES, _SOCKS, _SHOES, _SWIMWEAR, NECK, COLLAR,
 )  # fmt: skip
-"""Group g < 20 is LIP label g itself; the others are sums."""
+"""Group g < 22 is the parser's label g itself; the others are sums."""
 
 NAMED: dict[str, tuple[int, ...]] = {
     "null": (L.BACKGROUND,), "background": (L.BACKGROUND,), "hair": (L.HAIR,), "hat": (L.HAT,),
@@ -45,14 +49,15 @@ NAMED: dict[str, tuple[int, ...]] = {
         ("boots", "clogs", "flats", "heels", "loafers", "pumps", "sandals", "shoes", "sneakers", "wedges"), _SHOES
     ),
     **dict.fromkeys(("swimwear", "intimate", "panties"), _SWIMWEAR),
+    **dict.fromkeys(("bag", "purse", "wallet"), (L.THING,)),
 }  # fmt: skip
-"""Names of foreign labels (Clothing Co-Parsing's, and LIP's own) → LIP labels. Pixels with other labels are ignored."""
+"""Names of foreign labels (Clothing Co-Parsing's, and LIP's own) → the parser's labels. Pixels with other labels are ignored."""
 NAMED |= {name: (i,) for i, name in enumerate(L.LIP_NAMES)}
 
 
 def group_matrix() -> np.ndarray:
-    """(groups, 20) float32: 1 where the group counts the label."""
-    matrix = np.zeros((len(GROUPS), L.LABELS), np.float32)
+    """(groups, 22) float32: 1 where the group counts the label."""
+    matrix = np.zeros((len(GROUPS), L.PARSER_LABELS), np.float32)
     for row, members in enumerate(GROUPS):
         matrix[row, list(members)] = 1.0
     return matrix

@@ -25,6 +25,11 @@ JUMPSUITS, SCARF, SKIRT, FACE, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG, LEFT_SH
 IGNORE = 255
 """Parse value of pixels that no loss and no metric counts."""
 
+TORSO_SKIN, THING = 20, 21
+"""Labels of vtcli's own parser beside LIP's: the bare skin of neck, chest and midriff, and what is carried (a bag, its strap,
+what a hand holds). LIP's maps call both background."""
+PARSER_LABELS = 22
+
 TOP_LABELS = (UPPER_CLOTHES, DRESS, COAT)
 """The garment region that a shop photo of a top stands for (CP-VTON)."""
 HEAD_LABELS = (HAT, HAIR, SUNGLASSES, FACE)
@@ -77,8 +82,12 @@ def _exchange(count: int, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
     return order
 
 
-FLIP_LABELS = _exchange(LABELS, ((LEFT_ARM, RIGHT_ARM), (LEFT_LEG, RIGHT_LEG), (LEFT_SHOE, RIGHT_SHOE)))
-"""`FLIP_LABELS[parse]` is the parse of the mirrored person (the map must be mirrored as well)."""
+FLIP_PARSER_LABELS = _exchange(
+    PARSER_LABELS, ((LEFT_ARM, RIGHT_ARM), (LEFT_LEG, RIGHT_LEG), (LEFT_SHOE, RIGHT_SHOE))
+)
+"""`FLIP_PARSER_LABELS[parse]` is the parse of the mirrored person (the map must be mirrored as well)."""
+FLIP_LABELS = FLIP_PARSER_LABELS[:LABELS]
+"""The same of LIP's labels alone."""
 FLIP_JOINTS = _exchange(
     JOINTS,
     ((R_SHOULDER, L_SHOULDER), (R_ELBOW, L_ELBOW), (R_WRIST, L_WRIST), (R_HIP, L_HIP), (R_KNEE, L_KNEE),

@@ -8,7 +8,7 @@ A chunk is one `.npz` file of some fifty triplets:
 - `blob` uint8 and `ends` (N, 7) int64: for each triplet, one after the other, three JPEGs (person in A, person
   in B, cloth), three PNGs (parse of A, parse of B, mask of the cloth) and the correspondence.
 
-In a parse's PNG, 32 is added where the neck is bare. The correspondence is kept for every second row and
+In a parse's PNG, 32 is added where the neck is bare, and 21 is what is carried (`labels.THING`). The correspondence is kept for every second row and
 column in 1/64 pixel: int16, x then y, differences along each row, deflated; -32768 where there is none.
 Reading needs NumPy and OpenCV alone.
 """
@@ -26,6 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vtcli.core.data import labels as L
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.system.files import write_atomically
 
@@ -40,8 +41,8 @@ _NECK = 32
 @dataclass
 class Triplets:
     """N triplets at H×W. Photos uint8 RGB; parses uint8 LIP labels; necks bool: bare skin that the parse
-    calls background (the neck, and what else of the torso is bare); masks uint8 0 or 255; keypoints
-    (N, 18, 3) float32 (x, y, confidence).
+    calls background (the neck, and what else of the torso is bare); things bool: what is carried, background as well;
+    masks uint8 0 or 255; keypoints (N, 18, 3) float32 (x, y, confidence).
 
     `correspondence[n, i, j]` is for the pixel (row 2i, column 2j) of `person_b[n]` the place (x, y) in
     `cloth[n]`, in its pixels, where a pixel's centre has whole coordinates (as `cv2.remap` wants them); NaN
@@ -51,9 +52,11 @@ class Triplets:
     person_a: np.ndarray  # (N, H, W, 3)
     parse_a: np.ndarray  # (N, H, W)
     neck_a: np.ndarray  # (N, H, W)
+    thing_a: np.ndarray  # (N, H, W)
     person_b: np.ndarray  # (N, H, W, 3)
     parse_b: np.ndarray  # (N, H, W)
     neck_b: np.ndarray  # (N, H, W)
+    thing_b: np.ndarray  # (N, H, W)
     cloth: np.ndarray  # (N, H, W, 3)
     cloth_mask: np.ndarray  # (N, H, W)
     keypoints: np.ndarray  # (N, 18, 3)
@@ -90,14 +93,28 @@ def unpack_correspondence(data: bytes, height: int, width: int) -> np.ndarray:
     return np.where(planes == _NONE, np.nan, planes / np.float32(_UNIT)).transpose(1, 2, 0).astype(np.float32)
 
 
-def pack_triplet(person_a: np.ndarray, parse_a: np.ndarray, neck_a: np.ndarray, person_b: np.ndarray,
-                 parse_b: np.ndarray, neck_b: np.ndarray, cloth: np.ndarray, cloth_mask: np.ndarray,
+@dataclass
+class PersonMaps:
+    """A person's photo and what it shows. image (H, W, 3) uint8 RGB; (H, W) uint8 LIP labels; neck (H, W) bool: bare skin
+    that the parse calls background, as VITON's maps do; thing (H, W) bool: what is carried, background as well."""
+
+    image: np.ndarray
+    parse: np.ndarray
+    neck: np.ndarray
+    thing: np.ndarray
+
+    def labels(self) -> np.ndarray:
+        """The parser's labels, (H, W) uint8: LIP's, and its own where neck and things are."""
+        labels = np.where(self.neck, np.uint8(L.TORSO_SKIN), self.parse)
+        return np.where(self.thing, np.uint8(L.THING), labels)
+
+
+def pack_triplet(a: PersonMaps, b: PersonMaps, cloth: np.ndarray, cloth_mask: np.ndarray,
                  correspondence: np.ndarray, quality: int = 90) -> list[bytes]:  # fmt: skip
     """One triplet's seven pieces; `correspondence` (H, W, 2) float32, the rest as in `Triplets`."""
     return [
-        *(_jpeg(image, quality) for image in (person_a, person_b, cloth)),
-        _png(parse_a + _NECK * neck_a.astype(np.uint8)),
-        _png(parse_b + _NECK * neck_b.astype(np.uint8)),
+        *(_jpeg(image, quality) for image in (a.image, b.image, cloth)),
+        *(_png(np.where(x.thing, L.THING, x.parse + _NECK * x.neck).astype(np.uint8)) for x in (a, b)),
         _png(cloth_mask),
         pack_correspondence(correspondence),
     ]  # fmt: skip
@@ -178,12 +195,15 @@ class _Chunk:
             places = unpack_correspondence(pieces[6].tobytes(), height, width)
         except (ValueError, IndexError, zlib.error) as problem:
             raise self._broken(problem) from problem
-        parse_a, parse_b = (m & (_NECK - 1) for m in maps[:2])
-        neck_a, neck_b = (m >= _NECK for m in maps[:2])
+        people: dict[str, np.ndarray] = {}
+        for name, photo, values in zip("ab", photos, maps, strict=False):
+            labels = values & (_NECK - 1)
+            people |= {
+                f"person_{name}": photo, f"parse_{name}": np.where(labels == L.THING, 0, labels).astype(np.uint8),
+                f"neck_{name}": values >= _NECK, f"thing_{name}": labels == L.THING,
+            }  # fmt: skip
         return {
-            "person_a": photos[0], "parse_a": parse_a, "neck_a": neck_a, "person_b": photos[1],
-            "parse_b": parse_b, "neck_b": neck_b, "cloth": photos[2], "cloth_mask": maps[2],
-            "keypoints": self.keypoints[i], "correspondence": places,
+            **people, "cloth": photos[2], "cloth_mask": maps[2], "keypoints": self.keypoints[i], "correspondence": places,
         }  # fmt: skip
 
     def _broken(self, problem: Exception) -> VtcliError:

@@ -117,7 +117,7 @@ class KindHead(nn.Module):
 def summary(labels: Tensor, maps: list[Tensor]) -> Tensor:
     """Label logits and `maps` of the parser → (B, 2,784): the means of the encoder's last maps and of the decoder's in four
     rows, and how much of each label lies where, left and right together."""
-    shares = F.adaptive_avg_pool2d(labels.float().softmax(1), CELLS)
+    shares = F.adaptive_avg_pool2d(labels[:, :LABELS].float().softmax(1), CELLS)
     half = ((shares + shares.flip(3)) / 2)[..., : CELLS[1] // 2]
     rows = [F.adaptive_avg_pool2d(x, (ROWS, 1)).flatten(1).float() for x in maps]
     return torch.cat([*rows, half.flatten(1)], 1)

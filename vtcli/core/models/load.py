@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.kind import KindHead, KindNet
 from vtcli.core.models.outline import OutlineNet
-from vtcli.core.models.parser import PARSER_PRESETS, Parser
+from vtcli.core.models.parser import PARSER_PRESETS, Parser, with_own_labels
 from vtcli.core.models.presets import GMM_PRESETS, TOM_PRESETS, build_gmm, build_tom
 from vtcli.core.models.weights import fill, read_weights, sha256, stage_file
 from vtcli.core.system.errors import VtcliError
@@ -35,7 +35,7 @@ def load_tom(path: Path) -> TOM:
 def load_parser(path: Path) -> Parser:
     """The parser of a weights file, in eval mode, channels-last, without gradients."""
     preset, _, state = _read(path, "parser", PARSER_PRESETS)
-    return _ready(Parser(PARSER_PRESETS[preset]), state, path)
+    return _ready(Parser(PARSER_PRESETS[preset]), with_own_labels(state), path)
 
 
 def load_kind(folder: Path | None) -> KindNet:

@@ -1,5 +1,6 @@
-"""The parser: photo → 20-label parse and 18 joints. It stands in for the outside models (a human parser and
-OpenPose) that CP-VTON's data were made with.
+"""The parser: photo → parse and 18 joints. It stands in for the outside models (a human parser and OpenPose) that
+CP-VTON's data were made with. Its labels are LIP's 20 and two more, which LIP's maps call background: the torso's bare
+skin, and what is carried.
 
 One EfficientNet-Lite0 encoder, the top-down decoder of a feature pyramid network (Kirillov et al., CVPR 2019), two
 heads: labels at half resolution, joints at quarter resolution.
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vtcli.core.data.labels import JOINTS, LABELS
+from vtcli.core.data.labels import BACKGROUND, JOINTS, LABELS, PARSER_LABELS
 from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
 
 
@@ -99,7 +100,7 @@ class PyramidDecoder(nn.Module):
 
 
 class Parser(nn.Module):
-    """Photo (B, 3, H, W) in [-1, 1], H and W multiples of 32 → label logits (B, 20, H/2, W/2) and joint
+    """Photo (B, 3, H, W) in [-1, 1], H and W multiples of 32 → label logits (B, 22, H/2, W/2) and joint
     logits (B, 18, H/4, W/4).
 
     A joint's logits over all positions and one learned "absent" bin (`absent`, (18,)) form one softmax, so
@@ -122,7 +123,7 @@ class Parser(nn.Module):
         self.labels = nn.Sequential(
             nn.Conv2d(preset.fine + CHANNELS[0], preset.fine, 3, padding=1, bias=False),
             nn.BatchNorm2d(preset.fine), nn.ReLU(inplace=True),
-            nn.Conv2d(preset.fine, LABELS, 3, padding=1),
+            nn.Conv2d(preset.fine, PARSER_LABELS, 3, padding=1),
         )  # fmt: skip
 
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,15 +146,39 @@ class Parser(nn.Module):
         return self.decoder(features[1:]), features
 
     def fine_labels(self, merged: Tensor, finest: Tensor) -> Tensor:
-        """Label logits (B, 20, H/2, W/2) from the decoder's maps and the encoder's `finest`."""
+        """Label logits (B, 22, H/2, W/2) from the decoder's maps and the encoder's `finest`."""
         fine = F.interpolate(self.squeeze(merged), scale_factor=2.0, mode="bilinear", align_corners=False)
         labels: Tensor = self.labels(torch.cat([fine, finest], dim=1))
         return labels
 
 
 def label_probabilities(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Label logits → probabilities (B, 20, *size), enlarged bilinearly before the softmax."""
+    """Label logits → probabilities (B, 22, *size), enlarged bilinearly before the softmax."""
     return F.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False).softmax(dim=1)
+
+
+def lip_probabilities(probabilities: Tensor) -> Tensor:
+    """Probabilities (B, 22, H, W) of the parser's labels → (B, 20, H, W) of LIP's, to which its own two are background."""
+    lip = probabilities[:, :LABELS].clone()
+    lip[:, BACKGROUND] += probabilities[:, LABELS:].sum(1)
+    return lip
+
+
+NEVER = -30.0
+"""Logit of a label that a weights file does not know."""
+
+
+def with_own_labels(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state of a parser that knew LIP's labels alone, with the others, which it never sees; any other as it is."""
+    weight, bias = state.get("labels.3.weight"), state.get("labels.3.bias")
+    if weight is None or bias is None or len(weight) != LABELS:
+        return state
+    more = PARSER_LABELS - LABELS
+    return {
+        **state,
+        "labels.3.weight": torch.cat([weight, weight.new_zeros(more, *weight.shape[1:])]),
+        "labels.3.bias": torch.cat([bias, bias.new_full((more,), NEVER)]),
+    }
 
 
 def joint_log_probabilities(logits: Tensor, absent: Tensor) -> Tensor:
@@ -187,5 +212,5 @@ def decode_joints(logits: Tensor, absent: Tensor, stride: float, threshold: floa
 
 __all__ = [
     "INPUT_SIZE", "PARSER_PRESETS", "Parser", "ParserPreset", "decode_joints", "joint_log_probabilities",
-    "label_probabilities",
+    "label_probabilities", "lip_probabilities", "with_own_labels",
 ]  # fmt: skip

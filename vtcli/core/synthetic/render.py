@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.triplets import PersonMaps
 from vtcli.core.synthetic import shade
 from vtcli.core.synthetic.backdrops import backdrop_colour
 from vtcli.core.synthetic.bodies import ArmPose, mesh
@@ -19,6 +20,7 @@ from vtcli.core.synthetic.scene import (
     Part,
     View,
     bent,
+    down,
     occluded,
     picture,
     screen_bump,
@@ -30,15 +32,10 @@ from vtcli.core.synthetic.worn import ClothView, cloth_view, shade_cloth
 
 
 @dataclass
-class RenderedPerson:
-    """A rendered photo. image (H, W, 3) uint8 RGB; parse (H, W) uint8 LIP labels; keypoints (18, 3) float32
-    COCO-18 (x, y, confidence; zeros where absent); neck (H, W) bool: bare skin that the parse calls
-    background, as VITON's maps do."""
+class RenderedPerson(PersonMaps):
+    """A rendered photo with its maps, and keypoints (18, 3) float32, COCO-18 (x, y, confidence; zeros where absent)."""
 
-    image: np.ndarray
-    parse: np.ndarray
     keypoints: np.ndarray
-    neck: np.ndarray
 
 
 def draw_person(person: SyntheticPerson, garment: SyntheticGarment, size: tuple[int, int] = SIZE,
@@ -58,7 +55,8 @@ def draw_dressed(stance: Stance, outfit: Outfit) -> tuple[RenderedPerson, ClothV
     surfaces = visible_parts(parts, view, height, width)
     light = np.zeros((height * width, 3), np.float32)
     label = np.zeros(height * width, np.uint8)
-    neck = np.zeros(height * width, np.uint8)
+    neck = np.zeros(height * width, np.float32)
+    thing = np.zeros(height * width, np.float32)
     for i, part in enumerate(parts):
         v, faces = surfaces.of(i)
         if not len(v.pixels) and part.kind != "cloth":
@@ -86,15 +84,18 @@ def draw_dressed(stance: Stance, outfit: Outfit) -> tuple[RenderedPerson, ClothV
             label[v.pixels] = L.PANTS
         else:
             light[v.pixels] = _thing_light(part, n)
+            thing[v.pixels] = 1
     light, covered = occluded(light, surfaces.visible, height, width, view.scale)
     colour = np.where(covered[..., None], shade.encode(light), _ground(stance, covered))
     if person.light != (1.0, 1.0, 1.0):
         colour = colour * np.array(person.light, np.float32)
     image = picture(colour, samples)
     parse = vote(label.reshape(height, width), samples)
-    neck = vote(neck.reshape(height, width), samples) > 0
+    # Of a pixel that is half of it and half clothes the vote says background.
+    neck, thing = (down(x.reshape(height, width), samples)[..., 0] >= 0.5 for x in (neck, thing))
     joints = _joints(view, stance.points, stance.size, samples)
-    return RenderedPerson(image, parse, joints, neck & (parse == L.BACKGROUND)), worn
+    nothing = parse == L.BACKGROUND
+    return RenderedPerson(image, parse, neck & nothing, thing & nothing, joints), worn
 
 
 def _skin_light(person: SyntheticPerson, v: Visible, faces: np.ndarray, n: np.ndarray) -> np.ndarray:

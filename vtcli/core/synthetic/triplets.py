@@ -111,8 +111,7 @@ def _write_chunk(out: Path, first: int, count: int, *, seed: int, split: str, si
     for number in numbers:
         t = draw_triplet(triplet_rng(seed, split, number), size, samples)
         a, b = t.person_a, t.person_b
-        pieces.append(pack_triplet(a.image, a.parse, a.neck, b.image, b.parse, b.neck, t.cloth, t.cloth_mask,
-                                   t.correspondence))  # fmt: skip
+        pieces.append(pack_triplet(a, b, t.cloth, t.cloth_mask, t.correspondence))
         joints.append(a.keypoints)
         garments.append({"a": asdict(t.garment_a), "b": asdict(t.garment_b), "pose": t.person.pose_name})
     write_chunk(path, pieces, np.stack(joints), {**about, "triplets": garments})

@@ -73,11 +73,15 @@ def person_mask(image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray) -> 
     The neck is background that has person on all four sides, lies between the nose and the chest, and is not
     as bright and grey as a studio background.
     """
-    person = parse > 0
     neck = neck_region(torch.from_numpy(parse)[None], torch.from_numpy(keypoints)[None])[0].numpy()
+    return (parse > 0) | (neck & ~plain(image))
+
+
+def plain(image: np.ndarray) -> np.ndarray:
+    """Where `image` (H, W, 3) uint8 is as bright and grey as a studio's background, (H, W) bool; limits set by hand."""
     low = image.min(axis=2)
-    plain = (low > 222) & (image.max(axis=2) - low < 18)
-    return person | (neck & ~plain)
+    out: np.ndarray = (low > 222) & (image.max(axis=2) - low < 18)
+    return out
 
 
 def replace_background(

@@ -38,11 +38,13 @@ class Discriminator(nn.Module):
 
 
 def generator_loss(scores: list[Tensor], weights: Tensor) -> Tensor:
-    """−mean over maps m and pictures b of w_b · D_m(b): what the TOM minimises.
+    """−mean over maps m, pictures and places of w · D_m: what the TOM minimises.
 
-    `scores` of the TOM's pictures, (B, 1, h, w) for each map; `weights` w (B,). Every map counts the same.
+    `scores` of the TOM's pictures, (B, 1, h, w) for each map; `weights` w (B, 1, H, W), of which each place of a map takes the
+    mean. Every map counts the same.
     """
-    return -torch.stack([(x.float().mean((1, 2, 3)) * weights).mean() for x in scores]).mean()
+    scored = [(x.float() * F.adaptive_avg_pool2d(weights, x.shape[2:])).mean() for x in scores]  # type: ignore[arg-type]
+    return -torch.stack(scored).mean()
 
 
 def discriminator_loss(generated: list[Tensor], real: list[Tensor]) -> Tensor:

@@ -185,10 +185,15 @@ class Source:
         return _read(self.store, rows, _GARMENT)
 
 
+def below_top(parse: np.ndarray) -> np.ndarray:
+    """The parse (H, W) uint8 of a triplet's person in B: what shows of a dress under the top is a skirt."""
+    return np.where(parse == L.DRESS, L.SKIRT, parse).astype(np.uint8)
+
+
 def triplet_sample(triplet: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What `Pairs` takes of a triplet: the person in B, given as in A."""
     # What stays of a dress below a new top is a skirt; labels of tops are the new garment's alone.
-    parse = np.where(triplet["parse_b"] == L.DRESS, L.SKIRT, triplet["parse_b"]).astype(np.uint8)
+    parse = below_top(triplet["parse_b"])
     masks = find_masks(np.ascontiguousarray(triplet["cloth"]), triplet["cloth_mask"] > 127)
     return {
         "image": triplet["person_b"], "parse": parse, "given_image": triplet["person_a"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,10 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import neck_region, torso
 from vtcli.core.data.label_metrics import LabelCounts, pck
-from vtcli.core.data.labelled_photos import LabelledPhotos, group_matrix
+from vtcli.core.data.labelled_photos import COLLAR, GROUPS, NECK, LabelledPhotos, group_matrix
 from vtcli.core.data.pixels import signed
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.data.triplets import PersonMaps
 from vtcli.core.models.lite0 import load_lite0_state
 from vtcli.core.models.parser import (
     INPUT_SIZE,
@@ -22,12 +26,13 @@ from vtcli.core.models.parser import (
     decode_joints,
     joint_log_probabilities,
     label_probabilities,
+    lip_probabilities,
 )
 from vtcli.core.system import distributed
 from vtcli.core.training import augment, backgrounds
 from vtcli.core.training.logs import contact_sheet
 from vtcli.core.training.options import TrainOptions
-from vtcli.core.training.pairs import Source
+from vtcli.core.training.pairs import Source, below_top
 from vtcli.core.training.stage import Batch, Order, Rows, Stage, Validation, sample_rng, share_of_batch
 
 JOINT_SIGMA = 1.0
@@ -38,6 +43,8 @@ EMPTY_SHARE = 0.06
 """Share of the store's samples that show a background and nobody; a parser that never saw one finds people in grass."""
 FOREIGN_SHARE = 3 / 8
 """Share of a batch that comes from other sets of labelled photos, all together, where there are any."""
+IN_NECK, MAYBE_COLLAR = GROUPS.index(NECK), GROUPS.index(COLLAR)
+"""Groups of what the store's maps call background between head and clothes: other sets tell what it is."""
 
 
 class Sample(NamedTuple):
@@ -80,11 +87,10 @@ class ParserStage(Stage):
         rngs = [sample_rng(self.options.seed, step, int(position)) for position in self.positions]
         own = self.positions[self.positions < self.order.batch_size]
         fields = self.source.people(rngs[: len(own)], self.order.rows(step)[own])
+        people = zip(fields["image"], fields["parse"], fields["keypoints"], strict=True)
         samples = [
-            self._augmented(*sample)
-            for sample in zip(
-                rngs[: len(own)], fields["image"], fields["parse"], fields["keypoints"], strict=True
-            )
+            self._synthetic(rng) if self._is_synthetic(rng) else self._of_store(rng, *person)
+            for rng, person in zip(rngs, people, strict=False)
         ]
         samples += [self._labelled_photo(rng) for rng in rngs[len(own) :]]
         images, groups, joints, known = zip(*samples, strict=True)
@@ -93,11 +99,33 @@ class ParserStage(Stage):
             "keypoints": torch.from_numpy(np.stack(joints)), "joints_known": torch.tensor(known),
         }  # fmt: skip
 
-    def _augmented(
+    def _is_synthetic(self, rng: np.random.Generator) -> bool:
+        return self.source.triplets is not None and rng.random() < self.source.triplet_share
+
+    def _of_store(
         self, rng: np.random.Generator, image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray
     ) -> Sample:
-        """A person of the store, sometimes small, sometimes on another background; or a background and nobody."""
-        height, width = parse.shape
+        outline = partial(backgrounds.person_mask, image, parse, keypoints)
+        return self._augmented(rng, image, with_neck(image, parse, keypoints), keypoints, outline)
+
+    def _synthetic(self, rng: np.random.Generator) -> Sample:
+        """A random triplet's person, in either garment."""
+        assert self.source.triplets is not None
+        triplet = self.source.triplets.read(int(rng.integers(len(self.source.triplets))))
+        which = "ab"[int(rng.integers(2))]
+        image, parse, neck, thing = (
+            triplet[f"{name}_{which}"] for name in ("person", "parse", "neck", "thing")
+        )
+        groups = PersonMaps(image, below_top(parse) if which == "b" else parse, neck, thing).labels()
+        return self._augmented(rng, image, groups, triplet["keypoints"], lambda: groups > 0)
+
+    def _augmented(
+        self, rng: np.random.Generator, image: np.ndarray, groups: np.ndarray, keypoints: np.ndarray,
+        outline: Callable[[], np.ndarray],
+    ) -> Sample:  # fmt: skip
+        """A person, sometimes small, sometimes on another background; or a background and nobody. `outline`: where the
+        person is, (H, W) bool."""
+        height, width = groups.shape
         if rng.random() < EMPTY_SHARE:
             photo = backgrounds.background(rng, INPUT_SIZE, self.strips)
             nothing = np.zeros(INPUT_SIZE, np.uint8)
@@ -110,17 +138,16 @@ class ParserStage(Stage):
         flip = rng.random() < 0.5
         if flip:
             matrix = augment.mirror(matrix, INPUT_SIZE[1])
-        labels = augment.warp_labels(parse, matrix, INPUT_SIZE)
+        labels = augment.warp_labels(groups, matrix, INPUT_SIZE)
         joints = augment.warp_keypoints(keypoints, matrix, INPUT_SIZE)
         photo = augment.warp_image(image, matrix, INPUT_SIZE)
         if flip:
-            labels, joints = L.FLIP_LABELS[labels].astype(np.uint8), augment.mirror_keypoints(joints)
+            labels, joints = FLIP_GROUPS[labels], augment.mirror_keypoints(joints)
         if small or rng.random() < 0.5:
             # A shrunken photo ends inside the picture: what lies beyond it must come from elsewhere.
-            person = backgrounds.person_mask(image, parse, keypoints).astype(np.uint8)
-            photo = backgrounds.replace_background(
-                rng, photo, augment.warp_labels(person, matrix, INPUT_SIZE) > 0, self.strips
-            )
+            person = augment.warp_labels(outline().astype(np.uint8), matrix, INPUT_SIZE)
+            photo = backgrounds.replace_background(rng, photo, person > 0, self.strips)
+            labels = np.where(person > 0, labels, np.uint8(L.BACKGROUND))
         return Sample(_finish(rng, photo), labels, joints, True)
 
     def _labelled_photo(self, rng: np.random.Generator) -> Sample:
@@ -162,7 +189,7 @@ class ParserStage(Stage):
             image = torch.from_numpy(self.val_store.read("image", rows)).to(device)
             photo = signed(image).contiguous(memory_format=torch.channels_last)
             labels, joints = network(photo)
-            predicted = label_probabilities(labels, photo.shape[2:]).argmax(1)  # type: ignore[arg-type]
+            predicted = lip_probabilities(label_probabilities(labels, photo.shape[2:])).argmax(1)  # type: ignore[arg-type]
             counts.add(predicted, torch.from_numpy(self.val_store.read("parse", rows)))
             truth = torch.from_numpy(self.val_store.read("keypoints", rows))
             hit, all_ = pck(decode_joints(joints, self._absent(network), 4.0).cpu(), truth)
@@ -172,6 +199,22 @@ class ParserStage(Stage):
         return Validation(metrics, {"parse": contact_sheet(photo.cpu(), colours)})
 
 
+FLIP_GROUPS = np.arange(256, dtype=np.uint8)
+"""Group of a pixel → its group in the mirrored picture."""
+FLIP_GROUPS[: L.PARSER_LABELS] = L.FLIP_PARSER_LABELS
+
+
+def with_neck(image: np.ndarray, parse: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
+    """Groups of a map of LIP's labels (H, W) uint8: its background between head and clothes is the neck or a collar where
+    `image` (H, W, 3) uint8 is no plain ground there, and on the torso it may be."""
+    labels, joints = torch.from_numpy(parse)[None], torch.from_numpy(keypoints)[None]
+    size = (int(parse.shape[0]), int(parse.shape[1]))
+    between, body = neck_region(labels, joints)[0].numpy(), torso(size, joints)[0].numpy()
+    nothing = parse == L.BACKGROUND
+    groups = np.where((between | body) & nothing, np.uint8(MAYBE_COLLAR), parse)
+    return np.where(between & nothing & ~backgrounds.plain(image), np.uint8(IN_NECK), groups)
+
+
 def _finish(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(augment.degrade(rng, augment.colour(rng, photo)))
 
@@ -179,7 +222,7 @@ def _finish(rng: np.random.Generator, photo: np.ndarray) -> np.ndarray:
 def group_cross_entropy(logits: Tensor, groups: Tensor, matrix: Tensor) -> Tensor:
     """mean over known pixels of −log Σ_{c in the pixel's group} softmax(logits)_c, at the logits' own resolution.
 
-    A group is what another set's label may mean: one of LIP's labels, or any of several. `logits` (B, 20, h, w), `groups` (B, H, W) uint8 (255 ignored), `matrix` (groups, 20) of zeros and ones.
+    A group is what a set's label may mean: one of the parser's labels, or any of several. `logits` (B, 22, h, w), `groups` (B, H, W) uint8 (255 ignored), `matrix` (groups, 22) of zeros and ones.
     """
     target = groups[:, :: groups.shape[1] // logits.shape[2], :: groups.shape[2] // logits.shape[3]].long()
     probability = F.conv2d(logits.float().softmax(1), matrix[:, :, None, None])

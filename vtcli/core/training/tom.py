@@ -53,6 +53,9 @@ HEAD_SSIM_WEIGHT = 2.0  # multi-scale SSIM of samples with keep=head; 1 for the 
 HEAD_GENERATOR_WEIGHT = (
     0.25  # the generator's loss there: most of the picture is a guess, whose texture is not known
 )
+SKIN_GENERATOR_WEIGHT = (
+    1.0  # what it counts more where arms are bare: their form is known, and blurred skin is seen first
+)
 DISCRIMINATOR_FROM = 0.2  # share of the run after which the discriminator takes part
 DILATION_JITTER = (
     4  # pixels by which the region's growth varies, so that the old garment's outline cannot be read from it
@@ -149,7 +152,11 @@ class TOMStage(Stage):
         )
         region, warped, mask, out = region[:count], warped[:count], mask[:count], out[:count]
         result, loss, parts = self._paired_losses(pairs, region, warped, mask, out, head[:count])
-        weights = torch.where(head, HEAD_GENERATOR_WEIGHT, 1.0)
+        arms = has_label(pairs.parse, L.ARM_LABELS)[:, None].float()
+        weights = torch.where(head, HEAD_GENERATOR_WEIGHT, 1.0)[:, None, None, None].expand(
+            -1, 1, *_size(pairs)
+        )
+        weights = torch.cat([weights[:count] + SKIN_GENERATOR_WEIGHT * arms, weights[count:]])
         loss = loss + self._feature_losses(result, pairs.image, unpaired, weights, parts)
         if out.expected_parse is not None:
             parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
@@ -215,7 +222,7 @@ class TOMStage(Stage):
         parts: dict[str, Tensor],
     ) -> Tensor:
         """The losses by features of crops: the perceptual distance and, where there are `unpaired` results, the
-        generator's, in which the results, paired and unpaired, count by `weights` (B,). `parts` get both."""
+        generator's, in which the results, paired and unpaired, count by `weights` (B, 1, H, W). `parts` get both."""
         self._maps = None
         loss = torch.zeros((), device=result.device)
         if self.lite0 is None and self.vgg19 is None:
@@ -223,7 +230,7 @@ class TOMStage(Stage):
         rng = torch.Generator().manual_seed(int(torch.randint(0, 2**31, ())))
         size = int(image.shape[2]), int(image.shape[3])
         generated = result if unpaired is None else torch.cat([result, unpaired])
-        ours, truth = random_crops(rng, size, generated, image)
+        ours, truth, weights = random_crops(rng, size, generated, image, weights)
         ours, truth = channels_last(ours), channels_last(truth)
         count = len(result)
         if self.vgg19 is not None:

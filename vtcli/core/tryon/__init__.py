@@ -13,7 +13,7 @@ In the order of that way:
 - `composer`: all of them → the picture, at the photo's resolution, by equation (1) and the rule of what stays the
   photo's (`maps`: what the photo shows and what is expected; `layers`: what lies beneath, where the garment shows,
   where the photo stays; `full_warp`: the garment at that resolution; `filling`: what appears where the old garment
-  goes; `garment_edge`: where the new garment is; `old_garment`: what the parse missed of the old one, and dresses;
+  goes; `garment_edge`: where the new garment is; `old_garment`: what the parse missed of the old one, and dresses; `neck`: what labels call background and is skin;
   `sleeve_hems`: how sleeves end; `bared_arms`: how wide arms are; `even_skin`: drawn skin without stains;
   `grain`: its grain; `shoulder_line`: where shoulders end;
   `planes`: maps enlarged, with edges where the photo has them)

@@ -18,7 +18,7 @@ from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.kind import LEAST_TOP, LEAST_TOP_ALONE, SIZE, Kind, KindHead, KindNet
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.outline import OutlineNet, seen, view_size
-from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities
+from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities, lip_probabilities
 from vtcli.core.models.weights import sha256, stage_file
 from vtcli.core.system import runtime
 
@@ -27,12 +27,14 @@ from vtcli.core.system import runtime
 class Annotation:
     """What the parser sees in pictures of 256×192.
 
-    `probabilities` (B, 20, 256, 192) over LIP's labels; `keypoints` (B, 18, 3) in pixels, (0, 0, 0) if absent; `kinds` (B, 6):
-    how probable each of `KINDS` is to the parser, if the pictures show garments (None: nobody asked).
+    `probabilities` (B, 20, 256, 192) over LIP's labels; `keypoints` (B, 18, 3) in pixels, (0, 0, 0) if absent; `own`
+    (B, 2, 256, 192): how probable the torso's bare skin and things are, both of them background to LIP; `kinds` (B, 6): how
+    probable each of `KINDS` is to the parser, if the pictures show garments (None: nobody asked).
     """
 
     probabilities: Tensor
     keypoints: Tensor
+    own: Tensor
     kinds: Tensor | None = None
 
     @property
@@ -72,7 +74,7 @@ class Annotator:
         if not mirror:
             return self._annotation(labels, joints)
         mirrored_labels, mirrored_joints = self.parser(photos.flip(3))
-        order = torch.from_numpy(L.FLIP_LABELS.copy()).to(photos.device)
+        order = torch.from_numpy(L.FLIP_PARSER_LABELS.copy()).to(photos.device)
         labels = (labels + mirrored_labels.flip(3)[:, order]) / 2
         order = torch.from_numpy(L.FLIP_JOINTS.copy()).to(photos.device)
         joints = (joints + mirrored_joints.flip(3)[:, order]) / 2
@@ -139,7 +141,10 @@ class Annotator:
         return signed(torch.from_numpy(picture.copy()).to(self.device)[None])
 
     def _annotation(self, labels: Tensor, joints: Tensor) -> Annotation:
-        return Annotation(label_probabilities(labels, INPUT_SIZE), self._decoded(joints))
+        probabilities = label_probabilities(labels, INPUT_SIZE)
+        return Annotation(
+            lip_probabilities(probabilities), self._decoded(joints), probabilities[:, L.LABELS :]
+        )
 
     def _decoded(self, joints: Tensor) -> Tensor:
         return decode_joints(joints, self.parser.absent, 4.0, self.least)

@@ -15,6 +15,7 @@ from vtcli.core.data.arms import (
     ARMS,
     SIDES,
     across_bone,
+    along_arm,
     arm_places,
     half_widths,
     is_folded,
@@ -93,7 +94,7 @@ def without_second_hands(
     for label, arm in zip(SIDES, ARMS, strict=True):
         if not bool(there[list(arm)].all()):
             continue
-        along = arm_places(keypoints.float().cpu(), size, (arm,))[0, 0].numpy()
+        along = along_arm(keypoints, size, arm)[0]
         beyond = along > BEYOND_WRIST
         if ((before[label] > 0.5) & beyond).sum() < HAND:
             continue
@@ -135,7 +136,7 @@ def _even_outline(
     """Change the outline of one arm in `after`, where it is hidden in the photo and meets the background on the side of its
     bones that is turned away from the body: an arm's joints are seldom in its middle."""
     size = (after.shape[1], after.shape[2])
-    along, distance = arm_places(keypoints.float().cpu(), size, (arm,))[0].numpy()
+    along, distance = along_arm(keypoints, size, arm)
     across = side_of_bones(keypoints[0].cpu().numpy(), arm, along)
     pixels = float(trunk_length(keypoints.float().cpu())[0])
     distance = distance * pixels

@@ -59,11 +59,12 @@ class Picture:
 
 def compose(
     window: np.ndarray, probabilities: Tensor, people: People, garment: Garment, warp: Warp, composition: Composition,
-    keep: str, masks: UserMasks = NO_MASKS,
+    keep: str, masks: UserMasks = NO_MASKS, own: np.ndarray | None = None,
 ) -> Picture:  # fmt: skip
     """The picture of one person in the window (h, w, 3) uint8, at its own resolution.
 
-    `probabilities` (1, 20, 256, 192): the photo's parse; the others are of the same person at 256×192. With
+    `probabilities` (1, 20, 256, 192): the photo's parse; `own` (2, 256, 192): how probable the torso's bare skin and things are,
+    if that is known; the others are of the same person at 256×192. With
     `keep=outside` masks and fillings are made at `WORK` rows at most; photo and garment meet at full size, band by
     band. What `masks` (of the window's size) protects is the photo's, with either `keep`.
     """
@@ -80,7 +81,7 @@ def compose(
     small = window if work == size else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
     full = FullWarp(garment, warp, size)
     reduced = full if work == size else FullWarp(garment, warp, work)
-    layers = make_layers(small, probabilities, people, reduced, composition, masks)
+    layers = make_layers(small, probabilities, people, reduced, composition, masks, own)
     region = enlarge(layers.region, size) > 0.5
     if masks.protect is not None:
         region &= ~masks.protect

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.arms import ARMS, SIDES, across_bone, arm_places, half_widths, is_folded, side_of_bones
+from vtcli.core.data.arms import ARMS, SIDES, across_bone, along_arm, half_widths, is_folded, side_of_bones
 from vtcli.core.tryon.planes import disc, length
 
 ROUNDS = 5
@@ -124,7 +124,7 @@ def _places(
     joints: np.ndarray, arm: Sequence[int], size: tuple[int, ...], keypoints: torch.Tensor
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where pixels lie along an arm, from 0 to 1, and across it in half widths, 1 towards the body: (256, 192) each."""
-    along, distance = arm_places(keypoints.float().cpu(), (size[0], size[1]), (tuple(arm),))[0].numpy()
+    along, distance = along_arm(keypoints, (size[0], size[1]), arm)
     first, middle = joints[list(arm)[:2], :2]
     inner = np.sign(across_bone(first, middle, joints[L.NECK, :2]))
     across = inner * np.sign(side_of_bones(joints, arm, along)) * distance / half_widths(along)

@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.body_regions import hand_region, neck_region
 from vtcli.core.tryon.even_skin import even_arms, even_throat
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.old_garment import LOWER
-from vtcli.core.tryon.planes import colours, enlarge, lab, length, mirrored_up, rgb
+from vtcli.core.tryon.planes import enlarge, lab, length, mirrored_up, rgb
 
 ISLAND = 500
 """Pixels of background at 256×192 below which a piece of it is no witness of the scene."""
@@ -25,18 +24,21 @@ FARTHEST = 25.0
 NO_SKIN = 24.0
 """Distance in CIELAB, lightness counted half, from which what is drawn is not the person's skin: a piece of the old sleeve.
 Set by hand; shade and blush on one person's arms stay below 15."""
+AS_LIGHT, OVER_THROAT, OVER_OTHERS = np.zeros(3), np.array([4.4, -1.7, -1.7]), np.array([6.7, -3.6, 0.5])
+LIGHT = 75.0
+"""How much a chest differs in CIELAB from the throat above it, which the head shades, and from face and arms: medians of 482
+people of VITON's training set with low necklines, whose skin has the lightness `LIGHT`. On darker skin it is less."""
 LEAST_SKIN = 40
 """Pixels of skin at 256×192 that are enough to tell its colour."""
 
 
 def scene_behind(window: np.ndarray, people: People, missed: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The window without the person, whose place is filled in from around it: (h, w, 3) float32. `missed` (256, 192)
-    bool: what belongs to the old garment and the parse calls background."""
+    bool: what belongs to the person, the neck or the old garment, and the parse calls background."""
     parse = people.parse[0].cpu().numpy()
     height, width = parse.shape
     small = cv2.resize(window, (width, height), interpolation=cv2.INTER_AREA)
-    neck = neck_region(people.parse, people.keypoints)[0].cpu().numpy()
-    scene = ((parse == 0) & ~neck & ~missed).astype(np.uint8)
+    scene = ((parse == 0) & ~missed).astype(np.uint8)
     # What is enclosed by arms and sleeves is as likely a piece of them that the parse has missed.
     _, parts, stats, _ = cv2.connectedComponentsWithStats(scene, connectivity=4)
     scene[stats[parts, cv2.CC_STAT_AREA] < ISLAND] = 0
@@ -59,10 +61,10 @@ def lower_body(
     return mirrored_up(window, below) if below.sum() >= LEAST_LOWER else None
 
 
-def own_skin(people: People, before: np.ndarray, old: np.ndarray) -> np.ndarray:
+def own_skin(before: np.ndarray, neck: np.ndarray, old: np.ndarray) -> np.ndarray:
     """Where the photo shows the person's bare skin: lower face, neck and arms, (256, 192) bool. `before` (20, 256, 192):
-    the photo's parse; `old` (256, 192) bool: where it shows the old garment."""
-    neck = neck_region(people.parse, people.keypoints)[0].cpu().numpy() & (before[L.BACKGROUND] > 0.5)
+    the photo's parse; `neck`, `old` (256, 192) bool: what of its background is neck, and where it shows the old garment."""
+    neck = neck & (before[L.BACKGROUND] > 0.5)
     arms = before[list(L.ARM_LABELS)].sum(0) > 0.8
     bare = ((neck | arms) & ~old) | _lower_face(before)
     out: np.ndarray = cv2.erode(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -71,7 +73,7 @@ def own_skin(people: People, before: np.ndarray, old: np.ndarray) -> np.ndarray:
 
 def skin_tone(people: People, seen: np.ndarray) -> np.ndarray | None:
     """The median colour (3,) of what is `seen` (256, 192) of the person's skin; None of too little."""
-    return np.median(colours(people.image)[seen], axis=0) if seen.sum() >= LEAST_SKIN else None
+    return np.median(people.photo[seen], axis=0) if seen.sum() >= LEAST_SKIN else None
 
 
 def unlike_skin(rendered: np.ndarray, tone: np.ndarray) -> np.ndarray:
@@ -89,7 +91,7 @@ def skin(people: People, rendered: np.ndarray, seen: np.ndarray, drawn: np.ndarr
     tone = skin_tone(people, seen)
     if tone is None:
         return None
-    values = np.where(seen[..., None], colours(people.image), rendered)
+    values = np.where(seen[..., None], people.photo, rendered)
     return enlarge(smoothly_on(values, (seen | drawn).astype(np.float32), tone), size)
 
 
@@ -119,17 +121,29 @@ def match_skin(
     parse and M_exp; `neck`, `old` (256, 192) bool.
     """
     arms = before[list(L.ARM_LABELS)].sum(0)
-    own = own_skin(people, before, old)
+    own = own_skin(before, neck, old)
     bare = own & (arms > 0.5)
-    hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
+    hands = people.hands
+    throat = own & (before[L.BACKGROUND] > 0.5)
+    tone = skin_tone(people, own)
+    if tone is not None:
+        throat &= ~unlike_skin(people.photo, tone)  # what labels call background may be a gap beside the neck
     out = rendered
-    for becomes, seen, meets in (  # an arm meets what is seen of it; a throat lies in the face's shadow
+
+    def even_arm(base: np.ndarray, hidden: np.ndarray, new: np.ndarray) -> np.ndarray:
+        return even_arms(base, people.photo_lab, own, hidden, new, after, people.keypoints)
+
+    sees_arms = (bare & ~hands).sum() >= 4 * LEAST_SKIN  # hands are redder than arms
+    sees_throat = throat.sum() >= LEAST_SKIN
+    for becomes, meets, seen, lighter, even_part in (
+        (after[list(L.ARM_LABELS)].sum(0), bare, bare if sees_arms else own, AS_LIGHT, even_arm),
         (
-            after[list(L.ARM_LABELS)].sum(0),
-            bare if (bare & ~hands).sum() >= 4 * LEAST_SKIN else own,  # hands are redder than arms
-            bare,
+            after[L.BACKGROUND] * neck,
+            throat,
+            throat if sees_throat else own,
+            OVER_THROAT if sees_throat else OVER_OTHERS,
+            even_throat,
         ),
-        (after[L.BACKGROUND] * neck, own, None),
     ):
         tone, hidden = skin_tone(people, seen), (becomes > 0.7) & old
         if tone is None:
@@ -138,18 +152,15 @@ def match_skin(
         new = likely if likely.sum() >= LEAST_SKIN else hidden
         if new.sum() < LEAST_SKIN:
             continue
-        shift = np.clip(lab(tone) - np.median(lab(rendered[new]), axis=0), -FARTHEST, FARTHEST)
+        wanted = lab(tone) + lighter * (lab(tone)[0] / LIGHT)
+        shift = np.clip(wanted - np.median(lab(rendered[new]), axis=0), -FARTHEST, FARTHEST)
         shift *= max(0.0, 1.0 - SHADE / max(float(np.linalg.norm(shift)), 1e-6))
         share = np.clip(becomes, 0, 1) * cv2.GaussianBlur(old.astype(np.float32), (0, 0), 2.0)
         base = lab(out) + shift
-        if meets is None:
-            even = even_throat(base, hidden, new)
-        else:
-            even = even_arms(base, lab(colours(people.image)), own, hidden, new, after, people.keypoints)
+        even = even_part(base, hidden, new)
         # As far as evened colours go on beyond the outline, they count in full.
         share = np.where((even != base).any(-1), 1.0, share)
-        if meets is not None:
-            even = even + _towards(even, people, meets, new)
+        even = even + _towards(even, people, meets, new)
         out = np.where(share[..., None] > 0.01, rgb(lab(out) + share[..., None] * (even - lab(out))), out)
     return out
 
@@ -157,7 +168,7 @@ def match_skin(
 def _towards(drawn: np.ndarray, people: People, seen: np.ndarray, new: np.ndarray) -> np.ndarray:
     """What brings the `new` skin of `drawn` (256, 192, 3) in CIELAB to the colours of the skin `seen` beside it, fading out
     away from it: (256, 192, 3). An arm has no seam where a sleeve ended."""
-    photo = lab(colours(people.image))
+    photo = people.photo_lab
     total, weights = np.zeros_like(drawn), np.zeros(new.shape, np.float32)
     for sigma in (4.0, 8.0, 16.0):
         theirs, near = _mean_around(photo, seen, sigma)

@@ -24,6 +24,8 @@ WIDER = 1.3
 """How many times as large as VITON's a window may become for it, set by hand: the networks know people of VITON's size."""
 MARGIN = 0.05
 """What lies around it then, in heights of the window: the person was found by a coarse look."""
+CUT = 2.0
+"""How far below the photo's upper edge a whole face begins, in pixels of the coarse look: hair and forehead lie above it."""
 TORSO_OF_SHOULDERS = 1.5
 """Median of the torso's length (neck to hips) over the shoulders' width."""
 
@@ -73,6 +75,8 @@ def first_frame(parse: np.ndarray, box: Box, coarse: Window) -> Window:
     face = _upper_face(part)
     if face is not None:
         rows = np.nonzero(face.sum(1) >= max(1, 0.2 * face.sum(1).max()))[0]
+    # Of a face that the photo's upper edge cuts off, the height tells nothing.
+    if face is not None and top + rows[0] > max(0.0, -coarse.top / coarse.scale) + CUT:
         guesses.append(float(np.clip((rows[-1] - rows[0] + 1) * HEIGHT / FACE, 0.45 * tall, 1.6 * tall)))
     window = 1.08 * (float(np.exp(np.mean(np.log(guesses)))) if guesses else tall)
     body = np.nonzero((part[: round(window)] > 0).any(0))[0]

@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.body_regions import hand_region
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.models.warping import Warp
 from vtcli.core.system.workers import both
@@ -58,6 +57,8 @@ FEATHER = 2.0
 """Width of the region's soft edge, inside of it, in pixels at 256×192."""
 WRIST = 5
 """How far from a hand a bare wrist takes the hand's colour, in pixels at 256×192."""
+RIM = 4
+"""Width of an old collar that stands off the neck, in pixels at 256×192."""
 UNLIKE = 60.0
 """Grey levels between rendering and cloth, on average around a pixel, that are more than folds and light: set by hand on
 white and black tops over the other."""
@@ -106,10 +107,10 @@ class Layers:
 
 def make_layers(
     window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition,
-    masks: UserMasks,
+    masks: UserMasks, own: np.ndarray | None = None,
 ) -> Layers:  # fmt: skip
-    """The layers at the size of `window` (h, w, 3) uint8, which is that of `full`."""
-    maps = find_maps(window, probabilities, people, full, composition)
+    """The layers at the size of `window` (h, w, 3) uint8, which is that of `full`. `own`: as of `composer.compose`."""
+    maps = find_maps(window, probabilities, people, full, composition, own)
     protect, redraw = (
         None if mask is None else enlarge(mask.astype(np.float32), maps.size)
         for mask in (masks.protect, masks.redraw)
@@ -157,7 +158,7 @@ def _covered(maps: Maps) -> np.ndarray:
     # A sleeve is no narrower than the arm in it.
     inside = maps.arms * beside * (1.0 - dilated(bare, REACH * maps.scale)) * (1.0 - maps.front)
     covered = np.maximum(covered, np.maximum(stretched, inside))
-    covered *= 1.0 - maps.opening
+    covered *= (1.0 - maps.opening) * (1.0 - maps.things)
     return covered
 
 
@@ -165,7 +166,7 @@ def _uncovered(maps: Maps, covered: np.ndarray) -> np.ndarray:
     """Where the old garment was and no new one is, its fringe included: (h, w) in [0, 1]."""
     free = 1.0 - covered
     fringe = dilated(maps.old * free, FRINGE * maps.scale) * free
-    return fringe * (1.0 - crisp(with_edge(maps.stays), maps.size))
+    return fringe * (1.0 - crisp(with_edge(maps.stays), maps.size)) * (1.0 - maps.things)
 
 
 def _region(
@@ -209,13 +210,16 @@ def _beneath(
     if uncovered.max() <= NOTICED:
         return out
     arms = maps.after[list(L.ARM_LABELS)].sum(0) > 0.5
-    hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
+    hands = people.hands
     wrists = cv2.dilate(hands.astype(np.uint8), disc(WRIST)) > 0
     bare = arms | (maps.neck & (maps.after[L.BACKGROUND] > 0.5))
-    seen = own_skin(people, maps.before, worn)
+    seen = own_skin(maps.before, maps.neck, worn)
     tone = skin_tone(people, seen)
     sleeve = arms & worn & unlike_skin(rendered, tone) if tone is not None else np.zeros_like(arms)
     drawn = worn & ~maps.missed & ~wrists & bare & ~sleeve
+    # An open neckline has no skin where the old collar stood off it.
+    scene_seen = ((maps.before[L.BACKGROUND] > 0.5) & ~maps.neck).astype(np.uint8)
+    rim = (cv2.dilate(scene_seen, disc(RIM)) > 0) & (cv2.dilate(maps.neck.astype(np.uint8), disc(1)) == 0)
     # I_rp takes a cuff's fringe on the hand for a bracelet, and draws it; and pieces of the old sleeve.
     by_tone = ((maps.missed | wrists) & worn & arms) | sleeve
     new = enlarge(covered, worn.shape) > 0.5
@@ -224,11 +228,11 @@ def _beneath(
     parts = (
         (
             np.maximum(maps.expects((L.BACKGROUND,), size), above),
-            lambda: scene_behind(window, people, maps.missed, size),
+            lambda: scene_behind(window, people, maps.missed | maps.neck, size),
         ),
         (maps.expects(LOWER, size), lambda: lower_body(window, people, maps.stays, maps.missed)),
         (
-            np.maximum(enlarge(maps.opening, size) * (1.0 - crisp(drawn, size)), crisp(by_tone, size))
+            np.maximum(enlarge(maps.opening, size) * (1.0 - crisp(drawn | rim, size)), crisp(by_tone, size))
             * (1.0 - above),
             lambda: skin(people, rendered, seen, drawn, size),
         ),

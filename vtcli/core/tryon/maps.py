@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.body_regions import neck_region
 from vtcli.core.data.pixels import likeliest
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.system.workers import both, side_by_side
@@ -26,11 +24,11 @@ from vtcli.core.tryon.garment_edge import (
     neckline,
     whole,
 )
+from vtcli.core.tryon.neck import neck_of
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import (
     DRESSES,
     LOWER,
-    bared,
     cuffs,
     is_dress,
     missed,
@@ -96,6 +94,8 @@ class Maps:
     """Where it shows bare arms."""
     front: np.ndarray
     """Where it shows the head, which lies in front of garments."""
+    things: np.ndarray
+    """Where it shows what is carried, in front of garments as well."""
     new: np.ndarray
     """Where M_exp expects clothes."""
     known: dict[tuple[tuple[int, ...], tuple[int, int]], np.ndarray] = field(default_factory=dict)
@@ -118,8 +118,10 @@ class Maps:
 
 
 def find_maps(
-    window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition
-) -> Maps:
+    window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition,
+    own: np.ndarray | None = None,
+) -> Maps:  # fmt: skip
+    """`own`: as of `composer.compose`."""
     size, warp = full.size, full.warp
     scale = size[0] / composition.region.shape[2]
     expected = composition.expected_parse if composition.expected_parse is not None else probabilities
@@ -128,9 +130,10 @@ def find_maps(
     after = with_own_arms(after, before, people.keypoints)
     after = without_second_hands(after, before, plane(warp.mask), people.keypoints)
     before = with_whole_skirt(before, after)
-    necks = (neck_region(x, people.keypoints) for x in (likeliest(expected), people.parse))
-    neck = torch.stack(list(necks)).any(0)[0].cpu().numpy() | bared(people, before, after)
-    hidden = missed(people, before, neck) | cuffs(people, before, after)
+    torso_skin, carried = np.zeros((2, *before.shape[1:]), np.float32) if own is None else own
+    neck = neck_of(people, before, after, likeliest(expected), torso_skin)
+    dark = shaded(people, before)
+    hidden = (missed(people, before, neck) | cuffs(people, before, after, dark)) & (carried < 0.5)
     worn, new, stays = _garments(people, before, after, plane(warp.mask))
 
     held, joints = plane(composition.composition_mask), people.keypoints[0].cpu().numpy()
@@ -139,9 +142,9 @@ def find_maps(
 
     def seen() -> list[np.ndarray]:
         by_photo = GuidedFilter(cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, scale)
-        scene = before[L.BACKGROUND] * (~(neck | hidden)).astype(np.float32)
+        scene = (before[L.BACKGROUND] - carried).clip(0) * (~(neck | hidden))
         arms, head = (before[list(labels)].sum(0) for labels in (L.ARM_LABELS, L.HEAD_LABELS))
-        shares = np.maximum(worn, hidden), scene, arms, head
+        shares = [np.maximum(worn, hidden), scene, arms, head, *([] if own is None else [carried])]
         return side_by_side(lambda share: steepened(by_photo(share), scale), shares)
 
     def warped() -> tuple[np.ndarray, ...]:
@@ -154,12 +157,13 @@ def find_maps(
             opening = np.maximum(opening, crisp(hollow, size))
         return rgb, alpha, dilated(alpha, REACH * scale), opening, collar
 
-    (old, scene, arms, front), (rgb, alpha, near, opening, collar) = both(seen, warped)
+    (old, scene, arms, front, *more), (rgb, alpha, near, opening, collar) = both(seen, warped)
+    things = np.maximum(more[0], crisp(carried, size)) if more else np.zeros_like(front)
     # The photo's edges may bring the old garment further than its parse, never cut it short: where a print meets the scene
     # they are its stripes, not its outline.
     old = np.maximum(old, crisp(np.maximum(worn, hidden), size)) * (1.0 - crisp(with_edge(stays), size))
     return Maps(
-        size, scale, before, after, neck, hidden, shaded(people, before), stays, rgb, alpha, near, opening, old, scene, arms, front,
+        size, scale, before, after, neck, hidden, dark, stays, rgb, alpha, near, opening, old, scene, arms, front, things,
         new=np.maximum(crisp(new, size), collar * (1.0 - front)),
     )  # fmt: skip
 

@@ -7,10 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vtcli.core.data.body_regions import hand_region
 from vtcli.core.data.hole_filling import fill_holes, opaque
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.common import GMM, TOM
@@ -23,6 +25,7 @@ from vtcli.core.models.warping import Warp, channels_last, warp_garments
 from vtcli.core.models.weights import read_metadata, sha256, stage_file
 from vtcli.core.system import runtime
 from vtcli.core.system.errors import UsageProblem
+from vtcli.core.tryon.planes import colours, lab
 
 SIZE = (256, 192)
 """(height, width) of VITON's pictures."""
@@ -45,6 +48,21 @@ class People:
     def parse_for(self, network: GMM | TOM) -> Tensor:
         """`parse` as `network` sees it: filled, or for CP-VTON's as it is."""
         return self.parse if network.cpvton_inputs else self.filled_parse
+
+    @cached_property
+    def photo(self) -> np.ndarray:
+        """The first person's picture in grey levels, (256, 192, 3) float32, not to be changed."""
+        return colours(self.image)
+
+    @cached_property
+    def photo_lab(self) -> np.ndarray:
+        """The same in CIELAB."""
+        return lab(self.photo)
+
+    @cached_property
+    def hands(self) -> np.ndarray:
+        """The first person's hands, (256, 192) bool."""
+        return np.asarray(hand_region(self.parse[:1], self.keypoints[:1])[0].cpu().numpy())
 
     @property
     def size(self) -> tuple[int, int]:

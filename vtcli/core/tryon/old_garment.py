@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.body_regions import hand_region, neck_region, torso
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.planes import colours, disc, lab, length
+from vtcli.core.tryon.planes import disc, lab, length
 
 LOWER = (L.PANTS, L.SKIRT, L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE)
 """Labels below the waist."""
@@ -71,29 +70,26 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     `before` (20, 256, 192): the photo's parse; `neck` (256, 192) bool: background that is neck.
     """
     none = np.zeros(neck.shape, bool)
-    photo = colours(people.image)
+    photo = people.photo
     worn = before[list(CLOTHES)].sum(0) > 0.5
     sure = cv2.erode(worn.astype(np.uint8), disc(2)) > 0
-    bare = _bare_skin(before, worn)
+    bare = bare_skin(before, worn)
     if sure.sum() < LEAST or bare.sum() < LEAST:
         return none
-    values = lab(photo)
+    values = people.photo_lab
     to_cloth, to_skin = apart(values, palette(photo[sure], 6)), apart(values, palette(photo[bare], 4))
-    scene = ((before[L.BACKGROUND] > 0.9) & ~neck & ~_close(worn, 4)).astype(np.float32)
-    weight = cv2.GaussianBlur(scene, (0, 0), 6.0)[..., None]
-    around = cv2.GaussianBlur(photo * scene[..., None], (0, 0), 6.0) / np.maximum(weight, 1e-4)
-    to_scene = np.where(weight[..., 0] > 1e-3, length(values - lab(around)), 100.0)
+    to_scene = from_scene(people, (before[L.BACKGROUND] > 0.9) & ~neck & ~close_to(worn, 4))
     own = (to_cloth < ALIKE) & (to_cloth < 0.5 * to_skin)
     arms, background = before[list(L.ARM_LABELS)].sum(0), before[L.BACKGROUND] * ~neck
-    hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
-    on_arms = (_close(worn, ASTRAY) & ~hands | _close(worn, FRAYED)) & (background < 0.3)
-    on_scene = _close(worn, FRAYED) & (to_cloth < 0.5 * to_scene)
+    hands = people.hands
+    on_arms = (close_to(worn, ASTRAY) & ~hands | close_to(worn, FRAYED)) & (background < 0.3)
+    on_scene = close_to(worn, FRAYED) & (to_cloth < 0.5 * to_scene)
     found = own & (arms + background > 0.5) & (on_arms | on_scene) & ~worn
     lower = before[list(LOWER)].sum(0) > 0.5
-    further = lower & ~_close(worn, HEM)
+    further = lower & ~close_to(worn, HEM)
     if further.sum() >= LEAST and (to_cloth[further] < ALIKE).mean() < CONFUSED:
         to_lower = apart(values, palette(photo[further], 4))
-        found |= lower & (to_cloth < ALIKE) & (to_cloth < 0.5 * to_lower) & _close(worn, HEM)
+        found |= lower & (to_cloth < ALIKE) & (to_cloth < 0.5 * to_lower) & close_to(worn, HEM)
     # What hangs on the garment counts, however thin; a lone pixel is noise.
     whole = cv2.morphologyEx((found | worn).astype(np.uint8), cv2.MORPH_OPEN, disc(1)) > 0
     out: np.ndarray = whole & found
@@ -103,43 +99,55 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
 def shaded(people: People, before: np.ndarray) -> np.ndarray:
     """Pixels of hands that have not the colour of the person's skin, (256, 192) bool: a cuff's shadow, its seam. `before`
     (20, 256, 192): the photo's parse."""
-    hands = hand_region(people.parse, people.keypoints)[0].cpu().numpy()
+    hands = people.hands
     worn = before[list(CLOTHES)].sum(0) > 0.5
-    bare = _bare_skin(before, worn)
+    bare = bare_skin(before, worn)
     if not hands.any() or bare.sum() < LEAST:
         return np.zeros(hands.shape, bool)
-    photo = colours(people.image)
-    out: np.ndarray = hands & (apart(lab(photo), palette(photo[bare], 4)) > ALIKE)
+    photo = people.photo
+    out: np.ndarray = hands & (apart(people.photo_lab, palette(photo[bare], 4)) > ALIKE)
     return out
 
 
-def cuffs(people: People, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def cuffs(people: People, before: np.ndarray, after: np.ndarray, dark: np.ndarray) -> np.ndarray:
     """What has not the colour of skin on a hand and hangs on a sleeve that gives way to a bare arm, (256, 192) bool: the cuff's
-    edge and shadow, which would stay as a bracelet. `before`, `after` (20, 256, 192): the photo's parse and M_exp."""
-    dark = shaded(people, before)
+    edge and shadow, which would stay as a bracelet. `before`, `after` (20, 256, 192): the photo's parse and M_exp; `dark`
+    (256, 192) bool: what is `shaded`."""
     worn = before[list(CLOTHES)].sum(0) > 0.5
     goes = worn & (after[list(L.ARM_LABELS)].sum(0) > 0.5)
-    sure, bare = cv2.erode(worn.astype(np.uint8), disc(2)) > 0, _bare_skin(before, worn)
+    sure, bare = cv2.erode(worn.astype(np.uint8), disc(2)) > 0, bare_skin(before, worn)
     if not dark.any() or sure.sum() < LEAST:
         return np.zeros_like(dark)
-    photo = colours(people.image)
-    values = lab(photo)
-    dark &= apart(values, palette(photo[sure], 6)) < CLOTHLIKE * apart(values, palette(photo[bare], 4))
+    photo = people.photo
+    values = people.photo_lab
+    dark = dark & (
+        apart(values, palette(photo[sure], 6)) < CLOTHLIKE * apart(values, palette(photo[bare], 4))
+    )
     out = np.zeros_like(dark)
     for _ in range(CUFF // 2):
-        out = _close(goes | out, 2) & dark
+        out = close_to(goes | out, 2) & dark
     return out
 
 
-def _bare_skin(before: np.ndarray, worn: np.ndarray) -> np.ndarray:
+def bare_skin(before: np.ndarray, worn: np.ndarray) -> np.ndarray:
     """Face, and arms apart from what is `worn` (256, 192) bool: (256, 192) bool, by the photo's parse `before`."""
     out: np.ndarray = (before[L.FACE] > 0.8) | (
-        (before[list(L.ARM_LABELS)].sum(0) > 0.9) & ~_close(worn, ASTRAY)
+        (before[list(L.ARM_LABELS)].sum(0) > 0.9) & ~close_to(worn, ASTRAY)
     )
     return out
 
 
-def _close(mask: np.ndarray, radius: int) -> np.ndarray:
+def from_scene(people: People, scene: np.ndarray) -> np.ndarray:
+    """How far the photo's colours are from those of the `scene` (256, 192) bool around, in
+    CIELAB: (256, 192), 100 where there is none near."""
+    share = scene.astype(np.float32)
+    weight = cv2.GaussianBlur(share, (0, 0), 6.0)[..., None]
+    around = cv2.GaussianBlur(people.photo * share[..., None], (0, 0), 6.0) / np.maximum(weight, 1e-4)
+    out: np.ndarray = np.where(weight[..., 0] > 1e-3, length(people.photo_lab - lab(around)), 100.0)
+    return out
+
+
+def close_to(mask: np.ndarray, radius: int) -> np.ndarray:
     out: np.ndarray = cv2.dilate(mask.astype(np.uint8), disc(radius)) > 0
     return out
 
@@ -199,34 +207,9 @@ def skirt(people: People, before: np.ndarray, after: np.ndarray, covered: np.nda
     worn = before[list(CLOTHES)].sum(0) + before[list(LOWER)].sum(0) > 0.5
     arms = after[list(L.ARM_LABELS)].sum(0) > 0.5
     bared_arms = arms & (before[list(L.ARM_LABELS)].sum(0) < 0.5)
-    below = worn & (rows >= hem[None]) & ~arms & ~_close(bared_arms, 2)
+    below = worn & (rows >= hem[None]) & ~arms & ~close_to(bared_arms, 2)
     count, parts, stats, _ = cv2.connectedComponentsWithStats(below.astype(np.uint8), connectivity=4)
     if count < 2:
         return below
     out: np.ndarray = parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    return out
-
-
-def bared(people: People, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Skin of throat, shoulders and midriff that the old garment hid and the new one does not, (256, 192) bool: M_exp calls
-    it background, as labels do. It lies inside the old outline, between nose and chest, shoulder and shoulder; or on
-    the torso, between the new hem and the lower body."""
-    joints = people.keypoints[0].cpu().numpy()
-    none = np.zeros(before.shape[1:], bool)
-    shoulders = joints[[L.R_SHOULDER, L.L_SHOULDER]]
-    if not L.joints_present(joints[[L.NECK, L.R_SHOULDER, L.L_SHOULDER]]).all():
-        return none
-    span = float(np.linalg.norm(shoulders[0, :2] - shoulders[1, :2]))
-    top = joints[L.NECK, 1] - 0.7 * span
-    rows, columns = np.mgrid[: before.shape[1], : before.shape[2]]
-    part = (rows > top) & (rows < joints[L.NECK, 1] + 0.7 * span)
-    part &= (columns > shoulders[:, 0].min() - 0.1 * span) & (columns < shoulders[:, 0].max() + 0.1 * span)
-    worn = before[list(CLOTHES)].sum(0) > 0.5
-    person = (before[L.BACKGROUND] < 0.5) | neck_region(people.parse, people.keypoints)[0].cpu().numpy()
-    # A collar or shoulder seam stands off the skin by a pixel or two.
-    inside = cv2.erode(person.astype(np.uint8), disc(2)) > 0
-    below_hem = np.logical_or.accumulate(after[list(CLOTHES)].sum(0) > 0.5, 0)
-    above_waist = np.logical_or.accumulate((after[list(LOWER)].sum(0) > 0.5)[::-1], 0)[::-1]
-    part |= below_hem & above_waist & torso(worn.shape, people.keypoints.cpu())[0].numpy()
-    out: np.ndarray = part & worn & inside & (after.argmax(0) == L.BACKGROUND)
     return out

@@ -38,7 +38,8 @@ LEAST_HAIR, LEAST_FACE = 0.02, 0.004
 class AnnotatedPerson:
     """`photo` (H, W, 3) uint8; `window`: the part of it that is worked on; `view` (h, w, 3) uint8: that part at its own
     resolution; `people` (one person) and `probabilities` of the parse (1, 20, 256, 192): at the networks' size;
-    `masks`: what the user says must stay or be redrawn, in the window at its own resolution."""
+    `masks`: what the user says must stay or be redrawn, in the window at its own resolution; `own` (2, 256, 192): how
+    probable the torso's bare skin and things are, None where the parse was given."""
 
     photo: np.ndarray
     window: Window
@@ -46,6 +47,7 @@ class AnnotatedPerson:
     people: People
     probabilities: Tensor
     masks: UserMasks = field(default_factory=UserMasks)
+    own: np.ndarray | None = None
 
     def certainty(self) -> tuple[float, float]:
         """Of the parse on the person (mean probability of the likeliest label) and of neck and shoulders (mean
@@ -96,7 +98,10 @@ def annotate_person(
     if keypoints is None:
         joints = on_person(joints, filled)
     people = People(image, filled, joints)
-    return AnnotatedPerson(photo, window, window.cut(photo), people, probabilities, masks.seen_in(window))
+    own = annotation.own[0].cpu().numpy() if parse is None else None
+    return AnnotatedPerson(
+        photo, window, window.cut(photo), people, probabilities, masks.seen_in(window), own
+    )
 
 
 def seen_in(annotator: Annotator, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -265,6 +265,7 @@ def _finish(
         composition,
         keep,
         who.masks,
+        who.own,
     )
     if keep == "head":
         image, region = picture.pixels, picture.region

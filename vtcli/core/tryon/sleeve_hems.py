@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.arms import ARMS, SIDES, arm_places, half_widths, is_folded
+from vtcli.core.data.arms import ARMS, SIDES, along_arm, half_widths, is_folded
 from vtcli.core.data.body_regions import torso
 
 CLOSE, FAR = 12.0, 20.0
@@ -40,7 +40,7 @@ def with_own_hems(
     for label, arm in zip(SIDES, ARMS, strict=True):
         if not there[list(arm)].all() or is_folded(joints, arm):
             continue
-        along, distance = arm_places(points, size, (arm,))[0].numpy()
+        along, distance = along_arm(points, size, arm)
         reach = distance / half_widths(along)
         sleeve, bare = out[tops].sum(0), out[label]
         on = beside & (reach < ON_ARM) & (sleeve + bare > 0.5)

@@ -1,0 +1,101 @@
+"""The neck, which labels call background, and what else of the torso is bare: in the photo, and under the new garment.
+
+Everything here is found at 256×192.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import neck_region, torso
+from vtcli.core.models.composition import CLOTHES
+from vtcli.core.tryon.networks import People
+from vtcli.core.tryon.old_garment import ALIKE, LEAST, LOWER, apart, bare_skin, close_to, from_scene, palette
+from vtcli.core.tryon.planes import disc
+
+SAME = 4.0
+"""How close in CIELAB to the scene around what lies beside a neck is scene, set by hand; a just noticeable difference is 2."""
+
+SKINLIKE = 0.6
+"""How much closer to the colours of the person's skin than to the scene's a neck is that labels call background; set by hand."""
+NOSE = 0.7
+"""How far the nose is above the neck joint at most, in shoulder widths."""
+
+
+def neck_of(
+    people: People, before: np.ndarray, after: np.ndarray, expected: Tensor, torso_skin: np.ndarray
+) -> np.ndarray:
+    """What labels call background and is neck, in the photo or under the new garment: (256, 192) bool.
+
+    `before`, `after` (20, 256, 192): the photo's parse and M_exp; `expected` (1, 256, 192): M_exp's labels; `torso_skin`
+    (256, 192): how probable the parser finds that in the photo.
+    """
+    seen = _seen(people, before, torso_skin > 0.5)
+    becomes = neck_region(expected, people.keypoints)[0].cpu().numpy()
+    # Beside the person the photo shows the scene, whatever is expected.
+    becomes &= seen | (before[L.BACKGROUND] < 0.5)
+    return seen | becomes | _bared(people, before, after, seen)
+
+
+def _seen(people: People, before: np.ndarray, torso_skin: np.ndarray) -> np.ndarray:
+    """The neck in the photo, (256, 192) bool: what has person on all four sides, but for the scene, and what has the colour
+    of skin around it. `torso_skin` (256, 192) bool: the parser's own word."""
+    region: np.ndarray = neck_region(people.parse, people.keypoints)[0].cpu().numpy() | torso_skin
+    worn = before[list(CLOTHES)].sum(0) > 0.5
+    bare = bare_skin(before, worn)
+    part = around_neck(people.keypoints[0].cpu().numpy(), region.shape, NOSE)
+    if bare.sum() < LEAST or not part.any():
+        return region
+    photo, nothing = people.photo, before[L.BACKGROUND] > 0.5
+    to_skin = apart(people.photo_lab, palette(photo[bare], 4))
+    to_scene = from_scene(
+        people,
+        (before[L.BACKGROUND] > 0.9) & ~close_to(region | (part & (to_skin < ALIKE)), 2) & ~close_to(worn, 4),
+    )
+    scene = (to_scene < SAME) & (to_scene < 0.5 * to_skin)
+    skin = part & nothing & (to_skin < SKINLIKE * to_scene)
+    skin = cv2.morphologyEx(skin.astype(np.uint8), cv2.MORPH_OPEN, disc(1)) > 0
+    return (region & ~scene) | _hanging_on(skin | region, region | close_to(before[L.FACE] > 0.5, 2))
+
+
+def _hanging_on(pieces: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+    """Those of `pieces` (256, 192) bool that touch `anchor` (256, 192) bool."""
+    count, parts = cv2.connectedComponents(pieces.astype(np.uint8), connectivity=4)
+    out: np.ndarray = (
+        np.isin(parts, np.setdiff1d(np.unique(parts[anchor & pieces]), [0])) if count > 1 else pieces
+    )
+    return out
+
+
+def around_neck(joints: np.ndarray, shape: tuple[int, ...], above: float) -> np.ndarray:
+    """Between shoulder and shoulder, from `above` shoulder widths over the neck joint down to the chest: bool of `shape` (256,
+    192); nowhere without those `joints` (18, 3) in pixels."""
+    if not L.joints_present(joints[[L.NECK, L.R_SHOULDER, L.L_SHOULDER]]).all():
+        return np.zeros(shape, bool)
+    shoulders = joints[[L.R_SHOULDER, L.L_SHOULDER]]
+    span = float(np.linalg.norm(shoulders[0, :2] - shoulders[1, :2]))
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    out: np.ndarray = (rows > joints[L.NECK, 1] - above * span) & (rows < joints[L.NECK, 1] + 0.7 * span)
+    out &= (columns > shoulders[:, 0].min() - 0.1 * span) & (columns < shoulders[:, 0].max() + 0.1 * span)
+    return out
+
+
+def _bared(people: People, before: np.ndarray, after: np.ndarray, neck: np.ndarray) -> np.ndarray:
+    """Skin of throat, shoulders and midriff that the old garment hid and the new one does not, (256, 192) bool: M_exp calls
+    it background, as labels do. It lies inside the old outline, between nose and chest, shoulder and shoulder; or on
+    the torso, between the new hem and the lower body."""
+    part = around_neck(people.keypoints[0].cpu().numpy(), before.shape[1:], NOSE)
+    if not part.any():
+        return part
+    worn = before[list(CLOTHES)].sum(0) > 0.5
+    person = (before[L.BACKGROUND] < 0.5) | neck
+    # A collar or shoulder seam stands off the skin by a pixel or two.
+    inside = cv2.erode(person.astype(np.uint8), disc(2)) > 0
+    below_hem = np.logical_or.accumulate(after[list(CLOTHES)].sum(0) > 0.5, 0)
+    above_waist = np.logical_or.accumulate((after[list(LOWER)].sum(0) > 0.5)[::-1], 0)[::-1]
+    part |= below_hem & above_waist & torso(worn.shape, people.keypoints.cpu())[0].numpy()
+    out: np.ndarray = part & worn & inside & (after.argmax(0) == L.BACKGROUND)
+    return out
