@@ -13,16 +13,20 @@ from vtcli.core.garments.cutout import Likely
 
 _WORK = 384
 """The longer side at which bites are looked for."""
-_GAP, _BITE = 0.002, 0.003
+_GAP, _BITE = 0.0015, 0.0015
 """Areas, in areas of the garment, from which what it encloses is looked into, and from which it is a bite."""
 _WIDE, _HIGH = 0.09, 0.35
 """Width of a bite at its widest, in widths of the garment, or how high its middle lies, in heights: what sleeves leave free
 beside the body is narrower and lower (8 of 500 garments of VITON are white and have such gaps)."""
+_TALL = 1.5
+"""Height in widths from which a gap may lie between sleeve and body: what is missing of white cloth amid a print is round."""
 _SURE = 0.9
 """Probability of garment from which a gap is a bite."""
 _ALIKE = 10.0
 """Distance in CIELAB between a bite and the cloth beside it, at most: a just noticeable difference is 2, folds in white cloth
 are 5 to 8. Racer backs and crossed straps in colours have 25 and more."""
+_CLOTH = 0.15, 0.2
+"""Shares of the rim, where the rest may be a print, and of the whole garment that are such cloth."""
 _BESIDE, _NEAR = 0.015, 0.12
 """Width of the rim of cloth that is compared, and how far from a bite the network's outline counts, in widths of the garment."""
 
@@ -55,16 +59,17 @@ def _bites(rgb: np.ndarray, mask: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     _, parts, stats, _ = cv2.connectedComponentsWithStats(gaps.astype(np.uint8))
     rim = np.ones((2 * max(1, round(_BESIDE * width)) + 1,) * 2, np.uint8)
     out = np.zeros_like(mask)
-    for number, (*_, size) in enumerate(stats[1:], start=1):
+    for number, (_, _, across, tall, size) in enumerate(stats[1:], start=1):
         part = parts == number
+        squat = tall < _TALL * across
         high = (np.nonzero(part)[0].mean() - rows[0]) / max(1, rows[-1] - rows[0]) < _HIGH
-        if size < _BITE * mask.sum() or not (high or 2 * _radius(part) > _WIDE * width):
+        if size < _BITE * mask.sum() or not (high or squat or 2 * _radius(part) > _WIDE * width):
             continue
         beside = (cv2.dilate(part.astype(np.uint8), rim) > 0) & mask
         if not beside.any():
             continue
-        apart = np.median(lab[part], axis=0) - np.median(lab[beside], axis=0)
-        if np.linalg.norm(apart) < _ALIKE:
+        alike = np.linalg.norm(lab - np.median(lab[part], axis=0), axis=2) < _ALIKE
+        if alike[beside].mean() > _CLOTH[0] and alike[mask].mean() > _CLOTH[1]:
             out |= part
     return out
 
