@@ -26,6 +26,7 @@ from vtcli.core.tryon.annotate import certain
 from vtcli.core.tryon.composer import Picture, compose
 from vtcli.core.tryon.filling import match_skin, skin_tone, unlike_skin
 from vtcli.core.tryon.garment_edge import garment_cover
+from vtcli.core.tryon.neck import neck_of
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import missed
 from vtcli.core.tryon.planes import dilated, lab
@@ -203,15 +204,86 @@ def test_hands_and_what_lies_outside_of_the_region_stay_bit_for_bit() -> None:
         assert np.array_equal(made.pixels[hands], scene.photo[hands])
 
 
+def _joints() -> Tensor:
+    joints = torch.zeros(1, 18, 3)
+    for joint, at in {
+        L.NOSE: (95, 38), L.NECK: (96, 60), L.R_SHOULDER: (70, 62), L.L_SHOULDER: (122, 62), L.R_ELBOW: (50, 110),
+        L.L_ELBOW: (142, 105), L.R_WRIST: (40, 160), L.L_WRIST: (142, 150), L.R_HIP: (80, 160), L.L_HIP: (112, 160),
+    }.items():  # fmt: skip
+        joints[0, joint] = torch.tensor([*at, 1.0])
+    return joints
+
+
+def _people(photo: np.ndarray, parse: np.ndarray) -> People:
+    image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1.0
+    return People(image, torch.from_numpy(parse)[None], _joints())
+
+
+@pytest.mark.parametrize("wall", [False, True])
+def test_the_end_of_a_sleeve_that_the_parse_breaks_off_is_the_old_garment(wall: bool) -> None:
+    """But a wall in the garment's colour is none, nor what lies beside the arm."""
+    parse = _parse(
+        face=np.s_[20:50, 80:110], upper_clothes=np.s_[55:200, 60:130], left_arm=np.s_[151:185, 134:150]
+    )
+    photo = np.full((256, 192, 3), 235, np.uint8)
+    parse[62:135, 134:150] = L.UPPER_CLOTHES
+    for label, colour in COLOURS.items():
+        photo[parse == label] = colour
+    end, beside = np.s_[135:151, 134:150], np.s_[210:226, 134:150]
+    photo[end] = photo[beside] = COLOURS[L.UPPER_CLOTHES]
+    if wall:
+        photo[:, 134:][parse[:, 134:] == L.BACKGROUND] = COLOURS[L.UPPER_CLOTHES]
+    found = missed(
+        _people(photo, parse), certain(torch.from_numpy(parse)[None])[0].numpy(), np.zeros((256, 192), bool)
+    )
+    assert (found[end].mean() < 0.5) if wall else (found[end][2:-2, 3:-3].mean() > 0.9)
+    assert not found[beside].any()
+
+
+def test_a_neck_is_found_by_its_colour_and_a_gap_beside_it_is_none() -> None:
+    """Labels call both background, and both have person on all four sides."""
+    parse = _parse(face=np.s_[16:48, 80:110], hair=np.s_[14:64, 66:80], upper_clothes=np.s_[64:200, 60:130])
+    parse[14:64, 110:124] = L.HAIR
+    photo = np.full((256, 192, 3), 200, np.uint8)
+    for label, colour in {**COLOURS, L.HAIR: (60, 40, 30)}.items():
+        photo[parse == label] = colour
+    neck, gap = np.s_[50:63, 86:104], np.s_[50:58, 81:84]
+    photo[48:64, 85:105] = (190, 142, 115)
+    labels = torch.from_numpy(parse)[None]
+    before = certain(labels)[0].numpy()
+    found = neck_of(_people(photo, parse), before, before, labels, np.zeros((256, 192), np.float32))
+    assert found[neck].all() and not found[gap].any()
+
+
+def test_arms_take_their_tone_from_face_and_hands_where_no_more_is_seen() -> None:
+    """Not from a chest, which is lighter, nor from the rendering; each arm for itself."""
+    parse = _parse(face=np.s_[20:50, 80:110], upper_clothes=np.s_[75:200, 60:130])
+    left, right = np.s_[62:150, 134:150], np.s_[62:160, 40:56]
+    parse[left] = parse[right] = L.UPPER_CLOTHES
+    parse[150:170, 134:150], parse[160:180, 40:56] = L.LEFT_ARM, L.RIGHT_ARM
+    photo = np.full((256, 192, 3), 235, np.uint8)
+    for label, colour in {**COLOURS, L.RIGHT_ARM: (205, 150, 125)}.items():
+        photo[parse == label] = colour
+    photo[50:75, 75:115] = (240, 205, 185)  # throat and chest
+    after = np.zeros((256, 192), np.uint8)
+    after[left], after[right] = L.LEFT_ARM, L.RIGHT_ARM
+    rendered = np.full((256, 192, 3), 235, np.float32)
+    rendered[left], rendered[right] = (150, 110, 95), (245, 205, 190)
+    neck = np.zeros((256, 192), bool)
+    neck[50:75, 75:115] = True
+    old = np.isin(parse, CLOTHES)
+    before, expected = (certain(torch.from_numpy(x)[None])[0].numpy() for x in (parse, after))
+    drawn = lab(match_skin(rendered, _people(photo, parse), before, expected, neck, old))
+    wanted = lab(np.array([207.0, 155.0, 128.0], np.float32))
+    for arm in (left, right):
+        inside = drawn[arm][10:-20, 4:-4].reshape(-1, 3)
+        assert np.linalg.norm(np.median(inside, axis=0) - wanted) < 6.0
+
+
 @pytest.mark.parametrize(("rows", "colour"), [(1, (105, 80, 65)), (5, None)])
 def test_of_a_cuff_no_line_stays_on_the_wrist(rows: int, colour: tuple[int, int, int] | None) -> None:
     """Its shadow, or its edge in the cloth's colour, lies on the hand, whose pixels stay the photo's further down."""
-    joints = torch.zeros(1, 18, 3)
-    for joint, at in {
-        L.NECK: (96, 60), L.R_SHOULDER: (70, 62), L.L_SHOULDER: (122, 62), L.R_ELBOW: (50, 110), L.L_ELBOW: (142, 105),
-        L.R_WRIST: (40, 160), L.L_WRIST: (142, 150), L.R_HIP: (80, 160), L.L_HIP: (112, 160),
-    }.items():  # fmt: skip
-        joints[0, joint] = torch.tensor([*at, 1.0])
+    joints = _joints()
     sleeve, hand = np.s_[60:150, 134:150], np.s_[150:185, 134:150]
     before = _parse(face=np.s_[20:50, 80:110], upper_clothes=np.s_[55:200, 60:130], left_arm=hand)
     before[sleeve] = L.UPPER_CLOTHES

@@ -24,10 +24,11 @@ FARTHEST = 25.0
 NO_SKIN = 24.0
 """Distance in CIELAB, lightness counted half, from which what is drawn is not the person's skin: a piece of the old sleeve.
 Set by hand; shade and blush on one person's arms stay below 15."""
-AS_LIGHT, OVER_THROAT, OVER_OTHERS = np.zeros(3), np.array([4.4, -1.7, -1.7]), np.array([6.7, -3.6, 0.5])
+OVER_THROAT, OVER_OTHERS, UNDER_FACE = np.array([[4.4, -1.7, -1.7], [6.7, -3.6, 0.5], [-2.5, -1.6, -0.1]])
 LIGHT = 75.0
-"""How much a chest differs in CIELAB from the throat above it, which the head shades, and from face and arms: medians of 482
-people of VITON's training set with low necklines, whose skin has the lightness `LIGHT`. On darker skin it is less."""
+"""How much a chest differs in CIELAB from the throat above it, which the head shades, and from face and arms, and arms from the
+face: medians of 482 people of VITON's training set with low necklines, whose skin has the lightness `LIGHT`. On darker skin it is
+less."""
 LEAST_SKIN = 40
 """Pixels of skin at 256×192 that are enough to tell its colour."""
 
@@ -120,40 +121,26 @@ def match_skin(
     hid them. Where skin shows before and after, I_rp copies it, which tells nothing. `before` and `after` (20, 256, 192): the photo's
     parse and M_exp; `neck`, `old` (256, 192) bool.
     """
-    arms = before[list(L.ARM_LABELS)].sum(0)
-    own = own_skin(before, neck, old)
-    bare = own & (arms > 0.5)
-    hands = people.hands
-    throat = own & (before[L.BACKGROUND] > 0.5)
-    tone = skin_tone(people, own)
-    if tone is not None:
-        throat &= ~unlike_skin(people.photo, tone)  # what labels call background may be a gap beside the neck
     out = rendered
 
     def even_arm(base: np.ndarray, hidden: np.ndarray, new: np.ndarray) -> np.ndarray:
         return even_arms(base, people.photo_lab, own, hidden, new, after, people.keypoints)
 
-    sees_arms = (bare & ~hands).sum() >= 4 * LEAST_SKIN  # hands are redder than arms
-    sees_throat = throat.sum() >= LEAST_SKIN
-    for becomes, meets, seen, lighter, even_part in (
-        (after[list(L.ARM_LABELS)].sum(0), bare, bare if sees_arms else own, AS_LIGHT, even_arm),
-        (
-            after[L.BACKGROUND] * neck,
-            throat,
-            throat if sees_throat else own,
-            OVER_THROAT if sees_throat else OVER_OTHERS,
-            even_throat,
-        ),
+    own = own_skin(before, neck, old)
+    arm_tone, bare = _arm_tone(people, before, own)
+    throat_tone, throat = _throat_tone(people, before, own)
+    for becomes, meets, tone, even_part in (
+        *((after[label], bare, arm_tone, even_arm) for label in L.ARM_LABELS),
+        (after[L.BACKGROUND] * neck, throat, throat_tone, even_throat),
     ):
-        tone, hidden = skin_tone(people, seen), (becomes > 0.7) & old
+        hidden = (becomes > 0.7) & old
         if tone is None:
             continue
         likely = hidden & ~unlike_skin(rendered, tone)
         new = likely if likely.sum() >= LEAST_SKIN else hidden
         if new.sum() < LEAST_SKIN:
             continue
-        wanted = lab(tone) + lighter * (lab(tone)[0] / LIGHT)
-        shift = np.clip(wanted - np.median(lab(rendered[new]), axis=0), -FARTHEST, FARTHEST)
+        shift = np.clip(lab(tone) - np.median(lab(rendered[new]), axis=0), -FARTHEST, FARTHEST)
         shift *= max(0.0, 1.0 - SHADE / max(float(np.linalg.norm(shift)), 1e-6))
         share = np.clip(becomes, 0, 1) * cv2.GaussianBlur(old.astype(np.float32), (0, 0), 2.0)
         base = lab(out) + shift
@@ -162,6 +149,36 @@ def match_skin(
         share = np.where((even != base).any(-1), 1.0, share)
         even = even + _towards(even, people, meets, new)
         out = np.where(share[..., None] > 0.01, rgb(lab(out) + share[..., None] * (even - lab(out))), out)
+    return out
+
+
+def _arm_tone(people: People, before: np.ndarray, own: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """The colour (3,) of the person's arms in grey levels, and what is seen of them, (256, 192) bool. Hands are redder than arms:
+    where they alone are seen, they tell half of it, and the face the other half. None where no skin is seen."""
+    bare = own & (before[list(L.ARM_LABELS)].sum(0) > 0.5)
+    if (bare & ~people.hands).sum() >= 4 * LEAST_SKIN:
+        return skin_tone(people, bare), bare
+    face = skin_tone(people, own & (before[L.FACE] > 0.5))
+    if face is None:
+        return skin_tone(people, own), bare
+    face, hands = _lighter(face, UNDER_FACE), skin_tone(people, bare)
+    return face if hands is None else (face + hands) / 2, bare
+
+
+def _throat_tone(people: People, before: np.ndarray, own: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """The same of throat and chest."""
+    throat, tone = own & (before[L.BACKGROUND] > 0.5), skin_tone(people, own)
+    if tone is None:
+        return None, throat
+    throat &= ~unlike_skin(people.photo, tone)  # what labels call background may be a gap beside the neck
+    seen = skin_tone(people, throat)
+    return _lighter(tone, OVER_OTHERS) if seen is None else _lighter(seen, OVER_THROAT), throat
+
+
+def _lighter(tone: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """A `tone` (3,) in grey levels changed `by` (3,) in CIELAB, on dark skin by less."""
+    values = lab(tone)
+    out: np.ndarray = rgb(values + by * (values[0] / LIGHT))
     return out
 
 

@@ -13,12 +13,21 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import neck_region, torso
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.old_garment import ALIKE, LEAST, LOWER, apart, bare_skin, close_to, from_scene, palette
+from vtcli.core.tryon.old_garment import (
+    ALIKE,
+    LEAST,
+    LOWER,
+    apart,
+    bare_skin,
+    close_to,
+    from_scene,
+    hanging_on,
+    palette,
+)
 from vtcli.core.tryon.planes import disc
 
 SAME = 4.0
 """How close in CIELAB to the scene around what lies beside a neck is scene, set by hand; a just noticeable difference is 2."""
-
 SKINLIKE = 0.6
 """How much closer to the colours of the person's skin than to the scene's a neck is that labels call background; set by hand."""
 NOSE = 0.7
@@ -58,16 +67,8 @@ def _seen(people: People, before: np.ndarray, torso_skin: np.ndarray) -> np.ndar
     scene = (to_scene < SAME) & (to_scene < 0.5 * to_skin)
     skin = part & nothing & (to_skin < SKINLIKE * to_scene)
     skin = cv2.morphologyEx(skin.astype(np.uint8), cv2.MORPH_OPEN, disc(1)) > 0
-    return (region & ~scene) | _hanging_on(skin | region, region | close_to(before[L.FACE] > 0.5, 2))
-
-
-def _hanging_on(pieces: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """Those of `pieces` (256, 192) bool that touch `anchor` (256, 192) bool."""
-    count, parts = cv2.connectedComponents(pieces.astype(np.uint8), connectivity=4)
-    out: np.ndarray = (
-        np.isin(parts, np.setdiff1d(np.unique(parts[anchor & pieces]), [0])) if count > 1 else pieces
-    )
-    return out
+    region &= ~scene
+    return hanging_on(skin | region, region | close_to(before[L.FACE] > 0.5, 2))
 
 
 def around_neck(joints: np.ndarray, shape: tuple[int, ...], above: float) -> np.ndarray:

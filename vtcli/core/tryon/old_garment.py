@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.arms import ARMS, along_arm, half_widths
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.planes import disc, lab, length
@@ -27,6 +28,12 @@ HEM = 16
 """How far from it they are looked for on skirt and trousers: a ruffle, a lining, a shirt tail."""
 FRAYED = 3
 """How far from it they are looked for in the background and on hands."""
+STRIKING, END = 0.3, 0.04
+"""How much closer to the colours of the cloth than to the scene's the end of a sleeve is that the parse has broken off, and how large
+it is at most, in areas of the garment: a wall in the garment's colour is larger. Set by hand."""
+SLEEVE, CLOSE, WRIST = 1.6, 1.2, 0.97
+"""How far a sleeve reaches from the bones, and from the wrist joint, in half widths of a bare arm; and where the wrist is, along the
+arm from 0 to 1."""
 CLOTHLIKE = 0.6
 """How much closer a cuff comes to the colours of the cloth than to those of skin: of drawn hands, which shadows fall on, one in
 two hundred pixels is lost by it."""
@@ -85,6 +92,11 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     on_arms = (close_to(worn, ASTRAY) & ~hands | close_to(worn, FRAYED)) & (background < 0.3)
     on_scene = close_to(worn, FRAYED) & (to_cloth < 0.5 * to_scene)
     found = own & (arms + background > 0.5) & (on_arms | on_scene) & ~worn
+    # The end of a sleeve that the parse breaks off stands out from the scene.
+    end = own & (background > 0.5) & (to_cloth < STRIKING * to_scene) & ~worn & _on_arms(people)
+    end = hanging_on(end, close_to(worn, FRAYED))
+    if end.sum() < END * worn.sum():
+        found |= end
     lower = before[list(LOWER)].sum(0) > 0.5
     further = lower & ~close_to(worn, HEM)
     if further.sum() >= LEAST and (to_cloth[further] < ALIKE).mean() < CONFUSED:
@@ -93,6 +105,15 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     # What hangs on the garment counts, however thin; a lone pixel is noise.
     whole = cv2.morphologyEx((found | worn).astype(np.uint8), cv2.MORPH_OPEN, disc(1)) > 0
     out: np.ndarray = whole & found
+    return out
+
+
+def _on_arms(people: People) -> np.ndarray:
+    """Where sleeves are, (256, 192) bool: beside the bones of arms, and around their wrists."""
+    out = np.zeros((people.parse.shape[1], people.parse.shape[2]), bool)
+    for arm in ARMS:
+        along, distance = along_arm(people.keypoints, (out.shape[0], out.shape[1]), arm)
+        out |= distance < np.where(along < WRIST, SLEEVE, CLOSE) * half_widths(along)
     return out
 
 
@@ -144,6 +165,15 @@ def from_scene(people: People, scene: np.ndarray) -> np.ndarray:
     weight = cv2.GaussianBlur(share, (0, 0), 6.0)[..., None]
     around = cv2.GaussianBlur(people.photo * share[..., None], (0, 0), 6.0) / np.maximum(weight, 1e-4)
     out: np.ndarray = np.where(weight[..., 0] > 1e-3, length(people.photo_lab - lab(around)), 100.0)
+    return out
+
+
+def hanging_on(pieces: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+    """Those of `pieces` (256, 192) bool that touch `anchor` (256, 192) bool."""
+    count, parts = cv2.connectedComponents(pieces.astype(np.uint8), connectivity=4)
+    out: np.ndarray = (
+        np.isin(parts, np.setdiff1d(np.unique(parts[anchor & pieces]), [0])) if count > 1 else pieces
+    )
     return out
 
 
