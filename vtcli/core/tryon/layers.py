@@ -165,7 +165,9 @@ def _covered(maps: Maps) -> np.ndarray:
 def _uncovered(maps: Maps, covered: np.ndarray) -> np.ndarray:
     """Where the old garment was and no new one is, its fringe included: (h, w) in [0, 1]."""
     free = 1.0 - covered
-    fringe = dilated(maps.old * free, FRINGE * maps.scale) * free
+    # Skin in its own colours is no fringe.
+    old, clean = maps.old * free, crisp(maps.clean.astype(np.float32), maps.size)
+    fringe = np.maximum(old, dilated(old, FRINGE * maps.scale) * free * (1.0 - clean))
     return fringe * (1.0 - crisp(with_edge(maps.stays), maps.size)) * (1.0 - maps.things)
 
 

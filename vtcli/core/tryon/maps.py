@@ -72,6 +72,8 @@ class Maps:
     """M_exp, probabilities (20, 256, 192)."""
     neck: np.ndarray
     """What labels call background and is neck, before or after: (256, 192) bool."""
+    clean: np.ndarray
+    """What of it the photo shows in the colours of the person's skin: (256, 192) bool."""
     missed: np.ndarray
     """What has the old garment's colour and another label: (256, 192) bool."""
     shaded: np.ndarray
@@ -131,7 +133,7 @@ def find_maps(
     after = without_second_hands(after, before, plane(warp.mask), people.keypoints)
     before = with_whole_skirt(before, after)
     torso_skin, carried = np.zeros((2, *before.shape[1:]), np.float32) if own is None else own
-    neck = neck_of(people, before, after, likeliest(expected), torso_skin)
+    neck, clean = neck_of(people, before, after, likeliest(expected), torso_skin)
     dark = shaded(people, before)
     hidden = (missed(people, before, neck) | cuffs(people, before, after, dark)) & (carried < 0.5)
     worn, new, stays = _garments(people, before, after, plane(warp.mask))
@@ -163,7 +165,7 @@ def find_maps(
     # they are its stripes, not its outline.
     old = np.maximum(old, crisp(np.maximum(worn, hidden), size)) * (1.0 - crisp(with_edge(stays), size))
     return Maps(
-        size, scale, before, after, neck, hidden, dark, stays, rgb, alpha, near, opening, old, scene, arms, front, things,
+        size, scale, before, after, neck, clean, hidden, dark, stays, rgb, alpha, near, opening, old, scene, arms, front, things,
         new=np.maximum(crisp(new, size), collar * (1.0 - front)),
     )  # fmt: skip
 
