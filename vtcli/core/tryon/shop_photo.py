@@ -29,7 +29,7 @@ CUT_OFF, EDGE = 0.35, 0.008
 """Share of a garment's height or width along which it meets an edge of its picture, from which it is told to be cut off there;
 of 535 shop photos of garments alone none has more than 0.05. How wide the edge is, in sides of the picture."""
 LEAST_GARMENT = 0.55
-"""Overlap (IoU) of what the parser calls a top with what was cut out: 248 of 250 photos of tops, by shops and amateurs, have 0.63 or
+"""Overlap (IoU) of what the parser calls a top with what was cut out: 249 of 250 photos of tops, by shops and amateurs, have 0.63 or
 more, a cup of coffee has 0.48."""
 TURNED = {1: "lies on its side", 2: "is upside down", 3: "lies on its side"}
 """What is said of a garment by its quarter turns."""
