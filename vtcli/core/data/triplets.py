@@ -8,8 +8,8 @@ A chunk is one `.npz` file of some fifty triplets:
 - `blob` uint8 and `ends` (N, 7) int64: for each triplet, one after the other, three JPEGs (person in A, person
   in B, cloth), three PNGs (parse of A, parse of B, mask of the cloth) and the correspondence.
 
-In a parse's PNG, 32 is added where the neck is bare, and 21 is what is carried (`labels.THING`). The correspondence is kept for every second row and
-column in 1/64 pixel: int16, x then y, differences along each row, deflated; -32768 where there is none.
+In a parse's PNG, 32 is added where the neck is bare, and 21 is what is carried (`labels.THING`; chunks made before have none).
+The correspondence is kept for every second row and column in 1/64 pixel: int16, x then y, differences along each row, deflated; -32768 where there is none.
 Reading needs NumPy and OpenCV alone.
 """
 

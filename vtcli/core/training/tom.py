@@ -152,11 +152,7 @@ class TOMStage(Stage):
         )
         region, warped, mask, out = region[:count], warped[:count], mask[:count], out[:count]
         result, loss, parts = self._paired_losses(pairs, region, warped, mask, out, head[:count])
-        arms = has_label(pairs.parse, L.ARM_LABELS)[:, None].float()
-        weights = torch.where(head, HEAD_GENERATOR_WEIGHT, 1.0)[:, None, None, None].expand(
-            -1, 1, *_size(pairs)
-        )
-        weights = torch.cat([weights[:count] + SKIN_GENERATOR_WEIGHT * arms, weights[count:]])
+        weights = _generator_weights(head, pairs.parse) if judged else None
         loss = loss + self._feature_losses(result, pairs.image, unpaired, weights, parts)
         if out.expected_parse is not None:
             parts["parse"], parts["parse_accuracy"] = expected_parse_loss(
@@ -218,7 +214,7 @@ class TOMStage(Stage):
         result: Tensor,
         image: Tensor,
         unpaired: Tensor | None,
-        weights: Tensor,
+        weights: Tensor | None,
         parts: dict[str, Tensor],
     ) -> Tensor:
         """The losses by features of crops: the perceptual distance and, where there are `unpaired` results, the
@@ -230,7 +226,9 @@ class TOMStage(Stage):
         rng = torch.Generator().manual_seed(int(torch.randint(0, 2**31, ())))
         size = int(image.shape[2]), int(image.shape[3])
         generated = result if unpaired is None else torch.cat([result, unpaired])
-        ours, truth, weights = random_crops(rng, size, generated, image, weights)
+        ours, truth, *crops = random_crops(
+            rng, size, generated, image, *([] if weights is None else [weights])
+        )
         ours, truth = channels_last(ours), channels_last(truth)
         count = len(result)
         if self.vgg19 is not None:
@@ -239,8 +237,8 @@ class TOMStage(Stage):
             ours_maps, truth_maps = self.lite0.to(result.device).maps(ours, truth)
             if self.perceptual == "lite0":
                 parts["perceptual"] = self.lite0([x[:count] for x in ours_maps], truth_maps)
-            if self.discriminator is not None and unpaired is not None:
-                parts["generator"] = generator_loss(self.discriminator(ours_maps), weights)
+            if self.discriminator is not None and crops:
+                parts["generator"] = generator_loss(self.discriminator(ours_maps), crops[0])
                 loss = loss + self.options.adversarial_weight * parts["generator"]
                 self._maps = [x.detach() for x in ours_maps], truth_maps
         if "perceptual" in parts:
@@ -305,6 +303,14 @@ def warp_cloth(gmm: GMM, pairs: Pairs, head: Tensor | bool, corrected: bool = Tr
     given = (pairs.given_image, pairs.given_parse, pairs.keypoints, pairs.cloth, pairs.cloth_mask)
     with torch.autocast(pairs.image.device.type, enabled=False):  # in float32, as at inference
         return warp_garments(gmm, *given, pairs.front_mask, head, corrected)
+
+
+def _generator_weights(head: Tensor, parse: Tensor) -> Tensor:
+    """How much each pixel counts in the generator's loss, (B, 1, H, W). `head` (B,) bool: whose head alone is kept; `parse`
+    (n, H, W) of the first n of them, the paired ones, whose bare arms are known."""
+    weights = torch.where(head, HEAD_GENERATOR_WEIGHT, 1.0).view(-1, 1, 1, 1).repeat(1, 1, *parse.shape[1:])
+    weights[: len(parse)] += SKIN_GENERATOR_WEIGHT * has_label(parse, L.ARM_LABELS)[:, None]
+    return weights
 
 
 def _unpaired_result(
