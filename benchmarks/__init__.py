@@ -13,5 +13,6 @@ web           the page's server under load
 ablation      the paper's Table 1; ablation.md has the results
 panels        contact sheets of always the same pairs, to be looked at
 hold_up       kills, full disks and bad files (reliability: what it is built of)
+on_triplets    figures of synthetic people, where the truth is known
 table         a table of metrics beside what is asked of them
 """

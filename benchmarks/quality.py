@@ -19,26 +19,27 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.on_triplets import on_triplets
 from vtcli.core.data import labels as L
 from vtcli.core.data.label_metrics import LabelCounts, pck
 from vtcli.core.data.labelled_photos import GROUPS, LabelledPhotos
-from vtcli.core.data.pixels import grey_levels, signed
+from vtcli.core.data.pixels import grey_levels, likeliest, signed
 from vtcli.core.data.results import image_file
 from vtcli.core.data.store import PreparedStore
-from vtcli.core.data.triplets import TripletChunks
 from vtcli.core.data.validation import HALVES, write_half
-from vtcli.core.garments.masks import find_masks
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.parser import INPUT_SIZE
 from vtcli.core.models.tps import jacobian
+from vtcli.core.models.warping import Warp
 from vtcli.core.models.weights import stage_file
-from vtcli.core.scoring.cut import hem, level_angles, warp_distance
 from vtcli.core.scoring.distances import Statistics, frechet_distance
 from vtcli.core.scoring.features import Lite0Vectors, extract
 from vtcli.core.scoring.pictures import StorePicture
@@ -268,42 +269,13 @@ def sleeve_metrics(results: Path, device: torch.device) -> dict[str, float]:
 
 def triplet_metrics(folder: Path, networks: Networks) -> dict[str, float]:
     """Unpaired try-on of synthetic people, against the truth: `folder` holds triplets of a test split."""
-    chunks = TripletChunks(folder)
-    distances, angles, hems = [], [], []
-    counts = LabelCounts()
-    for number in range(len(chunks)):
-        triplet = chunks.read(number)
-        masks = find_masks(np.ascontiguousarray(triplet["cloth"]), triplet["cloth_mask"] > 127)
 
-        def tensor(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array))[None].to(networks.device)
+    def dress(people: People, cloth: Tensor, mask: Tensor, front: Tensor) -> tuple[Warp, np.ndarray | None]:
+        warp = networks.warp(people, cloth, mask, front, "outside")
+        expected = networks.compose(people, warp, "outside").expected_parse
+        return warp, None if expected is None else likeliest(expected).cpu().numpy()
 
-        people = People(
-            *(signed(tensor(triplet["person_a"])), tensor(triplet["parse_a"]), tensor(triplet["keypoints"]))
-        )
-        mask, front = (tensor(m.astype(np.float32))[:, None] for m in (masks.whole, masks.front))
-        warp = networks.warp(people, signed(tensor(triplet["cloth"])), mask, front, "outside")
-        made = networks.compose(people, warp, "outside")
-        height, width = chunks.size
-        grid = (warp.grid_at(chunks.size)[0].cpu().numpy() + 1) / 2 * (width - 1, height - 1)
-        places = triplet["correspondence"]
-        step = height // places.shape[0]
-        distances.append(warp_distance(grid[::step, ::step], places))
-        angles.append(level_angles(grid[::step, ::step], places))
-        if made.expected_parse is not None:
-            # What stays of a dress below a new top is a skirt, for M_exp as for the truth.
-            truth = np.where(triplet["parse_b"] == L.DRESS, L.SKIRT, triplet["parse_b"])
-            expected = made.expected_parse.argmax(1)
-            counts.add(expected, torch.from_numpy(truth)[None])
-            ours, true = (hem(p, triplet["keypoints"]) for p in (expected[0].cpu().numpy(), truth))
-            if ours is not None and true is not None:
-                hems.append(abs(ours - true))
-    return {
-        "triplets: M_exp mean IoU": counts.metrics()["mean_iou"],
-        "triplets: warp, median distance (pixels)": float(np.median(np.concatenate(distances))),
-        "triplets: level line, 90th percentile (degrees)": float(np.percentile(np.concatenate(angles), 90)),
-        "triplets: hem, mean error (torso lengths)": float(np.mean(hems)),
-    }
+    return on_triplets(folder, dress, networks.device)
 
 
 def raw_ssim(store: PreparedStore, out: Path, weights: Path, device: str) -> float:

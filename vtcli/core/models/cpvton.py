@@ -39,6 +39,10 @@ class PaperGMMSettings:
         64,
     )  # channels of the auxiliary decoder, from the coarsest level
 
+    def build(self, aux: bool) -> GMM:
+        """The network with fresh weights; `aux`: with the auxiliary decoder."""
+        return PaperGMM(self, aux)
+
 
 @dataclass(frozen=True)
 class PaperTOMSettings:
@@ -46,6 +50,10 @@ class PaperTOMSettings:
 
     widths: tuple[int, ...] = (64, 128, 256, 512, 512, 512)  # channels of the U-Net's levels, finest first
     parse_widths: tuple[int, ...] = (32, 64, 128, 256, 256)  # channels of the auxiliary decoder, finest first
+
+    def build(self, aux: bool) -> TOM:
+        """The network with fresh weights; `aux`: with the auxiliary decoder."""
+        return PaperTOM(self, aux)
 
 
 class FeatureExtractor(nn.Module):

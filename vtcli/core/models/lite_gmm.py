@@ -34,6 +34,10 @@ class LiteGMMSettings:
     widths: tuple[int, ...] = (48, 96, 160, 224)  # channels of the encoders, finest level first
     decoder_widths: tuple[int, ...] = (48, 80, 128, 128)  # channels of the flow's levels, finest first
 
+    def build(self, aux: bool) -> GMM:
+        """The network with fresh weights; `aux`: with the auxiliary decoder."""
+        return LiteGMM(self, aux)
+
 
 class Residual(nn.Module):
     """x + convolutions(x); they are zero at the start of training."""
@@ -128,7 +132,11 @@ class LiteGMM(GMM):
         self.sleeve_head = SleeveHead(widths[1], widths[2], 4 * cells) if aux else None
         self.register_load_state_dict_pre_hook(_without_sleeves)
 
-    def forward(self, representation: Tensor, garment: Tensor, arms: Tensor | None = None) -> GMMOutput:
+    def encode(
+        self, representation: Tensor, garment: Tensor, arms: Tensor | None
+    ) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor | None]:
+        """Features of person and garment, finest level first; what the spline is found from, (B, C, 8, 6); and where the
+        garment's sleeves end (B,), or None."""
         cloth = self.cloth_encoder(garment)
         sleeve, sleeves = None, torch.zeros_like(representation[:, :1])
         if self.sleeve_head is not None:
@@ -140,7 +148,12 @@ class LiteGMM(GMM):
             _as_taken(self.person_encoder, torch.cat([representation, sleeves], dim=1))
         )
         matching = correlation(l2_normalise(person[-1]), l2_normalise(cloth[-1]))
-        theta = self.regressor(torch.cat([matching, person[-1], cloth[-1]], dim=1))
+        return person, cloth, torch.cat([matching, person[-1], cloth[-1]], dim=1), sleeve
+
+    def refine(
+        self, person: list[Tensor], cloth: list[Tensor], theta: Tensor
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """The flow after each level, from coarse to fine, and the finest level's features."""
         # The levels' gradient ends here: the spline has a loss of its own.
         offsets, features = spline_offsets(theta.detach(), _size(person[-1])), None
         flow = []
@@ -150,6 +163,12 @@ class LiteGMM(GMM):
                 features = F.interpolate(features, size=_size(p), mode="bilinear", align_corners=False)
             features, offsets = level(p, c, features, offsets)
             flow.append(offsets)
+        return flow, features
+
+    def forward(self, representation: Tensor, garment: Tensor, arms: Tensor | None = None) -> GMMOutput:
+        person, cloth, matched, sleeve = self.encode(representation, garment, arms)
+        theta = self.regressor(matched)
+        flow, features = self.refine(person, cloth, theta)
         expected = F.pixel_shuffle(self.parse_head(features), 2) if self.parse_head is not None else None
         return GMMOutput(theta, expected, flow, sleeve)
 

@@ -30,6 +30,10 @@ class LiteTOMSettings:
     decoder_widths: tuple[int, ...] = (48, 64, 96, 144)  # channels of the decoder for I_rp and M_cm
     parse_widths: tuple[int, ...] = (20, 28, 48, 80)  # channels of the auxiliary decoder
 
+    def build(self, aux: bool) -> TOM:
+        """The network with fresh weights; `aux`: with the auxiliary decoder."""
+        return LiteTOM(self, aux)
+
 
 class Encoder(nn.Module):
     """Pose, shape and the GMM's M_exp at half resolution, colours by pixel-unshuffle; then strided blocks."""

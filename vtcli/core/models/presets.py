@@ -1,12 +1,12 @@
 """The presets by name: "paper" and "paper-small" are `cpvton.py`, "lite" is `lite_gmm.py` and `lite_tom.py`. Weights
-files name one."""
+files name one. A preset is its network's sizes, which build it."""
 
 from __future__ import annotations
 
 from vtcli.core.models.common import GMM, TOM
-from vtcli.core.models.cpvton import PaperGMM, PaperGMMSettings, PaperTOM, PaperTOMSettings
-from vtcli.core.models.lite_gmm import LiteGMM, LiteGMMSettings
-from vtcli.core.models.lite_tom import LiteTOM, LiteTOMSettings
+from vtcli.core.models.cpvton import PaperGMMSettings, PaperTOMSettings
+from vtcli.core.models.lite_gmm import LiteGMMSettings
+from vtcli.core.models.lite_tom import LiteTOMSettings
 
 # "paper-small" is for stores of 128×96, where two CPU cores train it in minutes: a halving less, and about a quarter of
 # the channels.
@@ -24,11 +24,9 @@ TOM_PRESETS: dict[str, PaperTOMSettings | LiteTOMSettings] = {
 
 def build_gmm(preset: str, aux: bool) -> GMM:
     """A GMM with fresh weights; `aux`: with the auxiliary decoder."""
-    settings = GMM_PRESETS[preset]
-    return PaperGMM(settings, aux) if isinstance(settings, PaperGMMSettings) else LiteGMM(settings, aux)
+    return GMM_PRESETS[preset].build(aux)
 
 
 def build_tom(preset: str, aux: bool) -> TOM:
     """A TOM with fresh weights; `aux`: with the auxiliary decoder."""
-    settings = TOM_PRESETS[preset]
-    return PaperTOM(settings, aux) if isinstance(settings, PaperTOMSettings) else LiteTOM(settings, aux)
+    return TOM_PRESETS[preset].build(aux)
