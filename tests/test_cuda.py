@@ -26,7 +26,8 @@ from vtcli.core.system import distributed, runtime
 from vtcli.core.training.options import OptimizerSettings, TrainOptions
 from vtcli.core.training.run import run
 from vtcli.core.training.trainer import ProgressEvent
-from vtcli.core.tryon.annotate import WEAK, Annotator, load_annotator
+from vtcli.core.tryon.annotate import WEAK, Annotator
+from vtcli.core.tryon.data_annotator import DataAnnotator
 from vtcli.core.tryon.networks import Networks
 from vtcli.core.tryon.pipeline import TryOn
 from vtcli.core.tryon.split import SplitOptions, run_split
@@ -122,7 +123,7 @@ def test_the_command_line(vtcli: Callable[..., Any], tmp_path: Path) -> None:
 
 def test_the_parser_is_the_cpus(store: Path) -> None:
     photos = PreparedStore.open(store, "test").read("image", [0, 1, 2])
-    (ours, joints), (theirs, expected) = (load_annotator(None, d)[0](photos) for d in (DEVICE, "cpu"))
+    (ours, joints), (theirs, expected) = (DataAnnotator.load(None, d).people(photos) for d in (DEVICE, "cpu"))
     assert (ours == theirs).mean() > 0.995
     both = (joints[..., 2] > 0) & (expected[..., 2] > 0)
     assert (both == (expected[..., 2] > 0)).mean() > 0.98

@@ -341,6 +341,18 @@ def test_nothing_left_is_an_error(tmp_path: Path, vtcli: Cli) -> None:
     ) == 1
 
 
+class Seen:
+    """Networks that see what a test says; garments lie where the picture is darkest."""
+
+    sha256 = "cafe" * 16
+
+    def __init__(self, people: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> None:
+        self.people = people
+
+    def garment(self, picture: np.ndarray) -> np.ndarray:
+        return np.asarray(picture.mean(2) < 60)
+
+
 def _annotator(calls: list[int]) -> Any:
     def annotate(photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         calls.append(len(photos))
@@ -349,7 +361,7 @@ def _annotator(calls: list[int]) -> Any:
         joints[:, L.NOSE] = (*photos[:, 0, 0, :2].T.mean(1), 1.0)
         return parse, joints
 
-    return lambda: (annotate, "cafe" * 16)
+    return lambda: Seen(annotate)
 
 
 def test_what_is_missing_is_made(tmp_path: Path) -> None:
@@ -420,15 +432,38 @@ def test_given_annotations_that_do_not_fit_are_told(tmp_path: Path, vtcli: Cli) 
     )
 
 
+def test_garments_that_colours_do_not_tell_are_left_to_the_network(tmp_path: Path) -> None:
+    """A dark shirt on boards of its own browns, and one on paper."""
+    fields = _data(tmp_path / "viton", train=2, test=0)
+    shutil.rmtree(tmp_path / "viton/train/cloth-mask")
+    height, width = SIZE
+    boards = np.random.default_rng(3).integers(70, 220, (height // 4, width // 4, 3), np.uint8)
+    boards = boards.repeat(4, 0).repeat(4, 1)
+    shirt = np.zeros(SIZE, bool)
+    shirt[height // 4 : -height // 4, width // 4 : -width // 4] = True
+    for file, ground in zip(
+        sorted((tmp_path / "viton/train/cloth").iterdir()), (boards, np.full_like(boards, 255)), strict=True
+    ):
+        Image.fromarray(np.where(shirt[..., None], 20, ground).astype(np.uint8)).save(file, quality=95)
+    people = lambda photos: (fields["parse"][: len(photos)], fields["keypoints"][: len(photos)])  # noqa: E731
+    _run(tmp_path / "viton", tmp_path / "out", SMALL, lambda: Seen(people))
+    store = PreparedStore.open(tmp_path / "out", "train")
+    for field in ("cloth_mask", "garment_mask"):
+        for mask in store.read(field, [0, 1]) > 0:
+            assert (mask & shirt).sum() / (mask | shirt).sum() > 0.9
+    alone = _run(tmp_path / "viton", tmp_path / "alone", SMALL)["train"]
+    assert alone.written == 2  # without networks by colour alone
+
+
 def test_parse_maps_and_joints_are_compared_with_the_parsers(tmp_path: Path) -> None:
     fields = _data(tmp_path / "viton", train=6, test=0)
 
-    def load(mirrored: bool) -> tuple[Annotate, str]:
+    def load(mirrored: bool) -> Annotate:
         def annotate(photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             joints = fields["keypoints"][: len(photos)]
             return fields["parse"][: len(photos)], joints[:, L.FLIP_JOINTS] if mirrored else joints
 
-        return annotate, "cafe" * 16
+        return Seen(annotate)
 
     for mirrored in (False, True):
         events = prepare(tmp_path / "viton", tmp_path / f"{mirrored}", SMALL, lambda m=mirrored: load(m))

@@ -269,15 +269,15 @@ def _write(folder: Path, corpus: Corpus) -> dict[str, Path]:
 
 def _keep_networks(weights: Path) -> None:
     """Load networks once; forks inherit them."""
-    from vtcli.core.tryon import annotate, pipeline
+    from vtcli.core.tryon import data_annotator, pipeline
 
     load = cache(pipeline.TryOn.load)
     load(weights, "cpu")
     load(weights, "cpu", tom=False)
     pipeline.TryOn.load = load  # type: ignore[method-assign, assignment]
-    annotator = cache(annotate.load_annotator)
+    annotator = cache(data_annotator.DataAnnotator.load)
     annotator(weights, "cpu")
-    annotate.load_annotator = annotator  # type: ignore[assignment]
+    data_annotator.DataAnnotator.load = annotator  # type: ignore[method-assign, assignment]
 
 
 class Walk:

@@ -93,12 +93,11 @@ def prepare(
         labels=None if labels is None else labels.value,
     )
 
-    def load() -> tuple[Annotate, str]:
-        from vtcli.core.tryon.annotate import load_annotator
+    def load() -> Annotate:
+        from vtcli.core.tryon.data_annotator import DataAnnotator
 
         console.say("loading the parser, which checks parse maps and joints and makes those that are missing")
-        annotate, sha256 = load_annotator(weights, distributed.local_device(device))
-        return annotate, sha256
+        return DataAnnotator.load(weights, distributed.local_device(device))
 
     with distributed.joined():
         reports = _follow(run(data_dir, out, options, load), strict)

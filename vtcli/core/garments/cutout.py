@@ -82,7 +82,7 @@ def garment_mask(rgb: np.ndarray, likely: Likely | None = None) -> np.ndarray:
     """
     height, width = rgb.shape[:2]
     small = _at_work(rgb)
-    if likely is not None and not _is_studio(small):
+    if likely is not None and not is_studio(rgb):
         return likely_garment(rgb, likely)
     return _sharpen(rgb, _cut(small)) if small.shape[:2] != (height, width) else _cut(small).mask
 
@@ -102,9 +102,9 @@ def _at_work(rgb: np.ndarray) -> np.ndarray:
     return cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
 
 
-def _is_studio(rgb: np.ndarray) -> bool:
-    """Whether a picture of the working size has the even background of shop photos."""
-    picture = rgb.astype(np.float32)
+def is_studio(rgb: np.ndarray) -> bool:
+    """Whether a picture (H, W, 3) uint8 has the even background of shop photos."""
+    picture = _at_work(rgb).astype(np.float32)
     background, noise, explained = _fit_background(picture)
     even = explained >= _PLAIN and noise <= _STUDIO
     return even and not (explained < _EXPLAINED and _changes(picture, background) > _CHANGES)
@@ -120,7 +120,7 @@ def _changes(picture: np.ndarray, background: np.ndarray) -> int:
 def is_disputed(rgb: np.ndarray, mask: np.ndarray, likely: Likely) -> bool:
     """Whether `mask` (H, W) bool, cut out of a picture (H, W, 3) uint8 with an even background, is hardly a garment: a good part
     of it is none beyond doubt, such as the card of an app, or a page."""
-    if not mask.any() or not _is_studio(_at_work(rgb)):
+    if not mask.any() or not is_studio(rgb):
         return False
     chances = likely(rgb)
     solid = cv2.resize(mask.astype(np.float32), chances.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5

@@ -20,5 +20,6 @@ In the order of that way:
 - `results`: what is handed back, with the contact sheet (`panel`) of everything in between
 - `many`: several people and garments, each looked at once
 - `split`: a prepared store's pairs → a results folder; interrupted, it continues
+- `data_annotator`: what `vtcli prepare` asks about a data set
 - `problems`: the photos that cannot be used
 """

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,11 +14,8 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest, signed
 from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.kind import LEAST_TOP, LEAST_TOP_ALONE, SIZE, Kind, KindHead, KindNet
-from vtcli.core.models.load import load_parser
 from vtcli.core.models.outline import OutlineNet, seen, view_size
 from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities, lip_probabilities
-from vtcli.core.models.weights import sha256, stage_file
-from vtcli.core.system import runtime
 
 
 @dataclass
@@ -153,28 +148,3 @@ class Annotator:
 def certain(labels: Tensor) -> Tensor:
     """Probabilities (B, 20, H, W) of `labels` (B, H, W) that nobody doubts."""
     return F.one_hot(labels.long(), L.LABELS).permute(0, 3, 1, 2).float()
-
-
-def load_annotator(
-    weights: Path | None, device: str
-) -> tuple[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], str]:
-    """A function from photos (n, H, W, 3) uint8 to (parse (n, H, W) uint8, keypoints (n, 18, 3) float32), and
-    the SHA-256 of the parser's weights. Photos of another size than 256×192 are parsed at that size and the
-    result is enlarged."""
-    path = stage_file(weights, "parser")
-    chosen = runtime.choose_device(device)
-    annotator = Annotator(load_parser(path), chosen)
-
-    def annotate(photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        size = photos.shape[1:3]
-        pictures = signed(torch.from_numpy(photos).to(chosen))
-        if size != INPUT_SIZE:
-            pictures = F.interpolate(pictures, INPUT_SIZE, mode="bilinear", antialias=True)
-        prediction = annotator(pictures)
-        probabilities, keypoints = prediction.probabilities, prediction.keypoints.cpu().numpy().copy()
-        if size != INPUT_SIZE:
-            probabilities = F.interpolate(probabilities, size, mode="bilinear")
-            keypoints[..., :2] *= np.array([size[1] / INPUT_SIZE[1], size[0] / INPUT_SIZE[0]], np.float32)
-        return likeliest(probabilities).cpu().numpy(), keypoints.astype(np.float32)
-
-    return annotate, sha256(path)

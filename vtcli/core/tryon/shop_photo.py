@@ -61,11 +61,11 @@ def cut_out(
     if not given and mask is not None:
         alpha = mask
         mask, box = _outlined(alpha, force)
-        if mask is None and not _found(annotator, rgb[box]).mask.any():
+        if mask is None and not found_garment(annotator, rgb[box]).mask.any():
             mask = alpha  # nothing lies on the card: it is a garment of that outline
     by_hand = mask is not None
     if mask is None:
-        piece = _within(_found(annotator, rgb[box]), box, rgb)
+        piece = _within(found_garment(annotator, rgb[box]), box, rgb)
         if force and not piece.mask.any():
             piece = find_garment(rgb, None)  # what stands out by its colours, whatever it is
         mask = piece.mask
@@ -96,7 +96,7 @@ def cut_out(
     quarters, sure = annotator.quarter_turns(_small(annotator, garment))
     if quarters and sure > SURE_TURN and not force:
         rgb, mask = (np.ascontiguousarray(np.rot90(x, -quarters)) for x in (rgb, mask))
-        mask = mask if by_hand else _found(annotator, rgb).mask
+        mask = mask if by_hand else found_garment(annotator, rgb).mask
         garment = place(rgb, mask)
         notes.append(
             f"the garment's picture {TURNED[quarters]}: it was turned upright (--force leaves it as it is)"
@@ -132,7 +132,7 @@ def _within(piece: Piece, box: tuple[slice, ...], rgb: np.ndarray) -> Piece:
     return replace(piece, mask=mask)
 
 
-def _found(annotator: Annotator, rgb: np.ndarray) -> Piece:
+def found_garment(annotator: Annotator, rgb: np.ndarray) -> Piece:
     """The garment on `rgb` (H, W, 3) uint8, without what holds it up."""
     piece = find_garment(rgb, annotator.likely if annotator.outline is not None else None)
     return replace(piece, mask=without_bust(rgb, without_hook(piece.mask)))

@@ -4,7 +4,7 @@ In the order in which a pair passes through:
 
     plan           the options, and what is to be made of one split
     pair_reader    one pair's files → its arrays, checked, hashed and at the store's size
-    annotator      parse maps and joints that are missing, by the parser
+    annotator      parse maps and joints that are missing, by the parser; garments that colours do not tell, by their network
     compare        a sample of what came with the data set, held against what vtcli sees
     parts          where several processes read: what each has read, before it becomes shards
     shards         which pairs go into which shard; duplicates go by content

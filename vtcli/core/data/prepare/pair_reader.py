@@ -24,7 +24,7 @@ from vtcli.core.data.images import (
 from vtcli.core.data.labels import JOINTS, LabelSet
 from vtcli.core.data.layouts import PairFiles, Skip, relative_name
 from vtcli.core.data.poses import read_pose
-from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.garments.cutout import garment_mask, is_studio
 from vtcli.core.garments.given_mask import box_of, is_card, is_inverted
 from vtcli.core.garments.masks import find_masks
 from vtcli.core.system.errors import VtcliError
@@ -46,7 +46,7 @@ class PairReader:
     def __call__(self, pair: PairFiles) -> Pair | Skip:
         """The pair as arrays, or the file on account of which it is left out."""
         read = self.given(pair)
-        return _with_masks(read) if isinstance(read, Pair) else read
+        return with_masks(read) if isinstance(read, Pair) else read
 
     def given(self, pair: PairFiles) -> Pair | Skip:
         """The same without the masks that are found of the given one, "garment_mask" and "front_mask"."""
@@ -99,9 +99,9 @@ class PairReader:
             "parse": parse,
             "keypoints": keypoints,
         }
-        return Pair(
-            pair.name, pair.cloth, content_hash(photo), content_hash(photo, cloth), tuple(derived), arrays
-        )
+        hashes = content_hash(photo), content_hash(photo, cloth)
+        unsure = found and not is_studio(fitted_cloth)
+        return Pair(pair.name, pair.cloth, *hashes, tuple(derived), arrays, unsure)
 
     def _cloth_mask(
         self, pair: PairFiles, cut_out: Image.Image, fitted: np.ndarray
@@ -128,7 +128,8 @@ class PairReader:
 @dataclass
 class Pair:
     """One pair, ready for the store but for the fields in `derived` that the parser fills ("parse",
-    "keypoints"). `photo_hash` and `pair_hash` are of the decoded pixels at their own size."""
+    "keypoints"). `photo_hash` and `pair_hash` are of the decoded pixels at their own size. `unsure`: the garment lies on a
+    background from which its colours alone do not tell it."""
 
     name: str
     cloth: str
@@ -136,9 +137,11 @@ class Pair:
     pair_hash: str
     derived: tuple[str, ...]
     arrays: dict[str, np.ndarray]
+    unsure: bool = False
 
 
-def _with_masks(pair: Pair) -> Pair:
+def with_masks(pair: Pair) -> Pair:
+    """The pair with the masks that are found of its "cloth_mask"."""
     masks = find_masks(pair.arrays["cloth"], pair.arrays["cloth_mask"] > 0)
     pair.arrays["garment_mask"] = np.where(masks.whole, 255, 0).astype(np.uint8)
     pair.arrays["front_mask"] = np.where(masks.front, 255, 0).astype(np.uint8)

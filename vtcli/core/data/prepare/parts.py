@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vtcli.core.data.layouts import Skip
-from vtcli.core.data.prepare.pair_reader import PARSER_FIELDS, Pair
+from vtcli.core.data.prepare.pair_reader import Pair
 from vtcli.core.data.store import FIELDS, field_dtype, field_shape, save_array
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.system.files import read_json, sweep, write_json
@@ -33,11 +33,6 @@ class Row:
     photo_hash: str
     pair_hash: str
     derived: tuple[str, ...]
-
-    @property
-    def needs_parser(self) -> bool:
-        """Whether the parser had to make something of it."""
-        return bool(PARSER_FIELDS & set(self.derived))
 
 
 @dataclass

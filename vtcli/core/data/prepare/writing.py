@@ -106,8 +106,8 @@ def _join_parts(plan: SplitPlan, parts: Parts, journal: Journal) -> Iterator[Eve
         if not isinstance(item, Shard):
             continue
         if item.items:
-            parsers = (read[row.part].parser for row in item.items if row.needs_parser)
-            item.record.parser = next(parsers, "")
+            parsers = (read[row.part].parser for row in item.items)
+            item.record.parser = next(filter(None, parsers), "")
             if item.number % distributed.world() == distributed.rank():
                 write_shard(plan.folder, item.number, parts.arrays(item.items))
         records.append(item.record)
