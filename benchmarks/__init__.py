@@ -8,6 +8,7 @@ skin          drawn skin against the person's own, and against the truth
 in_front      hands before the torso and dresses below a new hem: what must stay
 collars       trains and measures the network that finds the inside of back collars
 cutouts       trains and measures the network that cuts garments out of any background
+one_garment   fits what tells which way up a garment is, and several garments from one
 kinds         trains and measures the head that tells kinds of garments
 web           the page's server under load
 ablation      the paper's Table 1; ablation.md has the results

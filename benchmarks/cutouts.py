@@ -2,27 +2,23 @@
 
     python benchmarks/cutouts.py measure PHOTOS GARMENTS.csv STORE [--number 300] [--sheet sheet.png]
     python benchmarks/cutouts.py train PHOTOS GARMENTS.csv STORE -o outline.safetensors [--minutes 20] [--before FILE]
-    python benchmarks/cutouts.py turns PHOTOS GARMENTS.csv TRAIN_STORE TEST_STORE -o outline.safetensors
     python benchmarks/cutouts.py notches STORE [--sheet sheet.png]
 
 PHOTOS, GARMENTS.csv: photos of single garments and their labels, as for `kinds.py`, with the same 200 held out; STORE: a
 prepared store. `measure`: garments of its test split over the backgrounds of the held-out photos, as somebody would lay
 them there: the box takes 40 to 90 % of the picture, with a soft light shadow, saved as JPEG; the share that is cut out with
 an overlap (IoU) of at least 0.9. `train`: garments of its train split, and those of the other photos whose cut-out is beyond
-doubt, over the backgrounds of the other photos and drawn ones, and those photos as they are. `turns`: the layer that tells
-which way up a garment is, fitted on the same garments in four positions and added to the weights of `train`; measured on the
-test split and the held-out photos. `notches`: dark garments of the
-test split that keep pieces of the shop's white, of 15 pixels or more at 256×192, between sleeve and side.
+doubt, over the backgrounds of the other photos and drawn ones, and those photos as they are; `benchmarks/one_garment.py` adds two
+layers to its weights. `notches`: dark garments of the test split that keep pieces of the shop's white, of 15 pixels or more at 256×192, between sleeve and side.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,21 +31,18 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.kinds import KIND_OF, held_out
+from benchmarks.kinds import held_out
 from vtcli.core.data.images import open_rgb
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.pieces import find_garment
-from vtcli.core.garments.placement import BOX as BOX_ON_CANVAS
 from vtcli.core.garments.placement import own_colours
 from vtcli.core.models.folding import fold_batch_norm
-from vtcli.core.models.kind import SIZE, TOPS, KindNet
 from vtcli.core.models.load import load_kind, load_outline, load_parser
-from vtcli.core.models.outline import TURNS, OutlineNet, seen
+from vtcli.core.models.outline import OutlineNet, seen
 from vtcli.core.models.weights import read_weights, save_weights, sha256, stage_file
 from vtcli.core.synthetic.backdrops import backdrop_colour
 from vtcli.core.tryon.annotate import Annotator
-from vtcli.core.tryon.shop_photo import SURE_TURN
 
 FRAME = (512, 384)
 """Height and width of the pictures that are measured."""
@@ -64,8 +57,6 @@ DARK, WHITE, PIECE = (125, 90), 242, 15
 Pixels of a piece of white that is seen."""
 BESIDE, NECK = 0.22, 0.12
 """How far from the middle sleeves and sides meet, in widths of the garment, and how far from its top, in heights."""
-EVERY = 8
-"""One garment in so many is enough to tell which way up they are."""
 BATCH, DRAWN = 16, 150
 """Samples of a batch, and drawn backgrounds beside those of photos."""
 VIEWS = ((256, 192), (256, 192), (192, 256), (224, 224))
@@ -395,83 +386,6 @@ def train(chosen: argparse.Namespace) -> None:
             save_weights(chosen.out, average.module, metadata, whole=True)
 
 
-def positions(cut: Cut, rng: np.random.Generator) -> list[np.ndarray]:
-    """A garment alone on white (192, 144, 3), upright and turned by one to three quarters anticlockwise, as it is placed."""
-    views = []
-    for quarters in range(TURNS):
-        box = cut.mask.shape if quarters % 2 == 0 else cut.mask.shape[::-1]
-        fit = min(BOX_ON_CANVAS[0] / box[0], BOX_ON_CANVAS[1] / box[1])
-        turn = -np.pi / 2 * quarters + rng.normal(0, 0.06)
-        move = centred(cut, (256, 192), fit, float(turn), (0.0, 0.0), bool(rng.random() < 0.5))
-        view, _ = lay(cut, np.full((256, 192, 3), 255, np.float32), move, (0.0, 1.0, 0.0), 0.0)
-        views.append(cv2.resize(view, SIZE[::-1], interpolation=cv2.INTER_AREA))
-    return views
-
-
-@torch.no_grad()
-def turn_maps(kinds: KindNet, cuts: Iterable[Cut], seed: int) -> tuple[Tensor, Tensor]:
-    """What the network sees of garments in four positions, (n, C, 12, 9), and the positions."""
-    rng, maps, targets = np.random.default_rng(seed), [], []
-    for cut in cuts:
-        x = torch.from_numpy(np.stack(positions(cut, rng))).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        with torch.autocast("cpu", torch.bfloat16):
-            maps.append(seen(kinds, x.contiguous(memory_format=torch.channels_last))[-1].float())
-        targets.append(torch.arange(TURNS))
-    return torch.cat(maps), torch.cat(targets)
-
-
-def fit_turns(chosen: argparse.Namespace) -> None:
-    """The layer by logistic regression (L-BFGS) with a small penalty."""
-    torch.set_num_threads(1)
-    kinds, network = fold_batch_norm(load_kind(None)), OutlineNet()
-    metadata, state = read_weights(chosen.out)
-    network.load_state_dict(state, strict=False)
-    stores = {split: PreparedStore.open(chosen.store[k], split) for k, split in enumerate(("train", "test"))}
-    sources = {
-        False: itertools.chain(_tops(chosen, False), store_cuts(stores["train"], EVERY)),
-        True: itertools.chain(_tops(chosen, True), store_cuts(stores["test"], 2)),
-    }
-    (maps, targets), (held, truth) = (turn_maps(kinds, sources[apart], int(apart)) for apart in (False, True))
-    weights = network.turn
-    torch.nn.init.zeros_(weights.weight)
-    torch.nn.init.zeros_(weights.bias)
-    optimiser = torch.optim.LBFGS(weights.parameters(), max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        loss = F.cross_entropy(network.turns([maps]), targets) + 1e-3 * weights.weight.square().sum()
-        loss.backward()
-        return loss
-
-    optimiser.step(closure)
-    with torch.inference_mode():
-        chances = network.turns([held]).softmax(1)
-    certain = chances.max(1).values > SURE_TURN
-    wrong = (chances.argmax(1) != truth) & certain
-    upright = truth == 0
-    right = float((chances.argmax(1) == truth).float().mean())
-    print(f"{len(truth)} views of {int(upright.sum())} held-out garments: {right:.1%} right")
-    print(f"upright, surely taken for turned: {int((wrong & upright).sum())} of {int(upright.sum())}")
-    print(f"turned, surely seen as turned: {float((certain & ~wrong)[~upright].float().mean()):.1%}")
-    save_weights(chosen.out, network, metadata, whole=True)
-
-
-def store_cuts(store: PreparedStore, every: int) -> Iterator[Cut]:
-    for row in range(0, len(store), every):
-        yield Cut.of(store.read("cloth", [row])[0], store.read("garment_mask", [row])[0] > 127)
-
-
-def _tops(chosen: argparse.Namespace, apart: bool) -> Iterator[Cut]:
-    """The tops of the photos whose cut-out is beyond doubt."""
-    rows = list(csv.DictReader(chosen.table.open(encoding="utf-8")))
-    own = np.nonzero(held_out([row["file"] for row in rows]) == apart)[0]
-    for row in (rows[i] for i in own[:: 1 if apart else EVERY // 2]):
-        if KIND_OF.get(row["label"], "top") in TOPS:
-            rgb = np.asarray(open_rgb(chosen.photos / row["file"]))
-            if beyond_doubt(rgb, mask := find_garment(rgb).mask):
-                yield Cut.of(rgb, mask)
-
-
 def _annotator() -> Annotator:
     parser = load_parser(stage_file(None, "parser"))
     return Annotator(parser, torch.device("cpu"), kinds=load_kind(None), outline=load_outline(None))
@@ -521,7 +435,7 @@ def main() -> None:
     )
     parts = options.add_subparsers(required=True)
     todo: dict[str, Callable[[argparse.Namespace], None]] = {
-        "measure": measure, "train": train, "turns": fit_turns, "notches": notches,
+        "measure": measure, "train": train, "notches": notches,
     }  # fmt: skip
     for name, function in todo.items():
         part = parts.add_parser(name)
@@ -529,17 +443,14 @@ def main() -> None:
         if name != "notches":
             part.add_argument("photos", type=Path)
             part.add_argument("table", type=Path)
-        part.add_argument(
-            "store", type=Path, **({"nargs": 2, "help": "train and test"} if name == "turns" else {})
-        )
-        if name in ("train", "turns"):
-            part.add_argument("-o", "--out", type=Path, required=True)
+        part.add_argument("store", type=Path)
         if name == "train":
+            part.add_argument("-o", "--out", type=Path, required=True)
             part.add_argument("--minutes", type=float, default=20.0, help="of processor time")
             part.add_argument("--rate", type=float, default=3e-3)
             part.add_argument("--seed", type=int, default=0)
             part.add_argument("--before", type=Path, help="weights of an earlier run to go on from")
-        elif name != "turns":
+        else:
             part.add_argument("--number", type=int, default=300)
             part.add_argument("--sheet", type=Path, help="picture of the worst")
     chosen = options.parse_args()

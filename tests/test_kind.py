@@ -15,8 +15,9 @@ from vtcli.core.models.load import load_kind, load_kind_head, load_parser
 from vtcli.core.models.parser import Parser
 from vtcli.core.models.weights import save_weights, stage_file
 from vtcli.core.tryon.annotate import WEAK, Annotator
+from vtcli.core.tryon.judged_garment import is_print
 from vtcli.core.tryon.problems import UnfitPhoto
-from vtcli.core.tryon.shop_photo import cut_out, is_print
+from vtcli.core.tryon.shop_photo import cut_out
 from vtcli.core.tryon.window import whole
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"

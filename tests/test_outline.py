@@ -53,6 +53,10 @@ def _tiles(height: int, width: int) -> np.ndarray:
     return np.asarray((205.0 + stone[..., None] - joint + np.zeros(3)).clip(0, 255))
 
 
+def _white(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), 250.0)
+
+
 def _walls(height: int, width: int) -> np.ndarray:
     return backdrop_colour(height, width, 9) * 255
 
@@ -226,3 +230,26 @@ def test_a_mask_beside_the_garment_is_told(annotator: Annotator) -> None:
     moved = np.roll(mask, 90, axis=1)
     notes = cut_out(annotator, Image.fromarray(shirt), shirt, moved, False).notes
     assert len(notes) == 1 and "of the mask given for it lies on what stands out" in notes[0]
+
+
+def _two(number: int, ground: np.ndarray) -> np.ndarray:
+    """The shirt, and over a good part of it one of the sample garments."""
+    other = np.asarray(Image.open(GARMENTS[number]).convert("RGB").resize((600, 800)))
+    picture = ground
+    for rgb, (left, top) in ((SHIRT, (40, 60)), (other, (430, 330))):
+        mask = garment_mask(rgb)
+        height, width = mask.shape
+        here = slice(top, top + height), slice(left, left + width)
+        picture[here] = np.where(mask[..., None], rgb, picture[here])
+    return picture.astype(np.uint8)
+
+
+@pytest.mark.parametrize("ground", [_planks, _white])
+def test_garments_over_each_other_are_refused(
+    annotator: Annotator, ground: Callable[..., np.ndarray]
+) -> None:
+    for number in range(3):
+        picture = _two(number, ground(1200, 1100))
+        with pytest.raises(UnfitPhoto, match="several garments"):
+            cut_out(annotator, Image.fromarray(picture), picture, None, False)
+    assert cut_out(annotator, Image.fromarray(picture), picture, None, True).mask.any()  # with force

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 from vtcli.core.garments.collar import front_of, inner_collar
 from vtcli.core.system.errors import VtcliError
 
+LEAST_SIDE = 8
+"""Pixels of a garment in its picture, down and across, below which it is none."""
 BOX = (240.0, 180.0)
 HEIGHT, WIDTH = 256, 192
 RIM = 1.0
@@ -96,7 +98,7 @@ def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
     """Cut the garment out and place it. `rgb` (H, W, 3) uint8, `mask` (H, W) bool; the canvas keeps the photo's
     own resolution, up to `largest` pixels of height. VtcliError when the mask is empty."""
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
-    if len(rows) < 8 or len(columns) < 8:
+    if min(len(rows), len(columns)) < LEAST_SIDE:
         raise VtcliError("no garment found in the picture")
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     fit = min(BOX[0] / (bottom - top), BOX[1] / (right - left))  # 256×192 pixels for one of the photo's

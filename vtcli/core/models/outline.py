@@ -1,7 +1,7 @@
-"""Where the garment lies on a picture with any background, and which way up: a decoder on what the kinds' network sees.
+"""Where the garment lies on a picture with any background, which way up, and whether it is several: a decoder on what the kinds' network sees.
 
 The encoder is `KindNet`'s, as it is: it has seen ImageNet and garments. Only the decoder is trained here, by
-`benchmarks/cutouts.py`, on garments laid on other backgrounds and turned.
+`benchmarks/cutouts.py` and `one_garment.py`, on garments laid on other backgrounds, turned, and laid over each other.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WIDTHS = (16, 32, 48)
 SUMMARY = 64
 """Channels of what the whole picture shows, at stride 16."""
 CELLS = (3, 3)
-"""Parts of the picture that are looked at apart to tell which way up the garment is."""
+"""Parts of the picture that are looked at apart to tell which way up the garment is, and whether it is one."""
 TURNS = 4
 """Quarter turns."""
 
@@ -45,6 +45,7 @@ class OutlineNet(nn.Module):
         self.decoder = UpDecoder((*finer, SUMMARY), WIDTHS)
         self.out = nn.Conv2d(WIDTHS[0], 1, 3, padding=1)
         self.turn = nn.Linear(deepest * CELLS[0] * CELLS[1], TURNS)
+        self.several = nn.Linear(deepest * CELLS[0] * CELLS[1], 1)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         deepest = self.narrow(maps[-1])
@@ -56,6 +57,11 @@ class OutlineNet(nn.Module):
         """The maps of `seen` of a garment alone, placed as if it were upright → logits (B, 4) of the quarter turns,
         anticlockwise, by which it is turned."""
         out: Tensor = self.turn(F.adaptive_avg_pool2d(maps[-1], CELLS).flatten(1))
+        return out
+
+    def overlaps(self, maps: list[Tensor]) -> Tensor:
+        """The same maps → logits (B,) that it is several garments, one over another."""
+        out: Tensor = self.several(F.adaptive_avg_pool2d(maps[-1], CELLS).flatten(1))[:, 0]
         return out
 
 

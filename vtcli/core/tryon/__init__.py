@@ -8,7 +8,8 @@ In the order of that way:
 - `annotate`: window → parse and joints, by the project's own parser (`refine`: corrected by what is known of people;
   `person`: the annotated person, and who is refused; `user_masks`: what a user says must stay or be redrawn)
 - `given`: parse and joints that come with the photo, refused where they are of something else
-- `shop_photo`: shop photo → the garment cut out and placed, and what is refused (`worn`: the top of a person in it)
+- `shop_photo`: shop photo → the garment cut out and placed, and what is refused (`judged_garment`: what it
+  shows; `worn`: the top of a person in it)
 - `networks`: person and garment → warp (GMM), rendering, composition mask and M_exp (TOM), at 256×192
 - `composer`: all of them → the picture, at the photo's resolution, by equation (1) and the rule of what stays the
   photo's (`maps`: what the photo shows and what is expected; `layers`: what lies beneath, where the garment shows,

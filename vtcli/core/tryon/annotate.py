@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -36,6 +37,15 @@ class Annotation:
     def parse(self) -> Tensor:
         """The likeliest labels, (B, 256, 192) uint8."""
         return likeliest(self.probabilities)
+
+
+class Lying(NamedTuple):
+    """By how many `quarters` a garment is turned, anticlockwise, and how `sure` that is; how probable it is `several`, one over
+    another."""
+
+    quarters: int
+    sure: float
+    several: float
 
 
 SURE, WEAK = 0.15, 0.03
@@ -109,16 +119,16 @@ class Annotator:
         return np.asarray(self.outline(seen(self.kinds, picture)).sigmoid()[0, 0].cpu().numpy())
 
     @torch.inference_mode()
-    def quarter_turns(self, picture: Tensor) -> tuple[int, float]:
-        """By how many quarter turns, anticlockwise, the garment that `picture` (1, 3, 256, 192) in [-1, 1] shows alone is
-        turned, and how sure that is; (0, 0.0) without a network that tells it."""
+    def lying(self, picture: Tensor) -> Lying:
+        """How the garment lies that `picture` (1, 3, 256, 192) in [-1, 1] shows alone; upright and one without a network that
+        tells it."""
         if self.outline is None or self.kinds is None:
-            return 0, 0.0
+            return Lying(0, 0.0, 0.0)
         view = F.interpolate(picture, SIZE, mode="bilinear", antialias=True)
-        chances = self.outline.turns(
-            seen(self.kinds, view.contiguous(memory_format=torch.channels_last))
-        ).softmax(1)[0]
-        return int(chances.argmax()), float(chances.max())
+        maps = seen(self.kinds, view.contiguous(memory_format=torch.channels_last))
+        chances = self.outline.turns(maps).softmax(1)[0]
+        several = float(self.outline.overlaps(maps).sigmoid()[0])
+        return Lying(int(chances.argmax()), float(chances.max()), several)
 
     def look(self, picture: np.ndarray, mirror: bool = True) -> Annotation:
         """What one `picture` (256, 192, 3) uint8 shows."""

@@ -5,19 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 from PIL import Image
 
-from vtcli.core.data import labels as L
 from vtcli.core.data.images import alpha_mask
 from vtcli.core.garments.bust import without_bust
 from vtcli.core.garments.given_mask import box_of, is_card, is_inverted, judge_mask
 from vtcli.core.garments.pieces import Piece, find_garment
-from vtcli.core.garments.placement import Garment, as_placed, place, without_hook
-from vtcli.core.tryon.annotate import SURE, Annotator
+from vtcli.core.garments.placement import LEAST_SIDE, Garment, as_placed, place, without_hook
+from vtcli.core.tryon.annotate import Annotator
+from vtcli.core.tryon.judged_garment import SEVERAL, judged, no_garment, small
 from vtcli.core.tryon.problems import UnfitPhoto
-from vtcli.core.tryon.window import HEIGHT, WIDTH, whole
-from vtcli.core.tryon.worn import worn_top
+from vtcli.core.tryon.window import HEIGHT, WIDTH
 
 FEW_ROWS = 100
 """Photo pixels down below which a garment is told to look blurred: the networks see it at 240."""
@@ -28,22 +26,10 @@ LEAST_CUT, MOST_CUT = 0.005, 0.97
 CUT_OFF, EDGE = 0.35, 0.008
 """Share of a garment's height or width along which it meets an edge of its picture, from which it is told to be cut off there;
 of 535 shop photos of garments alone none has more than 0.05. How wide the edge is, in sides of the picture."""
-LEAST_GARMENT = 0.55
-"""Overlap (IoU) of what the parser calls a top with what was cut out: 249 of 250 photos of tops, by shops and amateurs, have 0.63 or
-more, a cup of coffee has 0.48."""
 TURNED = {1: "lies on its side", 2: "is upside down", 3: "lies on its side"}
 """What is said of a garment by its quarter turns."""
 SEEN_THROUGH = 0.1
 """Share of a cut-out garment from which it counts as see-through."""
-PRINT_MARGIN = 0.04
-"""How far a garment goes on above and beside a printed head, in heights of the garment."""
-PRINTED = (*L.HEAD_LABELS, *L.ARM_LABELS, L.SCARF)
-"""Labels that the parser gives to a printed portrait."""
-PERSON_FACE, PERSON_ARMS, PERSON_HAIR = 0.01, 0.01, 0.02
-"""Shares of the picture: one that shows more of a face, and more of arms or hair, shows a person. Of 286 shop photos of tops
-none shows a face of 0.01."""
-PERSON_JOINTS = 10
-"""Of 18: with so many, less of a face and arms is enough."""
 
 
 def cut_out(
@@ -63,9 +49,11 @@ def cut_out(
         mask, box = _outlined(alpha, force)
         if mask is None and not found_garment(annotator, rgb[box]).mask.any():
             mask = alpha  # nothing lies on the card: it is a garment of that outline
-    by_hand = mask is not None
+    by_hand, doubtful = mask is not None, False
     if mask is None:
         piece = _within(found_garment(annotator, rgb[box]), box, rgb)
+        if doubtful := not piece.mask.any():
+            piece = _within(found_garment(annotator, rgb[box], sure=False), box, rgb)
         if force and not piece.mask.any():
             piece = find_garment(rgb, None)  # what stands out by its colours, whatever it is
         mask = piece.mask
@@ -84,22 +72,26 @@ def cut_out(
         if doubt is not None:
             notes.append(doubt)
     share = float(mask.mean())
-    if not force and not LEAST_CUT <= share <= MOST_CUT:
-        raise UnfitPhoto(
-            f"no garment stands out from the background ({share:.1%} of the picture was cut out); give a "
-            "photo on a plain background, or a mask of the garment", "cloth", ("cloth_mask", "force"),
-        )  # fmt: skip
+    sides = min(int(mask.any(axis).sum()) for axis in (0, 1))
+    if not force and not (LEAST_CUT <= share <= MOST_CUT and sides >= LEAST_SIDE):
+        raise no_garment(share)
     if given and rgb.shape[:2] == (HEIGHT, WIDTH):
         # A data set's, which places its garments itself.
         return replace(as_placed(rgb, mask), notes=tuple(notes))
     garment = place(rgb, mask)
-    quarters, sure = annotator.quarter_turns(_small(annotator, garment))
-    if quarters and sure > SURE_TURN and not force:
-        rgb, mask = (np.ascontiguousarray(np.rot90(x, -quarters)) for x in (rgb, mask))
-        mask = mask if by_hand else found_garment(annotator, rgb).mask
+    lying = annotator.lying(small(annotator, garment))
+    if lying.several > SEVERAL and not given and not force:
+        raise UnfitPhoto(
+            "the garment's picture shows several garments, one over another; give a photo of one alone, or a mask of it",
+            "cloth",
+            ("cloth_mask", "force"),
+        )
+    if lying.quarters and lying.sure > SURE_TURN and not force:
+        rgb, mask = (np.ascontiguousarray(np.rot90(x, -lying.quarters)) for x in (rgb, mask))
+        mask = mask if by_hand or doubtful else found_garment(annotator, rgb).mask
         garment = place(rgb, mask)
         notes.append(
-            f"the garment's picture {TURNED[quarters]}: it was turned upright (--force leaves it as it is)"
+            f"the garment's picture {TURNED[lying.quarters]}: it was turned upright (--force leaves it as it is)"
         )
     if (rows := int(mask.any(1).sum())) < FEW_ROWS:
         notes.append(f"the garment is only {rows} pixels high in its picture, and will look blurred")
@@ -108,7 +100,7 @@ def cut_out(
             f"the garment goes on beyond the {' and '.join(edges)} edge of its picture; what is not in it is missing"
         )
     garment = replace(garment, notes=tuple(notes))
-    return garment if force else _fit(annotator, rgb, garment, mask, given, by_hand)
+    return garment if force else judged(annotator, rgb, garment, mask, given, by_hand, doubtful)
 
 
 def _outlined(alpha: np.ndarray, force: bool) -> tuple[np.ndarray | None, tuple[slice, ...]]:
@@ -132,9 +124,11 @@ def _within(piece: Piece, box: tuple[slice, ...], rgb: np.ndarray) -> Piece:
     return replace(piece, mask=mask)
 
 
-def found_garment(annotator: Annotator, rgb: np.ndarray) -> Piece:
-    """The garment on `rgb` (H, W, 3) uint8, without what holds it up."""
-    piece = find_garment(rgb, annotator.likely if annotator.outline is not None else None)
+def found_garment(annotator: Annotator, rgb: np.ndarray, sure: bool = True) -> Piece:
+    """The garment on `rgb` (H, W, 3) uint8, without what holds it up; not `sure`: what is likelier than not, though the picture's
+    colours say otherwise."""
+    likely = annotator.likely if annotator.outline is not None else None
+    piece = find_garment(rgb, likely if sure or likely is None else lambda part: np.round(likely(part)))
     return replace(piece, mask=without_bust(rgb, without_hook(piece.mask)))
 
 
@@ -160,93 +154,3 @@ def _see_through(cloth: Image.Image, mask: np.ndarray) -> bool:
 def has_alpha(image: Image.Image) -> bool:
     """Whether the picture says itself where it is transparent."""
     return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-
-
-def _fit(
-    annotator: Annotator, rgb: np.ndarray, garment: Garment, cut: np.ndarray, given: bool, by_hand: bool
-) -> Garment:
-    """The `garment`, or the top that a person wears in its picture; UnfitPhoto for a dress or trousers, and where there is no
-    garment at all: the parser, which knows clothes on people, also knows them alone (the cut-out on white). What was cut
-    out `by_hand` somebody took for a garment already, and what was `given` apart is not in the picture's colours."""
-    window = whole(rgb)
-    both = torch.cat([annotator.tensor(window.photo(rgb)), _small(annotator, garment)])
-    if given:
-        _refuse_no_top(annotator, both[1:])
-        return garment
-    seen = annotator.of_garments(both)
-    photo, alone = seen.parse
-    person = shows_person(photo, seen.keypoints[0])
-    printed = person and is_print(photo.cpu().numpy(), window.labels(cut.astype(np.uint8)) > 0)
-    if person and not printed:
-        found = worn_top(annotator, rgb, window, photo.cpu().numpy())
-        if isinstance(found, str):
-            _refuse_no_top(annotator, both, seen.kinds)  # what lies there may be trousers, and nobody's
-            raise UnfitPhoto(
-                f"the garment's picture shows a person, and {found}; give a photo of the garment alone, of a top that is "
-                "worn and seen from the front, or a mask of it", "cloth", ("cloth_mask", "force"),
-            )  # fmt: skip
-        note = "the garment's picture shows a person: the top that they wear was cut out of it"
-        garment = replace(place(rgb, found), notes=(note,))
-        _refuse_no_top(annotator, _small(annotator, garment))
-        return garment
-    told = slice(1 if by_hand else 0, None)
-    _refuse_no_top(annotator, both[told], None if seen.kinds is None else seen.kinds[told])
-    if by_hand:
-        return garment
-    # What is printed on a top is top, whatever the parser calls it.
-    on_top = (*L.TOP_LABELS, *PRINTED) if printed else L.TOP_LABELS
-    top = torch.isin(alone, torch.tensor(on_top, device=alone.device))
-    solid = garment.at((HEIGHT, WIDTH))[1][0, 0].to(annotator.device) > 0.5
-    agreement = float((top & solid).sum() / (top | solid).sum().clamp_min(1))
-    if agreement < LEAST_GARMENT:
-        raise UnfitPhoto(
-            f"the garment's picture shows no top that is known (what was cut out agrees by {agreement:.0%} with "
-            f"what looks like a top, at least {LEAST_GARMENT:.0%} is needed); give a photo of the garment alone, or "
-            "a mask of it", "cloth", ("cloth_mask", "force"),
-        )  # fmt: skip
-    return garment
-
-
-def _small(annotator: Annotator, garment: Garment) -> torch.Tensor:
-    """The garment on white as the networks see it, (1, 3, 256, 192)."""
-    return garment.at((HEIGHT, WIDTH))[0].to(annotator.device)
-
-
-def _refuse_no_top(annotator: Annotator, pictures: torch.Tensor, seen: torch.Tensor | None = None) -> None:
-    """UnfitPhoto that names the kind of the garment on `pictures` (B, 3, 256, 192), if it is no top; `seen` as for
-    `Annotator.kind`."""
-    kind = annotator.kind(pictures, seen)
-    if kind is not None and kind.is_no_top:
-        raise UnfitPhoto(
-            f"the garment's picture shows {kind.words} ({kind.certainty:.0%}), and vtcli puts on tops; give a photo of a "
-            "top", "cloth",
-        )  # fmt: skip
-
-
-def shows_person(labels: torch.Tensor, joints: torch.Tensor) -> bool:
-    """Whether what the parser sees in a picture, `labels` (256, 192) and `joints` (18, 3), is a person: a face, and arms or
-    hair; or, where the face is small, arms and most of the joints, with both shoulders."""
-    face, hair = (float((labels == label).float().mean()) for label in (L.FACE, L.HAIR))
-    arms = float(torch.isin(labels, torch.tensor(L.ARM_LABELS, device=labels.device)).float().mean())
-    sure = joints[:, 2] > SURE
-    body = bool(sure[[L.R_SHOULDER, L.L_SHOULDER]].all()) and int(sure.sum()) >= PERSON_JOINTS
-    near = face > PERSON_FACE and (arms > PERSON_ARMS or hair > PERSON_HAIR)
-    return near or (body and face > PERSON_FACE / 20 and arms > PERSON_ARMS / 2)
-
-
-def is_print(labels: np.ndarray, cut: np.ndarray) -> bool:
-    """Whether the head that the parser sees in a garment's picture, `labels` (H, W), is printed on the garment `cut` (H, W)
-    bool: the cut-out goes on above it and to both sides. A person's own head is the upper end of the cut-out."""
-    head = np.isin(labels, L.HEAD_LABELS) & cut
-    rows, columns = np.nonzero(cut.any(1))[0], np.nonzero((labels == L.FACE).any(0))[0]
-    if not head.any() or not len(rows) or not len(columns):
-        return False
-    left, right = columns[0], columns[-1] + 1
-    above = int(np.nonzero(head[:, left:right].any(1))[0][0]) if head[:, left:right].any() else 0
-    margin = round(PRINT_MARGIN * len(rows))
-    band = cut[max(0, above - margin) : above, left:right]
-    if not margin or above < margin or band.mean() < 0.6:
-        return False
-    beside = [cut[:, max(0, left - margin) : left], cut[:, right : right + margin]]
-    seen = (labels == L.FACE).any(1)
-    return all(side.size and side[seen].mean() > 0.8 for side in beside)
