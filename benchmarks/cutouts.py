@@ -2,6 +2,7 @@
 
     python benchmarks/cutouts.py measure PHOTOS GARMENTS.csv STORE [--number 300] [--sheet sheet.png]
     python benchmarks/cutouts.py train PHOTOS GARMENTS.csv STORE -o outline.safetensors [--minutes 20] [--before FILE]
+    python benchmarks/cutouts.py refused PHOTOS GARMENTS.csv STORE
     python benchmarks/cutouts.py notches STORE [--sheet sheet.png]
 
 PHOTOS, GARMENTS.csv: photos of single garments and their labels, as for `kinds.py`, with the same 200 held out; STORE: a
@@ -9,7 +10,8 @@ prepared store. `measure`: garments of its test split over the backgrounds of th
 them there: the box takes 40 to 90 % of the picture, with a soft light shadow, saved as JPEG; the share that is cut out with
 an overlap (IoU) of at least 0.9. `train`: garments of its train split, and those of the other photos whose cut-out is beyond
 doubt, over the backgrounds of the other photos and drawn ones, and those photos as they are; `benchmarks/one_garment.py` adds two
-layers to its weights. `notches`: dark garments of the test split that keep pieces of the shop's white, of 15 pixels or more at 256×192, between sleeve and side.
+layers to its weights. `refused`: of the held-out photos and the test split, what `vtcli tryon` refuses for whatever reason, and what
+of the held-out photos of other garments it takes. `notches`: dark garments of the test split that keep pieces of the shop's white, of 15 pixels or more at 256×192, between sleeve and side.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import argparse
 import csv
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,18 +34,21 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.kinds import held_out
+from benchmarks.kinds import KIND_OF, held_out
 from vtcli.core.data.images import open_rgb
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.pieces import find_garment
 from vtcli.core.garments.placement import own_colours
 from vtcli.core.models.folding import fold_batch_norm
+from vtcli.core.models.kind import TOPS
 from vtcli.core.models.load import load_kind, load_outline, load_parser
 from vtcli.core.models.outline import OutlineNet, seen
 from vtcli.core.models.weights import read_weights, save_weights, sha256, stage_file
 from vtcli.core.synthetic.backdrops import backdrop_colour
+from vtcli.core.system.errors import VtcliError
 from vtcli.core.tryon.annotate import Annotator
+from vtcli.core.tryon.pipeline import TryOn
 
 FRAME = (512, 384)
 """Height and width of the pictures that are measured."""
@@ -391,6 +397,32 @@ def _annotator() -> Annotator:
     return Annotator(parser, torch.device("cpu"), kinds=load_kind(None), outline=load_outline(None))
 
 
+def refused(chosen: argparse.Namespace) -> None:
+    """Garments that are refused, by their kind and the reason's first words."""
+    engine = TryOn.load(device="cpu", tom=False)
+    rows = list(csv.DictReader(chosen.table.open(encoding="utf-8")))
+    apart = [row for row, own in zip(rows, held_out([row["file"] for row in rows]), strict=True) if own]
+    store = PreparedStore.open(chosen.store, "test")
+    sources: dict[str, list[Callable[[], np.ndarray]]] = {
+        "photos of tops": [], "photos of others": [],
+        "the store's": [lambda i=i: store.read("cloth", [i])[0] for i in range(len(store))],  # type: ignore[misc]
+    }  # fmt: skip
+    for row in apart:
+        of_top = KIND_OF.get(row["label"], "top") in TOPS
+        read = lambda file=chosen.photos / row["file"]: np.asarray(open_rgb(file))  # noqa: E731
+        sources["photos of tops" if of_top else "photos of others"].append(read)
+    for name, pictures in sources.items():
+        reasons: list[str] = []
+        for picture in pictures:
+            try:
+                engine.cut_out(picture())
+            except VtcliError as problem:
+                reasons.append(" ".join(str(problem).split()[:7]))
+        print(f"{name}: {len(reasons)} of {len(pictures)} refused")
+        for reason, times in Counter(reasons).most_common():
+            print(f"  {times} {reason} …")
+
+
 def notches(chosen: argparse.Namespace) -> None:
     """Dark garments with pieces of white."""
     store = PreparedStore.open(chosen.store, "test")
@@ -435,7 +467,7 @@ def main() -> None:
     )
     parts = options.add_subparsers(required=True)
     todo: dict[str, Callable[[argparse.Namespace], None]] = {
-        "measure": measure, "train": train, "notches": notches,
+        "measure": measure, "train": train, "refused": refused, "notches": notches,
     }  # fmt: skip
     for name, function in todo.items():
         part = parts.add_parser(name)
@@ -450,7 +482,7 @@ def main() -> None:
             part.add_argument("--rate", type=float, default=3e-3)
             part.add_argument("--seed", type=int, default=0)
             part.add_argument("--before", type=Path, help="weights of an earlier run to go on from")
-        else:
+        elif name != "refused":
             part.add_argument("--number", type=int, default=300)
             part.add_argument("--sheet", type=Path, help="picture of the worst")
     chosen = options.parse_args()
