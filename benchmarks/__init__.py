@@ -4,6 +4,7 @@ run           speed: vtcli beside CP-VTON's way of doing the same (speed: what i
 gpu           the tests and the speed rows that need a CUDA device
 quality       the metrics of a set of weights on a test split, beside what is asked for
 photos        any photo: are people found, and does the result leave alone what it should?
+warps         ways to warp, and what each part of the GMM's training is worth
 skin          drawn skin against the person's own, and against the truth
 in_front      hands before the torso and dresses below a new hem: what must stay
 collars       trains and measures the network that finds the inside of back collars

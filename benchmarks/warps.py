@@ -1,11 +1,12 @@
 """Ways to warp, and what each part of the GMM's training is worth, at equal samples.
 
-    python benchmarks/warps.py STORE OUT --others OTHERS --triplets TRIPLETS [--steps 700] [--batch-size 16] [--only flow ...]
+    python benchmarks/warps.py STORE OUT --others OTHERS --triplets TRIPLETS [--steps 300] [--batch-size 16] [--only flow ...]
 
 STORE: a prepared VITON folder; OTHERS: the training people in other garments (the README's recipe has the command); TRIPLETS:
-`python -m vtcli.core.synthetic triplets`, with a train and a test split. Trains the `VARIANTS` of lite's GMM from random
-weights, all with the same samples in the same order, then measures each on the pairs for choosing (`vtcli.core.data.validation`)
-and on the test triplets. Runs that are there are kept, one that was stopped is resumed. Writes OUT/warps.md and warps.json.
+`python -m vtcli.core.synthetic triplets`, with a train and a test split. Trains the `VARIANTS` of lite's GMM, all with the same
+samples in the same order, then measures each on the pairs for choosing (`vtcli.core.data.validation`) and on the test triplets.
+They begin with the features and the decoder of the weights that come with vtcli (`--from-nothing`: with random ones); what makes
+the warp of them begins anew. Runs that are there are kept, one that was stopped is resumed. Writes OUT/warps.md and warps.json.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from vtcli.core.models.common import GMM, GMMOutput
 from vtcli.core.models.flow import spline_offsets
 from vtcli.core.models.lite_gmm import LiteGMM, LiteGMMSettings, SplineRegressor
 from vtcli.core.models.load import load_gmm
-from vtcli.core.models.presets import GMM_PRESETS
+from vtcli.core.models.presets import GMM_PRESETS, build_gmm
 from vtcli.core.models.warping import Warp, warp_garments
-from vtcli.core.models.weights import read_metadata
+from vtcli.core.models.weights import read_metadata, read_weights, save_weights, stage_file
 from vtcli.core.scoring.pictures import StorePicture
 from vtcli.core.scoring.sleeve_scores import arms_in, report
 from vtcli.core.system import runtime
-from vtcli.core.training.options import STAGE_DEFAULTS, TrainOptions
+from vtcli.core.training.options import STAGE_DEFAULTS, OptimizerSettings, TrainOptions
 from vtcli.core.training.pairs import Pairs, read_pairs
 from vtcli.core.training.run import run
 from vtcli.core.tryon.networks import People
@@ -145,10 +146,28 @@ def register(variant: Variant) -> str:
     return name
 
 
-def train(variant: Variant, base: TrainOptions) -> Path:
+def begun(variant: Variant, preset: str, file: Path) -> Path:
+    """A weights file for the variant to begin with: the features that come with vtcli, and a warp from nothing."""
+    network = build_gmm(preset, variant.aux)
+    own, known = network.state_dict(), read_weights(stage_file(None, "gmm"))[1]
+    kept = {name: x for name, x in known.items() if name in own and not _makes_the_warp(name)}
+    network.load_state_dict({**own, **kept})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(file, network, {"stage": "gmm", "preset": preset, "aux": variant.aux})
+    return file
+
+
+def _makes_the_warp(name: str) -> bool:
+    return name.startswith("regressor.") or ".correct." in name
+
+
+def train(variant: Variant, base: TrainOptions, from_nothing: bool) -> Path:
     """The variant's weights, trained if they are not there."""
+    preset = register(variant)
+    torch.manual_seed(base.seed)
+    start = None if from_nothing else begun(variant, preset, base.out / "begun" / f"{preset}.safetensors")
     options = replace(
-        base, preset=register(variant), aux=variant.aux, out=base.out / variant.name.replace(" ", "-"),
+        base, preset=preset, init=start, aux=variant.aux, out=base.out / variant.name.replace(" ", "-"),
         others=base.others if variant.others else [], triplets=base.triplets if variant.triplets else None,
     )  # fmt: skip
     folder = options.out / "gmm"
@@ -212,13 +231,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--others", type=Path, required=True)
     parser.add_argument("--triplets", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--from-nothing", action="store_true")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--only", nargs="+", choices=[variant.name for variant in VARIANTS])
     options = parser.parse_args()
     base = TrainOptions(
         "gmm", options.data, options.out, steps=options.steps, batch_size=options.batch_size,
-        validate_every=options.steps, checkpoint_minutes=2.0, others=[options.others], triplets=options.triplets,
+        validate_every=options.steps, checkpoint_minutes=2.0, optimizer=OptimizerSettings(warmup=20, ema=0.99), others=[options.others], triplets=options.triplets,
     )  # fmt: skip
     runtime.keep_memory()
     store = PreparedStore.open(options.data, "test")
@@ -227,7 +247,7 @@ def main() -> None:
     for variant in VARIANTS:
         if options.only and variant.name not in options.only:
             continue
-        file = train(variant, base)
+        file = train(variant, base, options.from_nothing)
         gmm = load_gmm(file)
         figures = {"warp IoU": float(read_metadata(file)["figures"]["warp_iou"])}
         found[variant.name] = {

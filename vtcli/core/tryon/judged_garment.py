@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,28 +39,31 @@ PERSON_JOINTS = 10
 """Of 18: with so many, less of a face and arms is enough."""
 
 
-def judged(
-    annotator: Annotator,
-    rgb: np.ndarray,
-    garment: Garment,
-    cut: np.ndarray,
-    given: bool,
-    by_hand: bool,
-    doubtful: bool,
-) -> Garment:
-    """The `garment`, or the top that a person wears in its picture; UnfitPhoto for a dress or trousers, and where there is no
-    garment at all: the parser, which knows clothes on people, also knows them alone (the cut-out on white). What was cut
-    out `by_hand` somebody took for a garment already, and what was `given` apart is not in the picture's colours. Whose cut-out is
-    `doubtful` must be surer."""
+@dataclass(frozen=True)
+class CutOut:
+    """`mask` (H, W) bool of a garment in its picture. Cut out `by_hand`: somebody took it for a garment already; what was `given`
+    apart is not in the picture's colours. A `doubtful` one disagrees with them. `several`: how probable that is."""
+
+    mask: np.ndarray
+    given: bool
+    by_hand: bool
+    doubtful: bool
+    several: float
+
+
+def judged(annotator: Annotator, rgb: np.ndarray, garment: Garment, cut: CutOut) -> Garment:
+    """The `garment`, or the top that a person wears in its picture `rgb` (H, W, 3) uint8; UnfitPhoto for a dress or trousers, for
+    several garments, and where there is none at all: the parser, which knows clothes on people, also knows them alone (the cut-out
+    on white)."""
     window = whole(rgb)
     both = torch.cat([annotator.tensor(window.photo(rgb)), small(annotator, garment)])
-    if given:
+    if cut.given:
         refuse_no_top(annotator, both[1:])
         return garment
     seen = annotator.of_garments(both)
     photo, alone = seen.parse
     person = shows_person(photo, seen.keypoints[0])
-    printed = person and is_print(photo.cpu().numpy(), window.labels(cut.astype(np.uint8)) > 0)
+    printed = person and is_print(photo.cpu().numpy(), window.labels(cut.mask.astype(np.uint8)) > 0)
     if person and not printed:
         found = worn_top(annotator, rgb, window, photo.cpu().numpy())
         if isinstance(found, str):
@@ -73,9 +76,15 @@ def judged(
         garment = replace(place(rgb, found), notes=(note,))
         refuse_no_top(annotator, small(annotator, garment))
         return garment
-    told = slice(1 if by_hand else 0, None)
+    if cut.several > SEVERAL:
+        raise UnfitPhoto(
+            "the garment's picture shows several garments, one over another; give a photo of one alone, or a mask of it",
+            "cloth",
+            ("cloth_mask", "force"),
+        )
+    told = slice(1 if cut.by_hand else 0, None)
     kind = refuse_no_top(annotator, both[told], None if seen.kinds is None else seen.kinds[told])
-    if by_hand:
+    if cut.by_hand:
         return garment
     # What is printed on a top is top, whatever the parser calls it.
     on_top = (*L.TOP_LABELS, *PRINTED) if printed else L.TOP_LABELS
@@ -83,7 +92,7 @@ def judged(
     agreement = _agreement(alone, on_top, solid)
     if _is_surely_top(kind) and _agreement(alone, WORN, solid) >= LEAST_CLOTHES:
         return garment
-    if doubtful:
+    if cut.doubtful:
         raise no_garment(0.0)
     if agreement < LEAST_GARMENT:
         raise UnfitPhoto(

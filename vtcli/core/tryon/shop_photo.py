@@ -13,7 +13,7 @@ from vtcli.core.garments.given_mask import box_of, is_card, is_inverted, judge_m
 from vtcli.core.garments.pieces import Piece, find_garment
 from vtcli.core.garments.placement import LEAST_SIDE, Garment, as_placed, place, without_hook
 from vtcli.core.tryon.annotate import Annotator
-from vtcli.core.tryon.judged_garment import SEVERAL, judged, no_garment, small
+from vtcli.core.tryon.judged_garment import CutOut, judged, no_garment, small
 from vtcli.core.tryon.problems import UnfitPhoto
 from vtcli.core.tryon.window import HEIGHT, WIDTH
 
@@ -80,12 +80,6 @@ def cut_out(
         return replace(as_placed(rgb, mask), notes=tuple(notes))
     garment = place(rgb, mask)
     lying = annotator.lying(small(annotator, garment))
-    if lying.several > SEVERAL and not given and not force:
-        raise UnfitPhoto(
-            "the garment's picture shows several garments, one over another; give a photo of one alone, or a mask of it",
-            "cloth",
-            ("cloth_mask", "force"),
-        )
     if lying.quarters and lying.sure > SURE_TURN and not force:
         rgb, mask = (np.ascontiguousarray(np.rot90(x, -lying.quarters)) for x in (rgb, mask))
         mask = mask if by_hand or doubtful else found_garment(annotator, rgb).mask
@@ -100,7 +94,11 @@ def cut_out(
             f"the garment goes on beyond the {' and '.join(edges)} edge of its picture; what is not in it is missing"
         )
     garment = replace(garment, notes=tuple(notes))
-    return garment if force else judged(annotator, rgb, garment, mask, given, by_hand, doubtful)
+    return (
+        garment
+        if force
+        else judged(annotator, rgb, garment, CutOut(mask, given, by_hand, doubtful, lying.several))
+    )
 
 
 def _outlined(alpha: np.ndarray, force: bool) -> tuple[np.ndarray | None, tuple[slice, ...]]:
