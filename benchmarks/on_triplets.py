@@ -49,7 +49,7 @@ def on_triplets(folder: Path, dress: Dress, device: torch.device) -> dict[str, f
             continue
         # What stays of a dress below a new top is a skirt, for M_exp as for the truth.
         truth = np.where(triplet["parse_b"] == L.DRESS, L.SKIRT, triplet["parse_b"])
-        counts.add(*(torch.from_numpy(labels)[None].long() for labels in (expected, truth)))
+        counts.add(*(torch.from_numpy(labels)[None].long() for labels in (expected[0], truth)))
         ours, true = (hem(labels, triplet["keypoints"]) for labels in (expected[0], truth))
         if ours is not None and true is not None:
             hems.append(abs(ours - true))

@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -252,7 +253,7 @@ def main() -> None:
         figures = {"warp IoU": float(read_metadata(file)["figures"]["warp_iou"])}
         found[variant.name] = {
             **figures,
-            **on_triplets(gmm, options.triplets / "test"),
+            **on_triplets(options.triplets / "test", partial(dressed, gmm), torch.device("cpu")),
             **on_pairs(gmm, store, rows),
         }
         (options.out / "warps.json").write_text(json.dumps(found, indent=1) + "\n")
