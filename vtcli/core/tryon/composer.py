@@ -42,7 +42,7 @@ from vtcli.core.tryon.planes import (
 from vtcli.core.tryon.user_masks import UserMasks
 
 NO_MASKS = UserMasks()
-WORK = 1400
+WORK = 800
 """Rows at which masks are made at most."""
 BAND = 192
 """Rows of the full-size picture that are made at a time."""
@@ -80,7 +80,7 @@ def compose(
     work = at_most(WORK, size)
     small = window if work == size else cv2.resize(window, work[::-1], interpolation=cv2.INTER_AREA)
     full = FullWarp(garment, warp, size)
-    reduced = full if work == size else FullWarp(garment, warp, work)
+    reduced = full if work == size else full.at(work)
     layers = make_layers(small, probabilities, people, reduced, composition, masks, own)
     region = enlarge(layers.region, size) > 0.5
     if masks.protect is not None:
@@ -88,9 +88,11 @@ def compose(
     pixels = window.copy()
 
     def make(start: int) -> None:
-        band = slice(start, min(start + BAND, size[0]))
-        if region[band].any():
-            pixels[band][region[band]] = layers.compose(window[band], full, band)[region[band]]
+        rows = slice(start, min(start + BAND, size[0]))
+        there = np.nonzero(region[rows].any(0))[0]
+        if len(there):
+            part = rows, slice(int(there[0]), int(there[-1]) + 1)
+            np.copyto(pixels[part], layers.compose(window[part], full, *part), where=region[part][..., None])
 
     side_by_side(make, range(0, size[0], BAND))
     return Picture(pixels, region)

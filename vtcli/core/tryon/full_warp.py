@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import cv2
 import numpy as np
 import torch
@@ -42,19 +44,25 @@ class FullWarp:
         self.grid = (grid + 1.0) * 0.5 * np.array([target[1] - 1, target[0] - 1], np.float32)
         self._whole: tuple[np.ndarray, np.ndarray] | None = None
 
+    def at(self, size: tuple[int, int]) -> FullWarp:
+        """The same warp of the same canvas at another `size`, not much smaller."""
+        other = copy(self)
+        other.size, other._whole = size, None
+        return other
+
     def whole(self) -> tuple[np.ndarray, np.ndarray]:
         """All rows, kept for later."""
         if self._whole is None:
-            self._whole = self.rows(0, self.size[0])
+            self._whole = self.part(slice(0, self.size[0]), slice(0, self.size[1]))
         return self._whole
 
-    def rows(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Colours on white (n, w, 3) float32 in [0, 255] and alpha (n, w) in [0, 1] of the rows from `start`."""
+    def part(self, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Colours on white (n, m, 3) float32 in [0, 255] and alpha (n, m) in [0, 1] of some rows and columns."""
         if self._whole is not None:
             rgb, alpha = self._whole
-            return rgb[start:stop], alpha[start:stop]
-        down = np.arange(start, stop) * (256.0 / max(1, self.size[0] - 1))
-        across = np.arange(self.size[1]) * (192.0 / max(1, self.size[1] - 1))
+            return rgb[rows, columns], alpha[rows, columns]
+        down = np.arange(rows.start, rows.stop) * (256.0 / max(1, self.size[0] - 1))
+        across = np.arange(columns.start, columns.stop) * (192.0 / max(1, self.size[1] - 1))
         grid = between(between(self.grid, down, 0), across, 1)
         rgba = cv2.remap(
             self.canvas, grid[..., 0], grid[..., 1], cv2.INTER_CUBIC,

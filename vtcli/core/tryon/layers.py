@@ -46,8 +46,8 @@ from vtcli.core.tryon.planes import (
     dilated,
     disc,
     enlarge,
+    part_of,
     plane,
-    rows,
     soft_edge,
 )
 from vtcli.core.tryon.shoulder_line import above_shoulders
@@ -88,11 +88,13 @@ class Layers:
     region: np.ndarray
     """1 where the picture may differ from the photo at all."""
 
-    def compose(self, photo: np.ndarray, full: FullWarp, band: slice) -> np.ndarray:
-        """The rows `band` of the picture at the size of `full`: (n, w, 3) uint8. `photo`: the same rows of the photo."""
-        names = ("beneath", "garment", "shading", "shown", "changed")
-        beneath, garment, shading, shown, changed = (rows(getattr(self, n), full.size, band) for n in names)
-        rgb, alpha = full.rows(band.start, band.stop)
+    def compose(self, photo: np.ndarray, full: FullWarp, rows: slice, columns: slice) -> np.ndarray:
+        """Some rows and columns of the picture at the size of `full`: (n, m, 3) uint8. `photo`: the same of the photo."""
+        planes = (self.beneath, self.garment, self.shading, self.shown, self.changed)
+        beneath, garment, shading, shown, changed = (
+            part_of(plane, full.size, rows, columns) for plane in planes
+        )
+        rgb, alpha = full.part(rows, columns)
         out = np.where((alpha > OPAQUE)[..., None], own_colours(rgb, alpha), garment)
         out += shading  # in place from here on: passes over memory are what takes the time
         photo = photo.astype(np.float32)

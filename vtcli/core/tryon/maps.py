@@ -11,6 +11,7 @@ from torch import Tensor
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest
 from vtcli.core.models.composition import CLOTHES
+from vtcli.core.models.warping import Warp
 from vtcli.core.system.workers import both, side_by_side
 from vtcli.core.tryon.bared_arms import with_own_arms, without_second_hands
 from vtcli.core.tryon.full_warp import (
@@ -119,55 +120,94 @@ class Maps:
         return crisp(share / np.maximum(share + rivals, 1e-6), size)
 
 
+@dataclass
+class Told:
+    """What parse and M_exp tell, put right, before the photo's edges count: planes at 256×192, named as in `Maps`."""
+
+    before: np.ndarray
+    after: np.ndarray
+    neck: np.ndarray
+    clean: np.ndarray
+    missed: np.ndarray
+    shaded: np.ndarray
+    stays: np.ndarray
+    worn: np.ndarray
+    """The old garment, (256, 192) in [0, 1]."""
+    new: np.ndarray
+    carried: np.ndarray
+    """What lies in front of garments."""
+    hollow: np.ndarray
+    """The hollow of the new garment's neckline, (256, 192) float32 of 0 and 1."""
+
+
 def find_maps(
     window: np.ndarray, probabilities: Tensor, people: People, full: FullWarp, composition: Composition,
     own: np.ndarray | None = None,
 ) -> Maps:  # fmt: skip
     """`own`: as of `composer.compose`."""
-    size, warp = full.size, full.warp
+    size = full.size
     scale = size[0] / composition.region.shape[2]
+
+    def seen() -> tuple[np.ndarray, np.ndarray, np.ndarray, GuidedFilter]:
+        rgb, alpha = full.whole()
+        grey = cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0
+        return rgb, alpha, collar_opening(full), GuidedFilter(grey, scale)
+
+    told, (rgb, alpha, opening, by_photo) = both(
+        lambda: _told(probabilities, people, full.warp, composition, own), seen
+    )
+
+    def edges() -> list[np.ndarray]:
+        scene = (told.before[L.BACKGROUND] - told.carried).clip(0) * (~(told.neck | told.missed))
+        arms, head = (told.before[list(labels)].sum(0) for labels in (L.ARM_LABELS, L.HEAD_LABELS))
+        shares = [
+            np.maximum(told.worn, told.missed),
+            scene,
+            arms,
+            head,
+            *([] if own is None else [told.carried]),
+        ]
+        return side_by_side(lambda share: steepened(by_photo(share), scale), shares)
+
+    def warped() -> tuple[np.ndarray, ...]:
+        collar, open_ = np.zeros_like(opening), opening
+        if _tells(opening, told.hollow):
+            collar = dilated(opening, COLLAR * scale) * alpha
+        else:
+            open_ = np.maximum(opening, crisp(told.hollow, size))
+        return dilated(alpha, REACH * scale), open_, collar
+
+    (old, scene, arms, front, *more), (near, opening, collar) = both(edges, warped)
+    things = np.maximum(more[0], crisp(told.carried, size)) if more else np.zeros_like(front)
+    # The photo's edges may bring the old garment further than its parse, never cut it short: where a print meets the scene
+    # they are its stripes, not its outline.
+    old = np.maximum(old, crisp(np.maximum(told.worn, told.missed), size)) * (
+        1.0 - crisp(with_edge(told.stays), size)
+    )
+    return Maps(
+        size, scale, told.before, told.after, told.neck, told.clean, told.missed, told.shaded, told.stays, rgb, alpha,
+        near, opening, old, scene, arms, front, things,
+        new=np.maximum(crisp(told.new, size), collar * (1.0 - front)),
+    )  # fmt: skip
+
+
+def _told(
+    probabilities: Tensor, people: People, warp: Warp, composition: Composition, own: np.ndarray | None
+) -> Told:
     expected = composition.expected_parse if composition.expected_parse is not None else probabilities
-    before = probabilities[0].cpu().numpy()
-    after = with_own_hems(expected[0].cpu().numpy(), before, plane(warp.mask), people.keypoints)
+    mask, before = plane(warp.mask), probabilities[0].cpu().numpy()
+    after = with_own_hems(expected[0].cpu().numpy(), before, mask, people.keypoints)
     after = with_own_arms(after, before, people.keypoints)
-    after = without_second_hands(after, before, plane(warp.mask), people.keypoints)
+    after = without_second_hands(after, before, mask, people.keypoints)
     before = with_whole_skirt(before, after)
     torso_skin, carried = np.zeros((2, *before.shape[1:]), np.float32) if own is None else own
     neck, clean = neck_of(people, before, after, likeliest(expected), torso_skin)
     dark = shaded(people, before)
     hidden = (missed(people, before, neck) | cuffs(people, before, after, dark)) & (carried < 0.5)
-    worn, new, stays = _garments(people, before, after, plane(warp.mask))
-
-    held, joints = plane(composition.composition_mask), people.keypoints[0].cpu().numpy()
-    held = np.where(new > SURELY_NEW, 1.0, held)
-    hollow = neckline(plane(warp.mask), held, joints).astype(np.float32)
-
-    def seen() -> list[np.ndarray]:
-        by_photo = GuidedFilter(cv2.cvtColor(window, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255.0, scale)
-        scene = (before[L.BACKGROUND] - carried).clip(0) * (~(neck | hidden))
-        arms, head = (before[list(labels)].sum(0) for labels in (L.ARM_LABELS, L.HEAD_LABELS))
-        shares = [np.maximum(worn, hidden), scene, arms, head, *([] if own is None else [carried])]
-        return side_by_side(lambda share: steepened(by_photo(share), scale), shares)
-
-    def warped() -> tuple[np.ndarray, ...]:
-        rgb, alpha = full.whole()
-        opening = collar_opening(full)
-        collar = np.zeros_like(opening)
-        if _tells(opening, hollow):
-            collar = dilated(opening, COLLAR * scale) * alpha
-        else:
-            opening = np.maximum(opening, crisp(hollow, size))
-        return rgb, alpha, dilated(alpha, REACH * scale), opening, collar
-
-    (old, scene, arms, front, *more), (rgb, alpha, near, opening, collar) = both(seen, warped)
-    things = np.maximum(more[0], crisp(carried, size)) if more else np.zeros_like(front)
-    # The photo's edges may bring the old garment further than its parse, never cut it short: where a print meets the scene
-    # they are its stripes, not its outline.
-    old = np.maximum(old, crisp(np.maximum(worn, hidden), size)) * (1.0 - crisp(with_edge(stays), size))
-    return Maps(
-        size, scale, before, after, neck, clean, hidden, dark, stays, rgb, alpha, near, opening, old, scene, arms, front, things,
-        new=np.maximum(crisp(new, size), collar * (1.0 - front)),
-    )  # fmt: skip
+    worn, new, stays = _garments(people, before, after, mask)
+    held = np.where(new > SURELY_NEW, 1.0, plane(composition.composition_mask))
+    hollow = neckline(mask, held, people.keypoints[0].cpu().numpy()).astype(np.float32)
+    return Told(before, after, neck, clean, hidden, dark, stays, worn, new, carried, hollow)
 
 
 def _tells(opening: np.ndarray, hollow: np.ndarray) -> bool:

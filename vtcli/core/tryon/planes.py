@@ -59,14 +59,14 @@ def enlarge(plane: np.ndarray, size: tuple[int, int], how: int = cv2.INTER_LINEA
     return cv2.resize(plane.astype(np.float32), (size[1], size[0]), interpolation=how)
 
 
-def rows(plane: np.ndarray, size: tuple[int, int], band: slice) -> np.ndarray:
-    """The rows `band` of a plane enlarged to `size`, bilinearly."""
+def part_of(plane: np.ndarray, size: tuple[int, int], rows: slice, columns: slice) -> np.ndarray:
+    """Some rows and columns of a plane enlarged to `size`, bilinearly."""
     if plane.shape[:2] == size:
-        return plane[band]
-    at = (np.arange(band.start, band.stop) + 0.5) * (plane.shape[0] / size[0]) - 0.5
-    part = between(plane, np.clip(at, 0, plane.shape[0] - 1), 0)
-    out: np.ndarray = cv2.resize(part, (size[1], part.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return out
+        return plane[rows, columns]
+    for axis, chosen in ((0, rows), (1, columns)):
+        at = (np.arange(chosen.start, chosen.stop) + 0.5) * (plane.shape[axis] / size[axis]) - 0.5
+        plane = between(plane, np.clip(at, 0, plane.shape[axis] - 1), axis)
+    return plane
 
 
 def between(array: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
