@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from conftest import Ended
@@ -72,6 +73,16 @@ def test_masks_of_something_else_stay() -> None:
     noise = np.random.default_rng(0).integers(0, 256, cloth.shape, dtype=np.uint8)
     assert np.array_equal(repair_mask(cloth, beside), beside)
     assert np.array_equal(repair_mask(noise, holed(mask)), holed(mask))
+
+
+def test_masks_on_cloth_stay() -> None:
+    """Of a background that is nearly plain, colours do not tell what is garment."""
+    cloth, mask = garment(GARMENTS[0])
+    rng = np.random.default_rng(2)
+    folds = cv2.GaussianBlur(rng.normal(0, 60, mask.shape).astype(np.float32), (0, 0), 9)[..., None]
+    red = np.array([170.0, 30.0, 40.0]) + folds + rng.normal(0, 4, (*mask.shape, 3))
+    laid = np.where(mask[..., None], cloth, red.clip(0, 255)).astype(np.uint8)
+    assert np.array_equal(repair_mask(laid, mask), mask)
 
 
 def test_a_store_has_masks_as_given_and_try_ons_are_made_with_repaired_ones(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vtcli.core.garments.bust import without_bust
 from vtcli.core.garments.cutout import garment_mask
-from vtcli.core.garments.given_mask import mask_problem
+from vtcli.core.garments.given_mask import judge_mask, mask_problem
 from vtcli.core.garments.pieces import find_garment
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
@@ -166,3 +166,6 @@ def test_masks_that_do_not_lie_on_the_garment_are_told(shirt: np.ndarray) -> Non
     beside = np.zeros_like(shirt)
     beside[:60, :60] = True
     assert "lies on what stands out" in (mask_problem(SHIRT, beside) or "")
+    upper = shirt.copy()
+    upper[np.nonzero(shirt.any(1))[0].mean().astype(int) :] = False
+    assert judge_mask(SHIRT, shirt) == (None, None) and "leaves out" in (judge_mask(SHIRT, upper)[1] or "")

@@ -432,6 +432,16 @@ def test_given_annotations_that_do_not_fit_are_told(tmp_path: Path, vtcli: Cli) 
     )
 
 
+def test_a_single_mask_that_does_not_fit_is_told(tmp_path: Path, vtcli: Cli) -> None:
+    _data(tmp_path / "viton", train=6, test=0)
+    first = sorted((tmp_path / "viton/train/cloth-mask").iterdir())[0]
+    Image.fromarray(255 - np.asarray(Image.open(first).convert("L"))).save(first)
+    arguments = ("prepare", tmp_path / "viton", "--size", "64x48", "--device", "cpu", "-j", 1, "--out")
+    ended = vtcli(*arguments, tmp_path / "told")
+    assert ended.code == 0 and "1 of 6 garment masks" in ended.err
+    assert vtcli(*arguments, tmp_path / "strict", "--strict").code == 1
+
+
 def test_garments_that_colours_do_not_tell_are_left_to_the_network(tmp_path: Path) -> None:
     """A dark shirt on boards of its own browns, and one on paper."""
     fields = _data(tmp_path / "viton", train=2, test=0)

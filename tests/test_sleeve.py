@@ -119,7 +119,10 @@ def test_m_exp_is_held_to_the_garments_sleeves(row: int, wanted: float) -> None:
 def test_m_exp_stays_where_it_agrees_or_nothing_can_be_told() -> None:
     parse = torch.from_numpy(_person(110, 150))[None]
     expected, joints = certain(parse), torch.from_numpy(_joints())[None]
-    assert hold_to_sleeves(expected, joints, torch.tensor([0.6])) is expected
+    there = sleeve_ends(_person(110, 150), _joints())[0]
+    assert there is not None
+    for beside in (there.cloth - 0.04, there.middle, there.skin + 0.04):
+        assert hold_to_sleeves(expected, joints, torch.tensor([beside])) is expected
     assert hold_to_sleeves(expected, torch.zeros(1, 18, 3), torch.tensor([0.1])) is expected
     bare, one_arm = _person(62, 150), _joints()
     one_arm[L.R_WRIST] = 0.0  # shoulders are not alike; the left one shows no sleeve

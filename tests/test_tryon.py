@@ -203,6 +203,24 @@ def test_transparent_garment(engine: TryOn, photos: tuple[Image.Image, Image.Ima
     )
 
 
+def test_nothing_is_written_over_what_is_read(vtcli: Callable[..., Ended], tmp_path: Path) -> None:
+    person, cloth, panel = tmp_path / "person.jpg", tmp_path / "cloth.jpg", tmp_path / "panel.png"
+    samples = Path(__file__).resolve().parent.parent / "sample_data"
+    before = (samples / "person.jpg").read_bytes()
+    person.write_bytes(before)
+    cloth.write_bytes((samples / "cloth.jpg").read_bytes())
+    for outputs in (
+        ("-o", person),
+        ("-o", cloth),
+        ("-o", panel, "--panel", person),
+        ("-o", panel, "--panel", panel),
+    ):
+        for command in ("tryon", "warp"):
+            ended = vtcli(command, person, cloth, *outputs)
+            assert ended.code == 2 and "is read or written already" in ended.err
+    assert person.read_bytes() == before and not panel.exists()
+
+
 def test_cut_out_people_are_no_garments(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
     """An alpha channel says what is meant, not that it is a garment: their top is."""
     person = photos[0].convert("RGBA")

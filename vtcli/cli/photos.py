@@ -46,9 +46,13 @@ class Annotations:
     protect: Path | None = None
     redraw: Path | None = None
 
+    def files(self) -> list[Path | None]:
+        """All that may be given."""
+        return [self.cloth_mask, self.parse, self.pose, self.protect, self.redraw]
+
     def any(self) -> bool:
         """Whether there is one."""
-        return any(x is not None for x in (self.cloth_mask, self.parse, self.pose, self.protect, self.redraw))
+        return any(file is not None for file in self.files())
 
     def file(self, argument: str | None) -> Path | None:
         """The file that is given for an `argument` of `TryOn.run`."""
@@ -68,7 +72,7 @@ class Annotations:
         if parse is not None:
             parse = fitted(parse, size, str(self.parse))
         if mask is not None and garment is not None:
-            mask = fitted(mask, (garment.height, garment.width), str(self.cloth_mask))
+            mask = fitted(mask, (garment.height, garment.width), str(self.cloth_mask), "garment's picture")
         given = {"cloth_mask": mask, "parse": parse, "keypoints": keypoints}
         for name, file in (("protect", self.protect), ("redraw", self.redraw)):
             if file is not None:
@@ -158,6 +162,8 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
     engine = TryOn.load(weights, device)
     if out.exists() and not out.is_dir():
         raise UsageProblem(f"{out}: is a file; name a folder")
+    inputs = [path for job in jobs for path in (job.person, job.cloth)]
+    check_outputs([out / "sheet.jpg", *(out / f"{job.name}.png" for job in jobs)], inputs)
     sheet, pages, failed = Sheet(), 0, 0
     told: set[Path] = set()
     with hold(out, "vtcli tryon"), console.progress("tryon", len(jobs), "pictures") as advance:
@@ -223,6 +229,17 @@ def check_name(path: Path | None) -> None:
     """Refuse an output name whose format is unknown before the work, not after it."""
     if path is not None and path.suffix.lower() not in SUFFIXES:
         raise UsageProblem(f"{path}: name a .png, .jpg or .webp file")
+
+
+def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """UsageProblem where a picture would be written over one of the `inputs`, or over another one."""
+    taken = {path.resolve() for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise UsageProblem(f"{path}: is read or written already; name another file for the picture")
+        taken.add(path.resolve())
 
 
 def check_keep(keep: str | None) -> None:

@@ -137,7 +137,8 @@ def _follow(events: Iterator[Event], strict: bool) -> list[SplitDone]:
         for event in events:
             if isinstance(event, LayoutFound):
                 counts = ", ".join(f"{s} {n:,} pairs" for s, n in event.splits.items())
-                console.say(f"{event.layout} layout, parse maps in {event.labels.upper()} labels: {counts}")
+                parsed = f", parse maps in {event.labels.upper()} labels" if event.labels else ""
+                console.say(f"{event.layout} layout{parsed}: {counts}")
                 if event.unused:
                     console.say(f"found and not used: {', '.join(event.unused)}")
             elif isinstance(event, SplitStarted):

@@ -114,6 +114,7 @@ def _one(
     """A single pair."""
     photos.check_name(out)
     photos.check_name(panel)
+    photos.check_outputs((out, panel), (person, cloth, *given.files()))
     photo, garment, annotations = photos.read_pair(person, cloth, given)
     from vtcli.core.system.runtime import keep_memory
     from vtcli.core.tryon.pipeline import TryOn

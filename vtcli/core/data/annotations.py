@@ -33,6 +33,8 @@ def read_parse(path: Path | Image.Image, labels: LabelSet = "lip") -> np.ndarray
     are not the palette's, such as those of a lossy file.
     """
     image = read_with_pillow(path)
+    if image.format == "JPEG":
+        raise VtcliError(f"{_called(path)}: a JPEG, which blurs labels; save parse maps as PNG")
     if image.mode in ("RGB", "RGBA"):
         values = _from_colours(path, image, labels)
     elif image.mode in ("P", "L", "I", "I;16"):
@@ -54,7 +56,6 @@ def read_parse(path: Path | Image.Image, labels: LabelSet = "lip") -> np.ndarray
             if step > 1
             else hint
         )
-        hint = "; was it saved as JPEG?" if image.format == "JPEG" else hint
         raise VtcliError(
             f"{_called(path)}: label {high if low >= 0 else low}, but {labels.upper()} goes to {len(table) - 1}{hint}"
         )

@@ -71,8 +71,8 @@ def read_rows(
         cuts = _cuts(line) if table is None else table.cut(line)
         if not cuts:
             raise VtcliError(
-                f"{path}, line {number}: expected two file names, apart by a comma, a semicolon, a tab or blanks, got "
-                f"{_short(line)}"
+                f"{path}, line {number}: expected two file names, apart by a comma, a semicolon, a tab or blanks (a table has "
+                f"titles 'person' and 'cloth'), got {_short(line)}"
             )
         titles, first = first and _are_titles(cuts[0], known), False
         if titles or (len(cuts[0]) == 3 and cuts[0][2].lower() in _OTHERS):

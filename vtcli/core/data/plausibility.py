@@ -28,6 +28,8 @@ exchanged 83 % have more than 0.8."""
 FARTHEST = 0.15
 """Median distance of given joints from the parser's, in lengths of the torso; of 125 of VITON's test photos the median has 0.013,
 the highest 0.041."""
+NEAREST = 0.08
+"""The same, within which another reading of the joints is named: it must be as near as joints of real photos are."""
 JOINTS_COMPARED = 5
 """The least number of joints that must be known on both sides."""
 
@@ -132,11 +134,11 @@ def joints_problem(given: np.ndarray, seen: np.ndarray, width: int) -> str | Non
     }
     for words, other in others.items():
         distance = _distance(other, seen)
-        if distance is not None and distance <= min(FARTHEST, 0.6 * own):
+        if distance is not None and distance <= min(NEAREST, 0.6 * own):
             return f"joints {words}"
     for factor in (2.0, 0.5, 4.0, 0.25):
         distance = _distance(given * np.array([factor, factor, 1]), seen)
-        if distance is not None and distance <= min(FARTHEST, 0.6 * own):
+        if distance is not None and distance <= min(NEAREST, 0.6 * own):
             return f"joints are of a picture {1 / factor:g} times as large"
     return "joints do not lie where vtcli sees the person's"
 

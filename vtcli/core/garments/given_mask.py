@@ -12,6 +12,8 @@ _ON_GARMENT = 0.5
 """Least share of a mask that lies on what stands out from a plain background."""
 _DOUBTFUL = 0.9
 """The same, below which it is told: of 250 of VITON's masks three have less, but four in five of another garment's."""
+_LEFT_OUT = 0.3
+"""Share of what stands out from a plain background that a mask leaves out, above which it is told."""
 _BORDER = 0.85
 """Share of the picture's border from which a mask covers the background, if its complement lies inside."""
 _CARD = 0.97
@@ -65,6 +67,9 @@ def judge_mask(rgb: np.ndarray, mask: np.ndarray) -> tuple[str | None, str | Non
             return f"only {on:.0%} of the garment's mask lies on what stands out from the background", None
         if on < _DOUBTFUL:
             return None, f"only {on:.0%} of the mask given for it lies on what stands out from the background"
+        left = float((~given)[garment].mean())
+        if left > _LEFT_OUT:
+            return None, f"the mask given for it leaves out {left:.0%} of what stands out from the background"
         return None, None
     if border > _BORDER and not given.all():
         return "the garment's mask covers the border of the picture: it is inverted", None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vtcli.core.garments.cutout import garment_mask
+from vtcli.core.garments.cutout import garment_mask, is_studio
 
 # Set by hand, by what VITON's masks need, at 256×192.
 _FRAME = 4  # pixels along the picture's sides that show the background
@@ -33,7 +33,7 @@ def repair_mask(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """`mask` bool (H, W), of the garment on `rgb` (H, W, 3) uint8 of about 256×192, repaired: with what it misses of
     the garment or, if it has no holes, without the gaps that it covers. `mask` itself where the two agree, and where
     the background is not plain."""
-    if _agree(rgb, mask):
+    if _agree(rgb, mask) or not is_studio(rgb):
         return mask
     garment = garment_mask(rgb)
     both, area, own = (int(np.count_nonzero(x)) for x in (mask & garment, garment, mask))

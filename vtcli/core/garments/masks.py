@@ -9,7 +9,7 @@ import numpy as np
 from vtcli.core.garments.collar import without_collar
 from vtcli.core.garments.mask_repair import repair_mask
 
-VERSION = 5
+VERSION = 6
 """Goes up when cut-outs, repairs or fronts change, so that a prepared store knows that its masks are old."""
 
 

@@ -67,8 +67,7 @@ def everybody_everything(people: Path, cloths: Path) -> list[Job]:
 def listed(pairs: Path, people: Path | None = None, cloths: Path | None = None) -> list[Job]:
     """The pairs of a file, as `vtcli.core.data.pairs_lists` reads it. Names are files of `people` and `cloths` (default: the
     list's own folder), with or without their endings; paths in these folders are taken, too. A pair that is listed again is one
-    picture. VtcliError names a line that
-    is not two names, UsageProblem one whose pictures are not there."""
+    picture. VtcliError names a line that is not two names, UsageProblem one whose pictures are not there."""
     folders = (people or pairs.parent, cloths or pairs.parent)
     known = [_by_stem(folder) for folder in folders]
     chosen = []

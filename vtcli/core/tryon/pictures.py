@@ -12,7 +12,8 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_mask, read_parse
 from vtcli.core.data.images import flatten, open_rgb, open_rgba, same_shape
 from vtcli.core.data.poses import read_pose
-from vtcli.core.system.errors import UsageProblem, VtcliError
+from vtcli.core.system.errors import UsageProblem
+from vtcli.core.tryon.problems import UnfitPhoto
 
 Picture = Image.Image | np.ndarray | str | os.PathLike[str]
 """A Pillow image of any mode, an array (H, W, 3) uint8 in RGB or (H, W, 4) with alpha, or the path of a file."""
@@ -27,13 +28,13 @@ def rgb_of(picture: Picture) -> np.ndarray:
 
     VtcliError: what cannot be read, an array of another shape or type, and strips.
     """
-    return _whole(np.array(open_rgb(_source(picture))))
+    return _whole(np.array(open_rgb(_source(picture))), "person")
 
 
 def rgba_of(picture: Picture) -> tuple[Image.Image, np.ndarray]:
     """A shop photo with its own alpha channel (RGBA), and its colours on white (H, W, 3) uint8. Errors: as `rgb_of`."""
     image = open_rgba(_source(picture))
-    return image, _whole(np.asarray(flatten(image)))
+    return image, _whole(np.asarray(flatten(image)), "cloth")
 
 
 def mask_of(mask: Picture, name: str) -> np.ndarray:
@@ -75,8 +76,8 @@ def joints_of(keypoints: np.ndarray | str | os.PathLike[str], size: tuple[int, i
     return keypoints.astype(np.float32)
 
 
-def fitted(array: np.ndarray, size: tuple[int, int], name: str) -> np.ndarray:
-    """Labels or a mask (h, w) at the photo's `size` (height, width), by nearest neighbour; UsageProblem where the
+def fitted(array: np.ndarray, size: tuple[int, int], name: str, of: str = "photo") -> np.ndarray:
+    """Labels or a mask (h, w) at the `size` (height, width) of the picture that it is `of`, by nearest neighbour; UsageProblem where the
     proportions are others."""
     height, width = array.shape
     if (height, width) == size:
@@ -84,7 +85,7 @@ def fitted(array: np.ndarray, size: tuple[int, int], name: str) -> np.ndarray:
     # Two per cent: maps are often made at a size that was rounded to a multiple of 16 or 32.
     if not same_shape((height, width), size) and abs(width * size[0] / (height * size[1]) - 1) > 0.02:
         raise UsageProblem(
-            f"{name}: {width}×{height}, but the photo is {size[1]}×{size[0]}; it must have the photo's proportions"
+            f"{name}: {width}×{height}, but the {of} is {size[1]}×{size[0]}; it must have the {of}'s proportions"
         )
     image = Image.fromarray(array.astype(np.uint8)).resize((size[1], size[0]), Image.Resampling.NEAREST)
     return np.asarray(image).astype(array.dtype)
@@ -104,10 +105,10 @@ def _source(picture: Picture) -> Image.Image | Path:
     return Image.fromarray(picture)
 
 
-def _whole(rgb: np.ndarray) -> np.ndarray:
+def _whole(rgb: np.ndarray, picture: str) -> np.ndarray:
     height, width = rgb.shape[:2]
     if max(height, width) > SLENDEREST * min(height, width):
-        raise VtcliError(f"a picture of {width}×{height} is a strip, not a photo; crop it")
+        raise UnfitPhoto(f"a picture of {width}×{height} is a strip, not a photo; crop it", picture, ())
     return rgb
 
 

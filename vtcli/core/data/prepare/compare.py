@@ -29,9 +29,8 @@ Seen = tuple[Pair, np.ndarray, np.ndarray]
 SAMPLE = 16
 """Pairs of a split that are looked at, evenly spread."""
 FIRST = 4
-"""Pairs of these that the parser sees first: where it agrees with all of them, the others need not be looked at."""
-MOST = 0.5
-"""Share of a sample that may differ: single bad files are no rule."""
+"""Pairs of these that the parser sees first: where it agrees with all of them, the others of a larger split need not be looked
+at."""
 SEEN = 0.005
 """Shares of a photo that a head and a top cover where the parser's word counts."""
 
@@ -50,7 +49,7 @@ def doubts(plan: SplitPlan, annotator: Annotator) -> list[Doubt]:
     if annotated and annotator.available:
         seen = _seen(_spread(annotated, FIRST), annotator)
         agrees = len(seen) == FIRST and not any(any(problems) for problems in _problems(plan, seen))
-        if len(annotated) > FIRST and not agrees:
+        if len(annotated) > FIRST and not (agrees and len(files) > SAMPLE):
             seen = _seen(annotated, annotator)
         parses, poses = _problems(plan, seen)
         better = Counter(problem.labels for problem in parses if problem is not None)
@@ -100,6 +99,6 @@ def _spread(things: Sequence[Thing], count: int) -> list[Thing]:
 
 def _doubt(split: str, what: str, problems: list[str | None]) -> Iterator[Doubt]:
     found = [problem for problem in problems if problem is not None]
-    if len(found) > MOST * len(problems):
+    if found:
         reason = Counter(found).most_common(1)[0][0]
         yield Doubt(split, what, len(problems), len(found), reason)

@@ -11,11 +11,11 @@ from vtcli.core.data.layouts import Skip
 
 @dataclass(frozen=True)
 class LayoutFound:
-    """The data folder's layout is known; `splits` maps each split to be prepared to its number of pairs, `unused` is what
-    lies in the folder and is not read."""
+    """The data folder's layout is known; `labels` of its parse maps (None: it has none); `splits` maps each split to be prepared to
+    its number of pairs, `unused` is what lies in the folder and is not read."""
 
     layout: str
-    labels: LabelSet
+    labels: LabelSet | None
     splits: dict[str, int]
     unused: tuple[str, ...] = ()
 

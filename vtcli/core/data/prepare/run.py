@@ -49,7 +49,8 @@ def prepare(
     wanted = [split for split in layout.splits if options.split in (None, split)]
     labels = options.labels or layout.labels
     counts: dict[str, int] = {split: layout.splits[split].listed for split in wanted}
-    yield LayoutFound(layout.title, labels, counts, layout.unused)
+    parsed = any(pair.parse_file for split in wanted for pair in layout.splits[split].pairs)
+    yield LayoutFound(layout.title, labels if parsed else None, counts, layout.unused)
     with hold(out, "vtcli prepare") if distributed.is_first() else nullcontext():
         yield from _prepare_splits(layout, wanted, out, options, Annotator(load_annotator))
     distributed.barrier()
