@@ -62,7 +62,7 @@ RIM = 4
 UNLIKE = 60.0
 """Grey levels between rendering and cloth, on average around a pixel, that are more than folds and light: set by hand on
 white and black tops over the other."""
-PAINT = 640
+PAINT = 512
 """Rows at most of what has no detail of its own: colours under the garment and beyond its edge."""
 STEEP = 8.0
 """Slope by which a soft edge of what is uncovered becomes one of what is filled in: it shows in full from an eighth on."""
