@@ -33,6 +33,7 @@ from vtcli.core.tryon.old_garment import (
     cuffs,
     is_dress,
     missed,
+    of_skirt,
     shaded,
     skirt,
     with_whole_skirt,
@@ -205,6 +206,7 @@ def _told(
     dark = shaded(people, before)
     hidden = (missed(people, before, neck) | cuffs(people, before, after, dark)) & (carried < 0.5)
     worn, new, stays = _garments(people, before, after, mask)
+    hidden &= ~of_skirt(stays, before, after)
     held = np.where(new > SURELY_NEW, 1.0, plane(composition.composition_mask))
     hollow = neckline(mask, held, people.keypoints[0].cpu().numpy()).astype(np.float32)
     return Told(before, after, neck, clean, hidden, dark, stays, worn, new, carried, hollow)

@@ -243,3 +243,14 @@ def skirt(people: People, before: np.ndarray, after: np.ndarray, covered: np.nda
         return below
     out: np.ndarray = parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return out
+
+
+def of_skirt(stays: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Where the colours of the old garment are those of what `stays` (256, 192) bool of a dress: below the new hem, but for
+    arms, before or after. (256, 192) bool."""
+    rows = np.nonzero(stays.any(1))[0]
+    if not len(rows):
+        return stays
+    arms = np.maximum(*(parse[list(L.ARM_LABELS)].sum(0) for parse in (before, after))) > 0.3
+    out: np.ndarray = (np.arange(len(stays))[:, None] > rows[0] + 1) & ~close_to(arms, 2)
+    return out
