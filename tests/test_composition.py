@@ -163,6 +163,20 @@ def test_below_a_new_top_a_dress_stays_pixel_for_pixel(seed: int, name: int) -> 
         assert np.abs(picture[top][:, 0].astype(int) - picture[top][:, 1]).min() > 60  # red
 
 
+@pytest.mark.parametrize("seed", [3, 5])
+def test_corners_that_the_parse_misses_of_a_dress_stay_as_well(seed: int) -> None:
+    before, after = _in_a_dress(seed)
+    skirt = np.isin(before.parse, CLOTHES) & (after.parse == L.DRESS)
+    last = np.nonzero(skirt.any(1))[0][-1]
+    inside = cv2.erode(skirt.astype(np.uint8), np.ones((1, 15), np.uint8)) > 0
+    corners = skirt & ~inside & (np.arange(256)[:, None] > last - 12)
+    assert corners.sum() > 100
+    parses = [np.where(corners, 0, person.parse).astype(np.uint8) for person in (before, after)]
+    scene = _scene(replace(before, parse=parses[0]), replace(after, parse=parses[1]))
+    change = np.abs(scene.picture().pixels[corners].astype(int) - before.image[corners]).max(1)
+    assert (change == 0).mean() > 0.95
+
+
 def test_a_skirt_of_which_the_parse_calls_a_piece_a_dress_stays() -> None:
     rng = np.random.default_rng(4)
     photo, parse = np.full((256, 192, 3), 235, np.uint8), np.zeros((256, 192), np.uint8)

@@ -36,7 +36,7 @@ from vtcli.core.tryon.garment_edge import (
     garment_cover,
 )
 from vtcli.core.tryon.grain import skin_grain
-from vtcli.core.tryon.maps import FRINGE, Maps, find_maps, with_edge
+from vtcli.core.tryon.maps import FRINGE, Maps, find_maps
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import LOWER
 from vtcli.core.tryon.planes import (
@@ -170,7 +170,7 @@ def _uncovered(maps: Maps, covered: np.ndarray) -> np.ndarray:
     # Skin in its own colours is no fringe.
     old, clean = maps.old * free, crisp(maps.clean.astype(np.float32), maps.size)
     fringe = np.maximum(old, dilated(old, FRINGE * maps.scale) * free * (1.0 - clean))
-    return fringe * (1.0 - crisp(with_edge(maps.stays), maps.size)) * (1.0 - maps.things)
+    return fringe * (1.0 - crisp(maps.spared, maps.size)) * (1.0 - maps.things)
 
 
 def _region(

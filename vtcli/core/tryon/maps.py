@@ -30,10 +30,10 @@ from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import (
     DRESSES,
     LOWER,
+    beside_skirt,
     cuffs,
     is_dress,
     missed,
-    of_skirt,
     shaded,
     skirt,
     with_whole_skirt,
@@ -82,6 +82,8 @@ class Maps:
     """Hands where they have not the colour of skin: (256, 192) bool."""
     stays: np.ndarray
     """What stays of a dress, as the skirt below the new top: (256, 192) bool."""
+    spared: np.ndarray
+    """Where nothing of the old garment goes: what stays of a dress with its edge, and beside it. (256, 192) in [0, 1]."""
     colours: np.ndarray
     """The warped garment on white, (h, w, 3) in grey levels."""
     alpha: np.ndarray
@@ -132,6 +134,7 @@ class Told:
     missed: np.ndarray
     shaded: np.ndarray
     stays: np.ndarray
+    spared: np.ndarray
     worn: np.ndarray
     """The old garment, (256, 192) in [0, 1]."""
     new: np.ndarray
@@ -182,11 +185,9 @@ def find_maps(
     things = np.maximum(more[0], crisp(told.carried, size)) if more else np.zeros_like(front)
     # The photo's edges may bring the old garment further than its parse, never cut it short: where a print meets the scene
     # they are its stripes, not its outline.
-    old = np.maximum(old, crisp(np.maximum(told.worn, told.missed), size)) * (
-        1.0 - crisp(with_edge(told.stays), size)
-    )
+    old = np.maximum(old, crisp(np.maximum(told.worn, told.missed), size)) * (1.0 - crisp(told.spared, size))
     return Maps(
-        size, scale, told.before, told.after, told.neck, told.clean, told.missed, told.shaded, told.stays, rgb, alpha,
+        size, scale, told.before, told.after, told.neck, told.clean, told.missed, told.shaded, told.stays, told.spared, rgb, alpha,
         near, opening, old, scene, arms, front, things,
         new=np.maximum(crisp(told.new, size), collar * (1.0 - front)),
     )  # fmt: skip
@@ -206,10 +207,13 @@ def _told(
     dark = shaded(people, before)
     hidden = (missed(people, before, neck) | cuffs(people, before, after, dark)) & (carried < 0.5)
     worn, new, stays = _garments(people, before, after, mask)
-    hidden &= ~of_skirt(stays, before, after)
+    beside = beside_skirt(stays, before, after)
+    stays |= hidden & beside
+    hidden &= ~beside
+    spared = np.maximum(with_edge(stays), beside)
     held = np.where(new > SURELY_NEW, 1.0, plane(composition.composition_mask))
     hollow = neckline(mask, held, people.keypoints[0].cpu().numpy()).astype(np.float32)
-    return Told(before, after, neck, clean, hidden, dark, stays, worn, new, carried, hollow)
+    return Told(before, after, neck, clean, hidden, dark, stays, spared, worn, new, carried, hollow)
 
 
 def _tells(opening: np.ndarray, hollow: np.ndarray) -> bool:

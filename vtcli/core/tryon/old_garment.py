@@ -26,6 +26,8 @@ ASTRAY = 5
 """How far from the parsed garment pixels of its colour are looked for on arms."""
 HEM = 16
 """How far from it they are looked for on skirt and trousers: a ruffle, a lining, a shirt tail."""
+BESIDE = 8
+"""How far beside what stays of a dress the parse may miss it."""
 FRAYED = 3
 """How far from it they are looked for in the background and on hands."""
 STRIKING, END = 0.3, 0.04
@@ -245,12 +247,13 @@ def skirt(people: People, before: np.ndarray, after: np.ndarray, covered: np.nda
     return out
 
 
-def of_skirt(stays: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Where the colours of the old garment are those of what `stays` (256, 192) bool of a dress: below the new hem, but for
-    arms, before or after. (256, 192) bool."""
+def beside_skirt(stays: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Where nothing of the old garment has to go, beside what `stays` (256, 192) bool of a dress, below the new hem: what the
+    parse misses there is the dress. But arms, before or after, may have been in its sleeves. (256, 192) bool."""
     rows = np.nonzero(stays.any(1))[0]
     if not len(rows):
         return stays
     arms = np.maximum(*(parse[list(L.ARM_LABELS)].sum(0) for parse in (before, after))) > 0.3
-    out: np.ndarray = (np.arange(len(stays))[:, None] > rows[0] + 1) & ~close_to(arms, 2)
+    below = np.arange(len(stays))[:, None] > rows[0] + 1
+    out: np.ndarray = below & close_to(stays, BESIDE) & ~close_to(arms, 2)
     return out
