@@ -25,7 +25,7 @@ from vtcli.core.models.tps import tps_grid
 from vtcli.core.models.warping import Warp
 from vtcli.core.tryon.composer import compose
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.problems import NobodyFound
+from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
 from vtcli.core.tryon.results import TryOnResult
 from vtcli.core.tryon.window import Window, whole
 
@@ -201,6 +201,18 @@ def test_transparent_garment(engine: TryOn, photos: tuple[Image.Image, Image.Ima
     assert torch.allclose(
         garment.canvas[0, :, inside], torch.tensor([200, 30, 30.0])[:, None] / 127.5 - 1, atol=0.02
     )
+
+
+def test_exchanged_pictures_are_told(engine: TryOn) -> None:
+    """A shirt with a portrait as the person, and a person as the garment's picture."""
+    samples = Path(__file__).resolve().parent.parent / "sample_data"
+    shirt = Image.open(samples / "cloth.jpg").convert("RGB")
+    portrait = Image.fromarray(skimage.data.astronaut()).crop((60, 0, 400, 400)).resize((300, 353))
+    left, top = shirt.width // 2 - 150, round(0.32 * shirt.height)
+    shirt.paste(portrait, (left, top))
+    person = Image.open(samples / "person.jpg")
+    with pytest.raises(UnfitPhoto, match="are the two exchanged"):
+        engine.run(shirt, person)
 
 
 def test_nothing_is_written_over_what_is_read(vtcli: Callable[..., Ended], tmp_path: Path) -> None:

@@ -31,13 +31,14 @@ class Garment:
     """`canvas` (1, 3, H, W) in [-1, 1], the garment on white, 3:4 and as sharp as the shop photo; `mask`
     (1, 1, H, W) in [0, 1]; `inside` (1, 1, 256, 192) in [0, 1]: where the inside of the back collar shows;
     `notes`: what whoever gave the photo should know, a line each; `worn`: the canvas as a person wears it, without the
-    shop's background in the garment's rim (None: it has none)."""
+    shop's background in the garment's rim (None: it has none); `on_person`: whether somebody wears it in the shop photo."""
 
     canvas: Tensor
     mask: Tensor
     inside: Tensor
     notes: tuple[str, ...] = ()
     worn: Tensor | None = None
+    on_person: bool = False
 
     def at(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Canvas and mask at `size`, antialiased."""

@@ -73,7 +73,7 @@ def judged(annotator: Annotator, rgb: np.ndarray, garment: Garment, cut: CutOut)
                 "worn and seen from the front, or a mask of it", "cloth", ("cloth_mask", "force"),
             )  # fmt: skip
         note = "the garment's picture shows a person: the top that they wear was cut out of it"
-        garment = replace(place(rgb, found), notes=(note,))
+        garment = replace(place(rgb, found), notes=(note,), on_person=True)
         refuse_no_top(annotator, small(annotator, garment))
         return garment
     if cut.several > SEVERAL:

@@ -123,6 +123,8 @@ class TryOn:
             ),
             lambda: self.cut_out(cloth, mask=cloth_mask, force=force),
         )
+        if garment.on_person and not force:
+            shop_photo.refuse_print(self.annotator, who.photo)
         return self.dress(who, garment, keep=keep)
 
     def warp(

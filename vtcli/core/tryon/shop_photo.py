@@ -13,9 +13,9 @@ from vtcli.core.garments.given_mask import box_of, is_card, is_inverted, judge_m
 from vtcli.core.garments.pieces import Piece, find_garment
 from vtcli.core.garments.placement import LEAST_SIDE, Garment, as_placed, place, without_hook
 from vtcli.core.tryon.annotate import Annotator
-from vtcli.core.tryon.judged_garment import CutOut, judged, no_garment, small
+from vtcli.core.tryon.judged_garment import CutOut, is_print, judged, no_garment, small
 from vtcli.core.tryon.problems import UnfitPhoto
-from vtcli.core.tryon.window import HEIGHT, WIDTH
+from vtcli.core.tryon.window import HEIGHT, WIDTH, whole
 
 FEW_ROWS = 100
 """Photo pixels down below which a garment is told to look blurred: the networks see it at 240."""
@@ -128,6 +128,16 @@ def found_garment(annotator: Annotator, rgb: np.ndarray, sure: bool = True) -> P
     likely = annotator.likely if annotator.outline is not None else None
     piece = find_garment(rgb, likely if sure or likely is None else lambda part: np.round(likely(part)))
     return replace(piece, mask=without_bust(rgb, without_hook(piece.mask)))
+
+
+def refuse_print(annotator: Annotator, photo: np.ndarray) -> None:
+    """UnfitPhoto where the person in a `photo` (H, W, 3) uint8 is printed on a garment."""
+    window = whole(photo)
+    cut = window.labels(found_garment(annotator, photo).mask.astype(np.uint8)) > 0
+    if is_print(annotator.look(window.photo(photo)).parse[0].cpu().numpy(), cut):
+        raise UnfitPhoto(
+            "it shows a garment with somebody printed on it, and the garment's picture shows a person: are the two exchanged?"
+        )
 
 
 def _cut_off(mask: np.ndarray) -> list[str]:
