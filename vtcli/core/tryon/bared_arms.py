@@ -185,6 +185,8 @@ def _outline(
         first = known[:SEEN_FIRST]
         most = np.clip(np.median(values[first] / usual[first]), LEAST_OF_A_SIDE, MOST)
         values[unseen] = np.minimum(values[unseen], most * usual[unseen])
+        # Beside a sleeve's hem the parse takes its shadow for the arm.
+        values[first] = np.minimum(values[first], most * usual[first])
     second = np.diff(np.eye(PLACES), 2, axis=0)
     flat = np.diff(np.eye(PLACES), 1, axis=0)
     stiff = UNSEEN * (STIFF * second.T @ second + 1e-3 * flat.T @ flat)
