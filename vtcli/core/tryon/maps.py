@@ -61,13 +61,9 @@ GROUPS = ((L.BACKGROUND,), CLOTHES, LOWER, L.ARM_LABELS, (*L.HEAD_LABELS, L.GLOV
 
 
 @dataclass
-class Maps:
-    """What the photo shows and what is expected, (h, w) float32 in [0, 1] at the window's size unless it says
-    otherwise."""
+class Told:
+    """What the photo's parse and M_exp tell, put right, at 256×192."""
 
-    size: tuple[int, int]
-    scale: float
-    """Pixels of the window for one at 256×192."""
     before: np.ndarray
     """The photo's parse, probabilities (20, 256, 192)."""
     after: np.ndarray
@@ -84,6 +80,23 @@ class Maps:
     """What stays of a dress, as the skirt below the new top: (256, 192) bool."""
     spared: np.ndarray
     """Where nothing of the old garment goes: what stays of a dress with its edge, and beside it. (256, 192) in [0, 1]."""
+    worn: np.ndarray
+    """Where the old garment is, by its label: (256, 192) in [0, 1]."""
+    wanted: np.ndarray
+    """Where the new one is expected: (256, 192) in [0, 1]."""
+    carried: np.ndarray
+    """Where something lies in front of garments: (256, 192) in [0, 1]."""
+    hollow: np.ndarray
+    """The hollow of the new garment's neckline, (256, 192) float32 of 0 and 1."""
+
+
+@dataclass
+class Maps(Told):
+    """The same, and at the window's size with the photo's own edges: (h, w) float32 in [0, 1] unless it says otherwise."""
+
+    size: tuple[int, int]
+    scale: float
+    """Pixels of the window for one at 256×192."""
     colours: np.ndarray
     """The warped garment on white, (h, w, 3) in grey levels."""
     alpha: np.ndarray
@@ -121,27 +134,6 @@ class Maps:
         others = [group for group in GROUPS if not set(group) & set(labels)]
         rivals = np.max([after[list(group)].sum(0) for group in others], axis=0)
         return crisp(share / np.maximum(share + rivals, 1e-6), size)
-
-
-@dataclass
-class Told:
-    """What parse and M_exp tell, put right, before the photo's edges count: planes at 256×192, named as in `Maps`."""
-
-    before: np.ndarray
-    after: np.ndarray
-    neck: np.ndarray
-    clean: np.ndarray
-    missed: np.ndarray
-    shaded: np.ndarray
-    stays: np.ndarray
-    spared: np.ndarray
-    worn: np.ndarray
-    """The old garment, (256, 192) in [0, 1]."""
-    new: np.ndarray
-    carried: np.ndarray
-    """What lies in front of garments."""
-    hollow: np.ndarray
-    """The hollow of the new garment's neckline, (256, 192) float32 of 0 and 1."""
 
 
 def find_maps(
@@ -186,10 +178,10 @@ def find_maps(
     # The photo's edges may bring the old garment further than its parse, never cut it short: where a print meets the scene
     # they are its stripes, not its outline.
     old = np.maximum(old, crisp(np.maximum(told.worn, told.missed), size)) * (1.0 - crisp(told.spared, size))
+    new = np.maximum(crisp(told.wanted, size), collar * (1.0 - front))
     return Maps(
-        size, scale, told.before, told.after, told.neck, told.clean, told.missed, told.shaded, told.stays, told.spared, rgb, alpha,
-        near, opening, old, scene, arms, front, things,
-        new=np.maximum(crisp(told.new, size), collar * (1.0 - front)),
+        **vars(told), size=size, scale=scale, colours=rgb, alpha=alpha, near=near, opening=opening, old=old, scene=scene,
+        arms=arms, front=front, things=things, new=new,
     )  # fmt: skip
 
 
