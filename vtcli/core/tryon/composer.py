@@ -43,7 +43,7 @@ from vtcli.core.tryon.user_masks import UserMasks
 
 NO_MASKS = UserMasks()
 WORK = 800
-"""Rows at which masks are made at most."""
+"""Rows at which masks are made at most: at 1,400 their edges look no better, and composition takes a third longer."""
 BAND = 192
 """Rows of the full-size picture that are made at a time."""
 
