@@ -25,7 +25,7 @@ has 0.48."""
 SURE_TOP, LIKELY_TOP, SURE_KIND, LEAST_CLOTHES = 0.9, 0.8, 0.75, 0.25
 """What makes up for a parser that takes a denim shirt on a bed for trousers: the probability of a top or outerwear, or a lower one
 and that of the likeliest kind; and the overlap of the cut-out with clothes of any kind. Of 250 photos of tops seven have less than
-`LEAST_GARMENT`, and all seven have these; a cup of coffee, a rocket and bare floors have not."""
+`LEAST_GARMENT`, and six of them have these; a cup of coffee, a rocket and bare floors have not."""
 WORN = (*CLOTHES, L.PANTS, L.SKIRT)
 """Labels of clothes of any kind."""
 PRINT_MARGIN = 0.04
