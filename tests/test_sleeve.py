@@ -121,7 +121,7 @@ def test_m_exp_stays_where_it_agrees_or_nothing_can_be_told() -> None:
     expected, joints = certain(parse), torch.from_numpy(_joints())[None]
     there = sleeve_ends(_person(110, 150), _joints())[0]
     assert there is not None
-    for beside in (there.cloth - 0.04, there.middle, there.skin + 0.04):
+    for beside in (there.cloth - 0.04, there.middle, there.skin + 0.04, 0.6):
         assert hold_to_sleeves(expected, joints, torch.tensor([beside])) is expected
     assert hold_to_sleeves(expected, torch.zeros(1, 18, 3), torch.tensor([0.1])) is expected
     bare, one_arm = _person(62, 150), _joints()
