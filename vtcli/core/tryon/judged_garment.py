@@ -17,8 +17,8 @@ from vtcli.core.tryon.window import HEIGHT, WIDTH, whole
 from vtcli.core.tryon.worn import worn_top
 
 SEVERAL = 0.9995
-"""Probability from which garments that lie over each other are refused: three of VITON's 500 validation garments have more, all of
-them packs of two, and one of 194 held-out photos of single tops."""
+"""Probability from which garments that lie over each other are refused: three of VITON's 500 validation garments have more, two of
+them packs of two, and one of 194 held-out photos of single tops (which is refused as a person's)."""
 LEAST_GARMENT = 0.55
 """Overlap (IoU) of what the parser calls a top with what was cut out: of 250 photos of tops by amateurs 243 have more, a cup of coffee
 has 0.48."""
