@@ -28,7 +28,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region
 from vtcli.core.data.triplets import Triplets, read_triplets
 from vtcli.core.models.composition import CLOTHES
-from vtcli.core.tryon.old_garment import LOWER, apart, palette
+from vtcli.core.tryon.cloth_colours import apart, palette
 from vtcli.core.tryon.pipeline import TryOn
 from vtcli.core.tryon.planes import lab
 
@@ -54,7 +54,7 @@ def in_front(engine: TryOn, chunks: list[Path], limit: int) -> dict[str, float]:
         hands = hand_region(torch.from_numpy(parse)[None], torch.from_numpy(joints)[None])[0].numpy() & near
         _add(counts["hands"], same[hands])
         _add(counts["leaked"], ~same[~result.region])
-        below = worn & np.isin(triplets.parse_b[row], (L.DRESS, *LOWER))
+        below = worn & np.isin(triplets.parse_b[row], (L.DRESS, *L.LOWER_LABELS))
         if (parse == L.DRESS).any() and below.any():
             close = (np.abs(picture.astype(int) - photo) <= 3).all(2)
             own = apart(lab(picture.astype(np.float32)), palette(photo[worn].astype(np.float32), 8)) <= ALIKE

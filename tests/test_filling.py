@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vtcli.core.garments.placement import as_placed
-from vtcli.core.tryon.old_garment import apart
+from vtcli.core.tryon.cloth_colours import apart
 from vtcli.core.tryon.planes import mirrored_up
 
 

@@ -81,6 +81,23 @@ def test_hands_gaps_at_elbows_and_necklines_stay() -> None:
     assert fill_holes(both, torch.from_numpy(np.stack([keypoints] * 2))) is both
 
 
+def test_an_arm_that_is_printed_on_a_top_is_a_hole() -> None:
+    parse, keypoints = body()
+    for joint, x, y in (
+        (L.R_ELBOW, 45, 110),
+        (L.R_WRIST, 45, 160),
+        (L.L_ELBOW, 147, 110),
+        (L.L_WRIST, 147, 160),
+    ):
+        keypoints[joint] = x, y, 1.0
+    printed = parse.copy()
+    printed[100:130, 90:104] = L.LEFT_ARM
+    printed[110:115, 104:110] = L.BACKGROUND
+    assert np.array_equal(without_holes(printed, keypoints), parse)
+    keypoints[L.L_WRIST] = 100, 115, 1.0  # her own hand
+    assert np.array_equal(without_holes(printed, keypoints), printed)
+
+
 def test_nothing_of_the_old_garment_is_left_in_a_hole() -> None:
     photo, parse, keypoints = person()
     holed, hole = with_hole(parse)

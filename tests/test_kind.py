@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vtcli.core.models.kind import KINDS, LEAST_TOP, LEAST_TOP_ALONE, Kind, KindNet
+from vtcli.core.models.kind import KINDS, LEAST_TOP, LEAST_TOP_ALONE, TOPS, Kind, KindNet
 from vtcli.core.models.load import load_kind, load_kind_head, load_parser
 from vtcli.core.models.parser import Parser
 from vtcli.core.models.weights import save_weights, stage_file
@@ -116,8 +116,9 @@ def test_words_and_certainty() -> None:
     kind = Kind(tuple(0.5 if k == "dress" else 0.45 if k == "top" else 0.0125 for k in KINDS))
     assert kind.name == "dress" and kind.words == "a dress" and not kind.is_no_top
     assert Kind(tuple(0.9 if k == "trousers" else 0.02 for k in KINDS)).is_no_top
-    doubtful = tuple(0.7 if k == "dress" else 0.3 if k == "top" else 0.0 for k in KINDS)
+    doubtful = tuple(0.75 if k == "dress" else 0.25 if k == "top" else 0.0 for k in KINDS)
     assert Kind(doubtful).is_no_top and not Kind(doubtful, LEAST_TOP_ALONE).is_no_top
+    assert kind.is_doubtful and not Kind(tuple(0.5 if k in TOPS else 0.0 for k in KINDS)).is_doubtful
 
 
 def test_a_face_inside_the_garment_is_a_print() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.arms import ARMS, arm_places
 from vtcli.core.data.body_regions import torso
 from vtcli.core.data.pixels import likeliest
 
@@ -20,6 +21,8 @@ LEAST_AREA = 12
 """Pixels of the smallest hole that is filled; smaller ones are noise that the networks do not see."""
 AROUND = 0.95
 """Share of a hole's rim that must be a top."""
+AWAY = 0.25
+"""How far from the bones of both arms, in lengths from neck to hips, what is called an arm is none: a print. A hand is closer."""
 WITHIN = 0.7
 """Share of a hole that must lie between shoulders and hips: beside the torso it may be the gap at an elbow."""
 
@@ -30,7 +33,7 @@ def fill_holes(parse: Tensor, keypoints: Tensor) -> Tensor:
     maps = parse.cpu().numpy()
     filled = maps.copy()
     for i, one in enumerate(maps):
-        holes = _holes(one)
+        holes = _holes(one, keypoints[i : i + 1])
         if holes:
             body = torso(one.shape, keypoints[i : i + 1])[0].cpu().numpy()
             for hole, label in holes:
@@ -51,9 +54,9 @@ def opaque(expected: Tensor, keypoints: Tensor, warped_mask: Tensor) -> Tensor:
     return torch.where(holes[:, None], tops, expected)
 
 
-def _holes(parse: np.ndarray) -> list[tuple[np.ndarray, int]]:
+def _holes(parse: np.ndarray, keypoints: Tensor) -> list[tuple[np.ndarray, int]]:
     """Parts of `parse` (H, W) that a top surrounds: where they are (H, W) bool, and its label."""
-    foreign = FOREIGN[parse]
+    foreign = FOREIGN[parse] | _printed_arms(parse, keypoints)
     count, parts, stats, _ = cv2.connectedComponentsWithStats(foreign, connectivity=4)
     found = []
     for part in range(1, count):
@@ -67,3 +70,13 @@ def _holes(parse: np.ndarray) -> list[tuple[np.ndarray, int]]:
         if np.isin(around, L.TOP_LABELS).mean() >= AROUND:
             found.append((parts == part, int(np.bincount(around).argmax())))
     return found
+
+
+def _printed_arms(parse: np.ndarray, keypoints: Tensor) -> np.ndarray:
+    """What `parse` (H, W) calls an arm away from both arms, (H, W) uint8 of 0 and 1; nothing where one is not known."""
+    known = L.joints_present(keypoints)[0, [joint for arm in ARMS for joint in arm]]
+    if not bool(known.all()):
+        return np.zeros_like(parse)
+    distance = arm_places(keypoints, (parse.shape[0], parse.shape[1]))[0, 1].cpu().numpy()
+    out: np.ndarray = (np.isin(parse, L.ARM_LABELS) & (distance > AWAY)).astype(np.uint8)
+    return out

@@ -10,11 +10,12 @@ In the order of that way:
 - `given`: parse and joints that come with the photo, refused where they are of something else
 - `shop_photo`: shop photo → the garment cut out and placed, and what is refused (`judged_garment`: what it
   shows; `worn`: the top of a person in it)
+- `parse_gaps`: what the parse calls background, and is the garment that is worn
 - `networks`: person and garment → warp (GMM), rendering, composition mask and M_exp (TOM), at 256×192
 - `composer`: all of them → the picture, at the photo's resolution, by equation (1) and the rule of what stays the
   photo's (`maps`: what the photo shows and what is expected; `layers`: what lies beneath, where the garment shows,
   where the photo stays; `full_warp`: the garment at that resolution; `filling`: what appears where the old garment
-  goes; `garment_edge`: where the new garment is; `old_garment`: what the parse missed of the old one, and dresses; `neck`: what labels call background and is skin;
+  goes; `garment_edge`: where the new garment is; `old_garment`: what the parse missed of the old one, and dresses; `cloth_colours`: what has its colours; `neck`: what labels call background and is skin;
   `sleeve_hems`: how sleeves end; `bared_arms`: how wide arms are; `even_skin`: drawn skin without stains;
   `grain`: its grain; `shoulder_line`: where shoulders end;
   `planes`: maps enlarged, with edges where the photo has them)

@@ -9,7 +9,6 @@ import numpy as np
 from vtcli.core.data import labels as L
 from vtcli.core.tryon.even_skin import even_arms, even_throat
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.old_garment import LOWER
 from vtcli.core.tryon.planes import enlarge, lab, length, mirrored_up, rgb
 
 ISLAND = 500
@@ -57,7 +56,7 @@ def lower_body(
     """The window with the lower body, and what `stays` (256, 192) bool of a dress, carried on beyond its edge,
     (h, w, 3) float32; without what the parse has `missed` (256, 192) bool of the old garment. None where hardly any lower
     body is seen."""
-    seen = (np.isin(people.parse[0].cpu().numpy(), LOWER) | stays) & ~missed
+    seen = (np.isin(people.parse[0].cpu().numpy(), L.LOWER_LABELS) | stays) & ~missed
     below = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return mirrored_up(window, below) if below.sum() >= LEAST_LOWER else None
 

@@ -84,6 +84,9 @@ def judged(annotator: Annotator, rgb: np.ndarray, garment: Garment, cut: CutOut)
         )
     told = slice(1 if cut.by_hand else 0, None)
     kind = refuse_no_top(annotator, both[told], None if seen.kinds is None else seen.kinds[told])
+    if kind is not None and kind.is_doubtful:
+        doubt = f"the garment's picture may show {kind.words} ({kind.certainty:.0%}), and vtcli puts on tops"
+        garment = replace(garment, notes=(*garment.notes, doubt))
     if cut.by_hand:
         return garment
     # What is printed on a top is top, whatever the parser calls it.

@@ -38,7 +38,6 @@ from vtcli.core.tryon.garment_edge import (
 from vtcli.core.tryon.grain import skin_grain
 from vtcli.core.tryon.maps import FRINGE, Maps, find_maps
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.old_garment import LOWER
 from vtcli.core.tryon.planes import (
     at_most,
     carried_on,
@@ -234,7 +233,7 @@ def _beneath(
             np.maximum(maps.expects((L.BACKGROUND,), size), above),
             lambda: scene_behind(window, people, maps.missed | maps.neck, size),
         ),
-        (maps.expects(LOWER, size), lambda: lower_body(window, people, maps.stays, maps.missed)),
+        (maps.expects(L.LOWER_LABELS, size), lambda: lower_body(window, people, maps.stays, maps.missed)),
         (
             np.maximum(enlarge(maps.opening, size) * (1.0 - crisp(drawn | rim, size)), crisp(by_tone, size))
             * (1.0 - above),

@@ -29,7 +29,6 @@ from vtcli.core.tryon.neck import neck_of
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.old_garment import (
     DRESSES,
-    LOWER,
     beside_skirt,
     cuffs,
     is_dress,
@@ -56,7 +55,7 @@ COLLAR_TELLS = 0.5
 on 36 photos."""
 COLLAR = 4.0
 """Width of a collar's rim, in pixels at 256×192: beside the inside of a known collar it is there whatever M_exp says."""
-GROUPS = ((L.BACKGROUND,), CLOTHES, LOWER, L.ARM_LABELS, (*L.HEAD_LABELS, L.GLOVE))
+GROUPS = ((L.BACKGROUND,), CLOTHES, L.LOWER_LABELS, L.ARM_LABELS, (*L.HEAD_LABELS, L.GLOVE))
 """Labels that go together when it is asked what is expected at a place."""
 
 

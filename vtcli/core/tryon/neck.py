@@ -12,18 +12,9 @@ from torch import Tensor
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import neck_region, torso
 from vtcli.core.models.composition import CLOTHES
+from vtcli.core.tryon.cloth_colours import ALIKE, LEAST, apart, close_to, from_scene, hanging_on, palette
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.old_garment import (
-    ALIKE,
-    LEAST,
-    LOWER,
-    apart,
-    bare_skin,
-    close_to,
-    from_scene,
-    hanging_on,
-    palette,
-)
+from vtcli.core.tryon.old_garment import bare_skin
 from vtcli.core.tryon.planes import disc
 
 SAME = 4.0
@@ -62,7 +53,8 @@ def _seen(people: People, before: np.ndarray, torso_skin: np.ndarray) -> tuple[n
     photo, nothing = people.photo, before[L.BACKGROUND] > 0.5
     to_skin = apart(people.photo_lab, palette(photo[bare], 4))
     to_scene = from_scene(
-        people,
+        photo,
+        people.photo_lab,
         (before[L.BACKGROUND] > 0.9) & ~close_to(region | (part & (to_skin < ALIKE)), 2) & ~close_to(worn, 4),
     )
     scene = (to_scene < SAME) & (to_scene < 0.5 * to_skin)
@@ -98,7 +90,7 @@ def _bared(people: People, before: np.ndarray, after: np.ndarray, neck: np.ndarr
     # A collar or shoulder seam stands off the skin by a pixel or two.
     inside = cv2.erode(person.astype(np.uint8), disc(2)) > 0
     below_hem = np.logical_or.accumulate(after[list(CLOTHES)].sum(0) > 0.5, 0)
-    above_waist = np.logical_or.accumulate((after[list(LOWER)].sum(0) > 0.5)[::-1], 0)[::-1]
+    above_waist = np.logical_or.accumulate((after[list(L.LOWER_LABELS)].sum(0) > 0.5)[::-1], 0)[::-1]
     part |= below_hem & above_waist & torso(worn.shape, people.keypoints.cpu())[0].numpy()
     out: np.ndarray = part & worn & inside & (after.argmax(0) == L.BACKGROUND)
     return out

@@ -25,6 +25,7 @@ from vtcli.core.models.warping import Warp, channels_last, warp_garments
 from vtcli.core.models.weights import read_metadata, sha256, stage_file
 from vtcli.core.system import runtime
 from vtcli.core.system.errors import UsageProblem
+from vtcli.core.tryon.parse_gaps import close_gaps
 from vtcli.core.tryon.planes import colours, lab
 
 SIZE = (256, 192)
@@ -42,8 +43,8 @@ class People:
 
     @cached_property
     def filled_parse(self) -> Tensor:
-        """`parse` without holes in garments."""
-        return fill_holes(self.parse, self.keypoints)
+        """`parse` without holes and gaps in garments."""
+        return fill_holes(close_gaps(self.image, self.parse, self.keypoints), self.keypoints)
 
     def parse_for(self, network: GMM | TOM) -> Tensor:
         """`parse` as `network` sees it: filled, or for CP-VTON's as it is."""

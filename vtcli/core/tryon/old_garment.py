@@ -11,11 +11,19 @@ import numpy as np
 from vtcli.core.data import labels as L
 from vtcli.core.data.arms import ARMS, along_arm, half_widths
 from vtcli.core.models.composition import CLOTHES
+from vtcli.core.tryon.cloth_colours import (
+    ALIKE,
+    LEAST,
+    STRIKING,
+    apart,
+    close_to,
+    from_scene,
+    hanging_on,
+    palette,
+)
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.planes import disc, lab, length
+from vtcli.core.tryon.planes import disc
 
-LOWER = (L.PANTS, L.SKIRT, L.SOCKS, L.LEFT_LEG, L.RIGHT_LEG, L.LEFT_SHOE, L.RIGHT_SHOE)
-"""Labels below the waist."""
 DRESSES = (L.DRESS, L.JUMPSUITS)
 """Labels of garments that reach below the waist."""
 BELOW_HIPS = 0.4
@@ -30,9 +38,9 @@ BESIDE = 8
 """How far beside what stays of a dress the parse may miss it."""
 FRAYED = 3
 """How far from it they are looked for in the background and on hands."""
-STRIKING, END = 0.3, 0.04
-"""How much closer to the colours of the cloth than to the scene's the end of a sleeve is that the parse has broken off, and how large
-it is at most, in areas of the garment: a wall in the garment's colour is larger. Set by hand."""
+END = 0.04
+"""How large the end of a sleeve is at most that the parse has broken off, in areas of the garment: a wall in the garment's colour
+is larger. Set by hand."""
 SLEEVE, CLOSE, WRIST = 1.6, 1.2, 0.97
 """How far a sleeve reaches from the bones, and from the wrist joint, in half widths of a bare arm; and where the wrist is, along the
 arm from 0 to 1."""
@@ -41,35 +49,9 @@ CLOTHLIKE = 0.6
 two hundred pixels is lost by it."""
 CUFF = 6
 """How far a cuff reaches over a hand."""
-ALIKE = 10.0
-"""Colours closer than this in CIELAB may be the same cloth (folds and light; a just noticeable difference is 2)."""
 CONFUSED = 0.15
 """Share of the lower body, well below the old garment, that may have the garment's colour; of white shorts under a white shirt
 colours tell nothing. Set by hand on 36 photos."""
-LEAST = 60
-"""Pixels that are enough to tell a colour."""
-
-
-def palette(rgb: np.ndarray, count: int) -> np.ndarray:
-    """The `count` colours (count, 3) in CIELAB that stand for pixels (n, 3) in grey levels, by k-means."""
-    values = np.ascontiguousarray(lab(rgb), np.float32)
-    values = values[:: max(1, len(values) // 2000)]
-    cv2.setRNGSeed(0)
-    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 10, 1.0)
-    _, _, centers = cv2.kmeans(values, min(count, len(values)), None, stop, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
-    return np.asarray(centers)
-
-
-def apart(values: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """The distance of colours (…, 3) in CIELAB to the nearest of `centers` (n, 3)."""
-    # Plane by plane: sums over an axis of three are slow, and BLAS's threads wait for cores that others use.
-    planes = [np.ascontiguousarray(values[..., channel]) for channel in range(values.shape[-1])]
-    nearest = np.full(values.shape[:-1], np.inf, np.float32)
-    for center in centers:
-        square = sum((plane - value) ** 2 for plane, value in zip(planes, center, strict=True))
-        np.minimum(nearest, square, out=nearest)
-    out: np.ndarray = np.sqrt(nearest)
-    return out
 
 
 def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
@@ -87,7 +69,7 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
         return none
     values = people.photo_lab
     to_cloth, to_skin = apart(values, palette(photo[sure], 6)), apart(values, palette(photo[bare], 4))
-    to_scene = from_scene(people, (before[L.BACKGROUND] > 0.9) & ~neck & ~close_to(worn, 4))
+    to_scene = from_scene(photo, values, (before[L.BACKGROUND] > 0.9) & ~neck & ~close_to(worn, 4))
     own = (to_cloth < ALIKE) & (to_cloth < 0.5 * to_skin)
     arms, background = before[list(L.ARM_LABELS)].sum(0), before[L.BACKGROUND] * ~neck
     hands = people.hands
@@ -99,7 +81,7 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     end = hanging_on(end, close_to(worn, FRAYED))
     if end.sum() < END * worn.sum():
         found |= end
-    lower = before[list(LOWER)].sum(0) > 0.5
+    lower = before[list(L.LOWER_LABELS)].sum(0) > 0.5
     further = lower & ~close_to(worn, HEM)
     if further.sum() >= LEAST and (to_cloth[further] < ALIKE).mean() < CONFUSED:
         to_lower = apart(values, palette(photo[further], 4))
@@ -160,30 +142,6 @@ def bare_skin(before: np.ndarray, worn: np.ndarray) -> np.ndarray:
     return out
 
 
-def from_scene(people: People, scene: np.ndarray) -> np.ndarray:
-    """How far the photo's colours are from those of the `scene` (256, 192) bool around, in
-    CIELAB: (256, 192), 100 where there is none near."""
-    share = scene.astype(np.float32)
-    weight = cv2.GaussianBlur(share, (0, 0), 6.0)[..., None]
-    around = cv2.GaussianBlur(people.photo * share[..., None], (0, 0), 6.0) / np.maximum(weight, 1e-4)
-    out: np.ndarray = np.where(weight[..., 0] > 1e-3, length(people.photo_lab - lab(around)), 100.0)
-    return out
-
-
-def hanging_on(pieces: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """Those of `pieces` (256, 192) bool that touch `anchor` (256, 192) bool."""
-    count, parts = cv2.connectedComponents(pieces.astype(np.uint8), connectivity=4)
-    out: np.ndarray = (
-        np.isin(parts, np.setdiff1d(np.unique(parts[anchor & pieces]), [0])) if count > 1 else pieces
-    )
-    return out
-
-
-def close_to(mask: np.ndarray, radius: int) -> np.ndarray:
-    out: np.ndarray = cv2.dilate(mask.astype(np.uint8), disc(radius)) > 0
-    return out
-
-
 def with_whole_skirt(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """The photo's parse `before` (20, 256, 192), probabilities, with pieces called a skirt that it calls a dress, though the
     person wears a top over them. They lie apart from the top, and M_exp `after` expects the lower body there."""
@@ -192,7 +150,7 @@ def with_whole_skirt(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     if count < 3:
         return before
     top = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    lower = after[list(LOWER)].sum(0)
+    lower = after[list(L.LOWER_LABELS)].sum(0)
     pieces = [p for p in range(1, count) if dress[parts == p].mean() > 0.5 and lower[parts == p].mean() > 0.5]
     if top in pieces or dress[parts == top].mean() > 0.5 or not pieces:
         return before
@@ -236,7 +194,7 @@ def skirt(people: People, before: np.ndarray, after: np.ndarray, covered: np.nda
         return np.zeros(covered.shape, bool)
     lowest = np.where(lowest < 0, int(np.median(lowest[lowest >= 0])), lowest)
     hem = np.pad(lowest, (left, width - right), mode="edge")
-    worn = before[list(CLOTHES)].sum(0) + before[list(LOWER)].sum(0) > 0.5
+    worn = before[list(CLOTHES)].sum(0) + before[list(L.LOWER_LABELS)].sum(0) > 0.5
     arms = after[list(L.ARM_LABELS)].sum(0) > 0.5
     bared_arms = arms & (before[list(L.ARM_LABELS)].sum(0) < 0.5)
     below = worn & (rows >= hem[None]) & ~arms & ~close_to(bared_arms, 2)

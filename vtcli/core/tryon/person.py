@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.hole_filling import fill_holes
 from vtcli.core.data.pixels import likeliest
 from vtcli.core.tryon import panel
 from vtcli.core.tryon.annotate import SURE, Annotator, certain
@@ -92,7 +91,7 @@ def annotate_person(
         garment = certain(torch.full_like(redrawn, L.UPPER_CLOTHES, dtype=torch.uint8)[None])
         probabilities = torch.where(redrawn, garment, probabilities)
         labels = likeliest(probabilities)
-    filled = fill_holes(labels, joints)
+    filled = People(image, labels, joints).filled_parse
     if filled is not labels:
         probabilities = torch.where((filled != labels)[:, None], certain(filled), probabilities)
     if keypoints is None:
