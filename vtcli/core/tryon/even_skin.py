@@ -61,30 +61,41 @@ def even_arms(
     for label, arm in zip(SIDES, ARMS, strict=True):
         mine = after[label] > 0.5
         hidden = mine & new
-        sure = (cv2.erode(hidden.astype(np.uint8), disc(EDGE)) > 0) & likely
+        sure = inside(hidden) & likely
         if sure.sum() < LEAST or not there[list(arm)].all() or is_folded(joints, arm):
             continue
         along, across = _places(joints, arm, new.shape, keypoints)
         # A polynomial tells nothing beyond what it was fitted to.
         terms = _terms(np.clip(along, *np.percentile(along[sure], (2, 98))), across)
-        bare = mine & seen & ~new
+        bare = inside(mine & seen) & ~new
         numbers = _fitted(terms[sure], drawn[sure])
-        even, near = terms @ numbers, _beside(along, bare)
-        tone = np.zeros(3)
-        if near.sum() >= NEAR:
-            # The photo tells the tone, what is drawn the shape.
-            tone = np.clip(np.median((photo - even)[near], axis=0), -FARTHEST, FARTHEST)
+        even = terms @ numbers
+        # The photo tells the tone, what is drawn the shape.
+        tone = _tone(photo - even, along, bare)
         around = (cv2.dilate(hidden.astype(np.uint8), disc(BEYOND)) > 0) & ~bare
         out[around] = (even + tone + _shapes(drawn - even, sure))[around]
     return out
 
 
-def _beside(along: np.ndarray, bare: np.ndarray) -> np.ndarray:
-    """What is `bare` (h, w) bool of an arm just below the sleeve, without the hand: (h, w) bool."""
+def inside(skin: np.ndarray) -> np.ndarray:
+    """What of `skin` (256, 192) bool is no mixture with what lies beside it: (256, 192) bool."""
+    return np.asarray(cv2.erode(skin.astype(np.uint8), disc(EDGE)) > 0)
+
+
+def _tone(lacking: np.ndarray, along: np.ndarray, bare: np.ndarray) -> np.ndarray:
+    """By how much an arm's colours are shifted, (h, w, 3): by what the bare arm is `lacking` (h, w, 3) as a whole, and close to the
+    old sleeve, whose shadow falls on it, by what it is lacking there. `along` (h, w): places along the arm, which is `bare` (h, w)
+    bool."""
     bare = bare & (along < OF_HAND)
     if not bare.any():
-        return bare
-    out: np.ndarray = bare & (along < np.percentile(along[bare], 5) + BELOW)
+        return np.zeros(3)
+    hem = float(np.percentile(along[bare], 5))
+    near = bare & (along < hem + BELOW)
+    if near.sum() < NEAR:
+        return np.zeros(3)
+    beside, whole = (np.clip(np.median(lacking[part], axis=0), -FARTHEST, FARTHEST) for part in (near, bare))
+    share = np.exp(-np.abs(along - hem) / BELOW)[..., None]
+    out: np.ndarray = whole + share * (beside - whole)
     return out
 
 
@@ -95,8 +106,8 @@ def even_throat(drawn: np.ndarray, new: np.ndarray, likely: np.ndarray) -> np.nd
     count, pieces = cv2.connectedComponents(new.astype(np.uint8), connectivity=4)
     rows, columns = np.mgrid[: new.shape[0], : new.shape[1]].astype(np.float64)
     for number in range(1, count):
-        piece = (pieces == number).astype(np.uint8)
-        sure = (cv2.erode(piece, disc(EDGE)) > 0) & likely
+        piece = pieces == number
+        sure = inside(piece) & likely
         if sure.sum() < LEAST:
             continue
         size = float(max(np.ptp(rows[sure]), np.ptp(columns[sure]), 1))
@@ -105,7 +116,7 @@ def even_throat(drawn: np.ndarray, new: np.ndarray, likely: np.ndarray) -> np.nd
         y, x = (np.clip(part, part[sure].min(), part[sure].max()) for part in (y, x))
         terms = np.stack([np.ones_like(x), y, y**2, x, x**2, x * y], -1)
         even = terms @ _fitted(terms[sure], drawn[sure], known=False)
-        around = cv2.dilate(piece, disc(BEYOND)) > 0
+        around = cv2.dilate(piece.astype(np.uint8), disc(BEYOND)) > 0
         out[around] = (even + _shapes(drawn - even, sure))[around]
     return out
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.even_skin import even_arms, even_throat
+from vtcli.core.tryon.even_skin import even_arms, even_throat, inside
 from vtcli.core.tryon.networks import People
 from vtcli.core.tryon.planes import enlarge, lab, length, mirrored_up, rgb
 
@@ -146,9 +146,11 @@ def match_skin(
         even = even_part(base, hidden, new)
         # As far as evened colours go on beyond the outline, they count in full.
         share = np.where((even != base).any(-1), 1.0, share)
-        even = even + _towards(even, people, meets, new)
+        even = even + _towards(even, people, inside(meets), inside(new))
         out = np.where(share[..., None] > 0.01, rgb(lab(out) + share[..., None] * (even - lab(out))), out)
-    return out
+    # At soft edges an arm that stays would take I_rp's tone.
+    stays = bare & (after[list(L.ARM_LABELS)].sum(0) > 0.5)
+    return np.where(stays[..., None], people.photo, out)
 
 
 def _arm_tone(people: People, before: np.ndarray, own: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
