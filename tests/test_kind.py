@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from vtcli.core.data import labels as L
 from vtcli.core.models.kind import KINDS, LEAST_TOP, LEAST_TOP_ALONE, TOPS, Kind, KindNet
 from vtcli.core.models.load import load_kind, load_kind_head, load_parser
 from vtcli.core.models.parser import Parser
 from vtcli.core.models.weights import save_weights, stage_file
-from vtcli.core.tryon.annotate import WEAK, Annotator
+from vtcli.core.tryon.annotate import WEAK, Annotation, Annotator
 from vtcli.core.tryon.judged_garment import is_print
 from vtcli.core.tryon.problems import UnfitPhoto
 from vtcli.core.tryon.shop_photo import cut_out
@@ -54,6 +56,47 @@ def test_a_dress_is_named_and_refused(annotator: Annotator) -> None:
         cut_out(annotator, Image.fromarray(dress), dress, None, force=False)
     assert "force" in caught.value.helps
     cut_out(annotator, Image.fromarray(dress), dress, None, force=True)
+
+
+def test_what_may_be_no_top_is_told(annotator: Annotator, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = Kind(tuple(0.6 if k == "dress" else 0.4 if k == "top" else 0.0 for k in KINDS))
+    monkeypatch.setattr(annotator, "kind", lambda *given: kind)
+    notes = cut_out(annotator, Image.fromarray(SHIRT), SHIRT, None, force=False).notes
+    assert len(notes) == 1 and "may show a dress (60%)" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("arms", "sure", "taken"), [(0.004, True, True), (0.03, True, False), (0.004, False, False)]
+)
+def test_a_hood_is_no_head(
+    annotator: Annotator, monkeypatch: pytest.MonkeyPatch, arms: float, sure: bool, taken: bool
+) -> None:
+    """The parser sees a face and hair above a shirt that is surely a top; only a person has arms as well."""
+    look = annotator.of_garments
+
+    def with_head(pictures: torch.Tensor) -> Annotation:
+        seen = look(pictures)
+        seen = replace(seen, probabilities=seen.probabilities.clone())
+        head = seen.probabilities[0]
+        head[:, :30, 56:136] = 0.0
+        head[L.HAIR, :30, 56:136] = 1.0
+        head[:, 10:30, 80:112] = 0.0
+        head[L.FACE, 10:30, 80:112] = 1.0
+        rows = round(arms * 256 * 192 / 20)
+        seen.probabilities[0, :, -rows:, :20] = 0.0
+        seen.probabilities[0, L.LEFT_ARM, -rows:, :20] = 1.0
+        return seen
+
+    monkeypatch.setattr(annotator, "of_garments", with_head)
+    monkeypatch.setattr("vtcli.core.tryon.judged_garment.worn_top", lambda *given: "they turn away")
+    if not sure:
+        likely = Kind(tuple(0.7 if k == "top" else 0.06 for k in KINDS))
+        monkeypatch.setattr(annotator, "kind", lambda *given: likely)
+    if taken:
+        assert cut_out(annotator, Image.fromarray(SHIRT), SHIRT, None, force=False).mask.max() > 0
+    else:
+        with pytest.raises(UnfitPhoto, match="shows a person, and they turn away"):
+            cut_out(annotator, Image.fromarray(SHIRT), SHIRT, None, force=False)
 
 
 def test_without_the_network_kinds_are_not_told() -> None:

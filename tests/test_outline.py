@@ -20,7 +20,7 @@ from vtcli.core.models.load import load_kind, load_outline, load_parser
 from vtcli.core.models.outline import view_size
 from vtcli.core.models.weights import save_weights, stage_file
 from vtcli.core.synthetic.backdrops import backdrop_colour
-from vtcli.core.tryon.annotate import WEAK, Annotator
+from vtcli.core.tryon.annotate import WEAK, Annotator, Lying
 from vtcli.core.tryon.problems import UnfitPhoto
 from vtcli.core.tryon.shop_photo import cut_out
 
@@ -111,6 +111,17 @@ def test_a_turned_garment_is_turned_upright_and_told(annotator: Annotator, quart
     ours, wanted = (g.at((256, 192))[1] > 0.5 for g in (garment, upright))
     assert _overlap(ours.numpy(), wanted.numpy()) > 0.95
     assert not cut_out(annotator, Image.fromarray(turned), turned, None, force=True).notes
+
+
+def test_a_garment_that_may_be_turned_is_left_and_told(
+    annotator: Annotator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(annotator, "lying", lambda picture: Lying(1, 0.8, 0.0))
+    garment = cut_out(annotator, Image.fromarray(SHIRT), SHIRT, None, force=False)
+    assert len(garment.notes) == 1 and "may lie on its side" in garment.notes[0]
+    monkeypatch.undo()
+    upright = cut_out(annotator, Image.fromarray(SHIRT), SHIRT, None, force=False)
+    assert torch.equal(garment.canvas, upright.canvas)
 
 
 def test_upright_garments_stay(annotator: Annotator) -> None:

@@ -19,8 +19,8 @@ from vtcli.core.tryon.window import HEIGHT, WIDTH, whole
 
 FEW_ROWS = 100
 """Photo pixels down below which a garment is told to look blurred: the networks see it at 240."""
-SURE_TURN = 0.99
-"""Probability from which a garment counts as turned; none of 536 upright ones does."""
+SURE_TURN, LIKELY_TURN = 0.99, 0.7
+"""Probability from which a garment counts as turned; none of 536 upright ones does. And from which it is told that it may be."""
 LEAST_CUT, MOST_CUT = 0.005, 0.97
 """Shares of the picture between which what was cut out may be a garment."""
 CUT_OFF, EDGE = 0.35, 0.008
@@ -86,6 +86,10 @@ def cut_out(
         garment = place(rgb, mask)
         notes.append(
             f"the garment's picture {TURNED[lying.quarters]}: it was turned upright (--force leaves it as it is)"
+        )
+    elif lying.quarters and lying.sure > LIKELY_TURN and not force:
+        notes.append(
+            "the garment may lie on its side or upside down in its picture; turn the picture upright if so"
         )
     if (rows := int(mask.any(1).sum())) < FEW_ROWS:
         notes.append(f"the garment is only {rows} pixels high in its picture, and will look blurred")
