@@ -9,7 +9,7 @@ import numpy as np
 from vtcli.core.data import labels as L
 from vtcli.core.tryon.even_skin import even_arms, even_throat, inside
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.planes import enlarge, lab, length, mirrored_up, rgb
+from vtcli.core.tryon.planes import blurred, enlarge, lab, length, mirrored_up, rgb
 
 ISLAND = 500
 """Pixels of background at 256×192 below which a piece of it is no witness of the scene."""
@@ -101,8 +101,8 @@ def smoothly_on(values: np.ndarray, known: np.ndarray, far: np.ndarray) -> np.nd
     there = values.astype(np.float32) * known[..., None]
     out = np.broadcast_to(far, there.shape).astype(np.float32)
     for sigma in (24.0, 12.0, 6.0, 3.0):
-        weight = cv2.GaussianBlur(known, (0, 0), sigma)[..., None]
-        out = (cv2.GaussianBlur(there, (0, 0), sigma) + 0.1 * out) / (weight + 0.1)
+        weight = blurred(known, sigma)[..., None]
+        out = (blurred(there, sigma) + 0.1 * out) / (weight + 0.1)
     return out
 
 
@@ -202,8 +202,8 @@ def _towards(drawn: np.ndarray, people: People, seen: np.ndarray, new: np.ndarra
 def _mean_around(values: np.ndarray, where: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Means of `values` (256, 192, 3) over a Gaussian's neighbourhood, of pixels in `where` alone, and their share."""
     share = where.astype(np.float32)
-    weight = cv2.GaussianBlur(share, (0, 0), sigma)
-    mean = cv2.GaussianBlur(values.astype(np.float32) * share[..., None], (0, 0), sigma)
+    weight = blurred(share, sigma)
+    mean = blurred(values.astype(np.float32) * share[..., None], sigma)
     return mean / np.maximum(weight, 1e-4)[..., None], weight
 
 

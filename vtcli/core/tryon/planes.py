@@ -45,6 +45,17 @@ def length(vectors: np.ndarray) -> np.ndarray:
     return out
 
 
+def blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
+    """`plane` blurred by a Gaussian of `sigma` pixels; a wide one at a reduced size, which changes next to nothing."""
+    factor = int(sigma / 3.0)
+    if factor < 2:
+        return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma))
+    height, width = plane.shape[:2]
+    small = cv2.resize(plane, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / factor)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
 def at_most(rows: int, size: tuple[int, int]) -> tuple[int, int]:
     """`size` (height, width), reduced to `rows` where it is larger."""
     return size if size[0] <= rows else (rows, round(rows * size[1] / size[0]))
