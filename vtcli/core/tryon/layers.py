@@ -119,13 +119,16 @@ def make_layers(
     if redraw is not None:
         # The parse has it already, at 256×192 and with the photo's edges; the user's own edges count.
         maps.old, maps.scene = np.maximum(maps.old, redraw), np.minimum(maps.scene, 1.0 - redraw)
-    covered = _covered(maps)
-    uncovered = _uncovered(maps, covered)
-    region, soft = _region(maps, covered, composition, protect, redraw)
+
+    def places() -> tuple[np.ndarray, ...]:
+        covered = _covered(maps)
+        return covered, _uncovered(maps, covered), *_region(maps, covered, composition, protect, redraw)
+
+    (covered, uncovered, region, soft), rendered = both(places, lambda: _rendered(people, maps, composition))
     clothes = maps.after[list(CLOTHES)].sum(0)
     paint = at_most(PAINT, maps.size)
     beneath, (garment, shading) = both(
-        lambda: _beneath(window, people, maps, composition, uncovered * soft, covered, paint),
+        lambda: _beneath(window, people, maps, rendered, uncovered * soft, covered, paint),
         lambda: (
             carried_beyond(
                 enlarge(maps.colours, paint),
@@ -195,20 +198,30 @@ def _region(
     return region, soft
 
 
+def _worn(maps: Maps) -> np.ndarray:
+    """Where the photo shows the old garment, (256, 192) bool."""
+    out: np.ndarray = (maps.before[list(CLOTHES)].sum(0) > 0.3) | maps.missed
+    return out
+
+
+def _rendered(people: People, maps: Maps, composition: Composition) -> np.ndarray:
+    """I_rp with its skin in the person's tone, (256, 192, 3) in grey levels."""
+    rendered = colours(composition.rendered_person)
+    return match_skin(rendered, people, maps.before, maps.after, maps.neck, _worn(maps))
+
+
 def _beneath(
-    window: np.ndarray, people: People, maps: Maps, composition: Composition, uncovered: np.ndarray,
+    window: np.ndarray, people: People, maps: Maps, rendered: np.ndarray, uncovered: np.ndarray,
     covered: np.ndarray, size: tuple[int, int],
 ) -> np.ndarray:  # fmt: skip
-    """Colours under the garment, (h, w, 3) of `size` in grey levels: I_rp, its skin in the person's tone, and where the
-    old garment is `uncovered` the scene behind, the lower body carried on, or skin."""
+    """Colours under the garment, (h, w, 3) of `size` in grey levels: what is `rendered` (256, 192, 3), and where the old
+    garment is `uncovered` the scene behind, the lower body carried on, or skin."""
     if size != maps.size:
         window, uncovered = (
             cv2.resize(window, size[::-1], interpolation=cv2.INTER_AREA),
             enlarge(uncovered, size),
         )
-    worn = (maps.before[list(CLOTHES)].sum(0) > 0.3) | maps.missed
-    rendered = colours(composition.rendered_person)
-    rendered = match_skin(rendered, people, maps.before, maps.after, maps.neck, worn)
+    worn = _worn(maps)
     out = np.clip(enlarge(rendered, size, cv2.INTER_CUBIC), 0, 255)
     if uncovered.max() <= NOTICED:
         return out
