@@ -22,6 +22,9 @@ LETS_GO = 0.4
 """M_cm below which the rendering, and not the garment, is meant to show."""
 THIN = 2.5
 """Half the width of a strip between warp and M_exp that is an error of a mask, and no part of the garment."""
+SLOPE = 5.0
+"""How much steeper an edge becomes than it is at 256×192: a clear one, which falls by 0.4 in a pixel, is half a pixel wide in photos.
+A threshold would leave steps; half of it lets slow edges go up in smoke."""
 
 
 def crisp(share: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -30,8 +33,11 @@ def crisp(share: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     whose steps would be seen."""
     if size[0] > share.shape[0]:
         smooth = cv2.GaussianBlur(share.astype(np.float32), (0, 0), 1.0)
-        inside = (enlarge(smooth, size, cv2.INTER_CUBIC) > 0.5).astype(np.float32)
-        return cv2.GaussianBlur(inside, (0, 0), 0.8)
+        inside = enlarge(smooth, size, cv2.INTER_CUBIC)
+        inside -= 0.5
+        inside *= SLOPE * size[0] / share.shape[0]
+        inside += 0.5
+        return cv2.GaussianBlur(np.clip(inside, 0, 1, out=inside), (0, 0), 0.8)
     smooth = cv2.GaussianBlur((share > 0.5).astype(np.float32), (0, 0), 1.4)
     out: np.ndarray = np.clip((enlarge(smooth, size, cv2.INTER_CUBIC) - 0.5) * 1.05 + 0.5, 0, 1)
     return out
