@@ -46,7 +46,7 @@ MASK_WEIGHT = 1.5  # pull of M_cm to the warped mask on patterned cloth
 PLAIN_MASK_WEIGHT = 0.02  # the same on plain cloth, where the rendering has the folds and the light
 RENDERED_WEIGHT = 0.25  # L1 of I_rp, behind M_cm as well
 SQUARED_WEIGHT = (
-    5.0  # squared differences of means over cells; L1 alone settles on the median colour of unseen trousers
+    8.0  # squared differences of means over cells; L1 alone settles on the median colour of unseen trousers
 )
 SQUARED_CELL = 4  # side of such a cell in pixels; squares of single pixels would blur
 HEAD_SSIM_WEIGHT = 2.0  # multi-scale SSIM of samples with keep=head; 1 for the others
