@@ -14,7 +14,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region
 from vtcli.core.garments.placement import Garment
 from vtcli.core.models.common import TOMOutput
-from vtcli.core.models.composition import CLOTHES, HELD, held_garment, try_on, within
+from vtcli.core.models.composition import AROUND_ARMS, CLOTHES, HELD, held_garment, sharpened, try_on, within
 from vtcli.core.models.representation import represent
 from vtcli.core.models.tps import tps_grid
 from vtcli.core.models.warping import Warp
@@ -550,3 +550,20 @@ def test_drawn_skin_takes_the_persons_own_tone() -> None:
     assert tone is not None
     sleeve = unlike_skin(mixed, tone)
     assert sleeve[65:110, 65:125].all() and not sleeve[125:148, 65:125].any()
+
+
+def test_arms_are_sharpened_and_nothing_else() -> None:
+    rendered = torch.zeros(1, 3, 256, 192)
+    rendered[..., 96:] = 0.5  # an edge from top to bottom
+    rendered = torch.nn.functional.avg_pool2d(rendered, 3, 1, 1)
+    expected = torch.zeros(1, 20, 256, 192)
+    expected[:, L.LEFT_ARM, :128] = expected[:, L.PANTS, 128:] = 1.0
+    head = torch.zeros(1, 256, 192, dtype=torch.bool)
+    head[:, :64] = True
+    out = sharpened(rendered, expected, head)
+    assert torch.equal(out[:, :, :64], rendered[:, :, :64])
+    below = 128 + AROUND_ARMS
+    assert torch.equal(out[:, :, below:], rendered[:, :, below:])
+    steps = [(x[0, 0, 90, 1:] - x[0, 0, 90, :-1]).abs().max() for x in (rendered, out)]
+    assert steps[1] > 1.2 * steps[0]
+    assert (out - rendered).abs().amax((1, 2))[0, :90].max() == 0  # an even surface stays

@@ -3,7 +3,8 @@
 - `try_on`: equation (1) of Ayush et al. (section 2; CP-VTON, section 3.2);
 - `within`: the try-on inside of the region that `keep` lets change, the photo outside of it. The region is part of
   the person representation (`vtcli.core.models.representation`): with `keep=head` all of the picture;
-- `held_garment`: how much of the warped garment is to be seen at least with `keep=outside`.
+- `held_garment`: how much of the warped garment is to be seen at least with `keep=outside`;
+- `sharpened`: I_rp with sharper arms, for `keep=head`, where all of them are drawn.
 
 Training's losses look at `within`, at the networks' size. Pictures are composed from the same parts at any resolution,
 a 256×192 split's as well as a photo's, by `vtcli.core.tryon.composer`.
@@ -11,6 +12,7 @@ a 256×192 split's as well as a photo's, by `vtcli.core.tryon.composer`.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,6 +23,12 @@ CLOTHES = (*L.TOP_LABELS, L.JUMPSUITS, L.SCARF)
 """Labels of which nothing stays in the photo."""
 HELD = 0.6
 """What is left of the garment, as a share, where M_cm lets go of it with `keep=outside`."""
+
+SHARPER, BLUR = 1.2, 0.7
+"""How much of what a Gaussian of `BLUR` pixels takes away is added to arms: on 500 pairs, face and arms then have .66 of the photos'
+Laplacian energy instead of .52, at 0.03 dB PSNR and .002 SSIM."""
+AROUND_ARMS = 4
+"""How far beyond M_exp's arms their edges may lie, in pixels at 256×192."""
 
 
 def try_on(composition_mask: Tensor, warped_cloth: Tensor, rendered_person: Tensor) -> Tensor:
@@ -47,3 +55,15 @@ def held_garment(warped_mask: Tensor, expected_parse: Tensor) -> Tensor:
     inside = F.avg_pool2d(-F.max_pool2d(-warped_mask, 5, stride=1, padding=2), 3, stride=1, padding=1)
     clothes = share_of(expected_parse, L.TOP_LABELS)
     return HELD * inside * ((clothes - 0.5) / 0.3).clamp(0, 1)
+
+
+def sharpened(rendered_person: Tensor, expected_parse: Tensor, head: Tensor) -> Tensor:
+    """I_rp (B, 3, H, W) in [-1, 1] with an unsharp mask on the arms that M_exp, `expected_parse` (B, 20, H, W) probabilities,
+    expects. What the photo shows of the `head` (B, H, W) bool stays as it is."""
+    arms = F.max_pool2d(share_of(expected_parse, L.ARM_LABELS), 2 * AROUND_ARMS + 1, 1, AROUND_ARMS)
+    places = torch.arange(-2.0, 3.0, device=rendered_person.device)
+    kernel = torch.exp(-places.square() / (2 * BLUR**2))
+    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+    padded = F.pad(rendered_person.float(), (2, 2, 2, 2), mode="replicate")
+    soft = F.conv2d(F.conv2d(padded, kernel, groups=3), kernel.transpose(2, 3), groups=3)
+    return (rendered_person + SHARPER * arms * ~head[:, None] * (rendered_person - soft)).clamp(-1, 1)

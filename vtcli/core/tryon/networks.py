@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vtcli.core.data.body_regions import hand_region
+from vtcli.core.data import labels as L
+from vtcli.core.data.body_regions import hand_region, has_label
 from vtcli.core.data.hole_filling import fill_holes, opaque
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.common import GMM, TOM
-from vtcli.core.models.composition import held_garment
+from vtcli.core.models.composition import held_garment, sharpened
 from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.load import load_gmm, load_tom
 from vtcli.core.models.representation import represent
@@ -178,6 +179,10 @@ class Networks:
                 expected = opaque(expected, people.keypoints, warp.mask)
         if keep == "outside" and expected is not None and self.tom.relights:
             out = out.holding(held_garment(warp.mask, expected), warp.cloth, warp.mask)
+        if keep == "head" and warp.expected_parse is not None and self.tom.relights:
+            head = has_label(people.parse, L.HEAD_LABELS)
+            arms = _enlarged(warp.expected_parse, people.size)
+            out = replace(out, rendered_person=sharpened(out.rendered_person, arms, head))
         tryon = out.tryon(warp.cloth)
         return Composition(out.rendered_person, out.composition_mask, expected, tryon, person.region)
 
