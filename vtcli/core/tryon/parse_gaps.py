@@ -25,7 +25,6 @@ FRAYED = 3
 """How far from the parsed garment a piece of it begins, in pixels."""
 RIM = 4
 """How far from it the scene's colours may be the garment's as well, in pixels."""
-
 BESIDE = 8
 """How far from the lower body a gap may be of trousers or a skirt in the garment's colours, in pixels."""
 WALL = 0.1
