@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.arms import ARMS, arm_places
+from vtcli.core.data.arms import ARMS, along_arm
 from vtcli.core.data.body_regions import torso
 from vtcli.core.data.pixels import likeliest
 
@@ -77,6 +77,7 @@ def _printed_arms(parse: np.ndarray, keypoints: Tensor) -> np.ndarray:
     known = L.joints_present(keypoints)[0, [joint for arm in ARMS for joint in arm]]
     if not bool(known.all()):
         return np.zeros_like(parse)
-    distance = arm_places(keypoints, (parse.shape[0], parse.shape[1]))[0, 1].cpu().numpy()
+    size = (parse.shape[0], parse.shape[1])
+    distance = np.minimum(*(along_arm(keypoints, size, arm)[1] for arm in ARMS))
     out: np.ndarray = (np.isin(parse, L.ARM_LABELS) & (distance > AWAY)).astype(np.uint8)
     return out

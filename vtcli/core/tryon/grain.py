@@ -10,7 +10,7 @@ import itertools
 import cv2
 import numpy as np
 
-from vtcli.core.tryon.planes import enlarge
+from vtcli.core.tryon.planes import blurred, enlarge
 
 BANDS = (0.6, 1.2, 2.4)
 """Standard deviations of the Gaussians between which the bands lie, in pixels of the picture that is painted."""
@@ -34,11 +34,7 @@ def skin_grain(picture: np.ndarray, bare: np.ndarray, seed: int = 0) -> np.ndarr
         return out
     noise = np.random.default_rng(seed).standard_normal(size, dtype=np.float32)
     for fine, coarse in itertools.pairwise(BANDS):
-        seen, made = (_blurred(x, fine) - _blurred(x, coarse) for x in (grey, noise))
+        seen, made = (blurred(x, fine) - blurred(x, coarse) for x in (grey, noise))
         spread = float(np.quantile(np.abs(seen[inside]), 0.25)) / QUARTER
         out += min(spread, MOST) / max(float(made.std()), 1e-6) * made
     return out
-
-
-def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
-    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma))
