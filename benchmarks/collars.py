@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.areas import disc
 from vtcli.core.data.body_regions import neck_region
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.clear_collar import clear_collar, largest_part
@@ -35,7 +36,6 @@ from vtcli.core.models.weights import save_weights
 from vtcli.core.system.workers import side_by_side
 from vtcli.core.training.pairs import Pairs, read_pairs
 from vtcli.core.tryon.networks import Networks
-from vtcli.core.tryon.planes import disc
 
 NO_INSIDE, AN_INSIDE = 0.25, 2.0
 """Bare neck under a garment, in per cent of the squared shoulder width, below which it shows no inside, and from which it

@@ -47,7 +47,7 @@ from vtcli.core.models.outline import OutlineNet, seen
 from vtcli.core.models.weights import read_weights, save_weights, sha256, stage_file
 from vtcli.core.synthetic.backdrops import backdrop_colour
 from vtcli.core.system.errors import VtcliError
-from vtcli.core.tryon.annotate import Annotator
+from vtcli.core.tryon.photos.annotate import Annotator
 from vtcli.core.tryon.pipeline import TryOn
 
 FRAME = (512, 384)

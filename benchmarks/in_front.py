@@ -26,11 +26,10 @@ from PIL import Image
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region
+from vtcli.core.data.colours import apart, lab, palette
 from vtcli.core.data.triplets import Triplets, read_triplets
 from vtcli.core.models.composition import CLOTHES
-from vtcli.core.tryon.cloth_colours import apart, palette
 from vtcli.core.tryon.pipeline import TryOn
-from vtcli.core.tryon.planes import lab
 
 ALIKE = 12.0
 """How far a colour may be from the dress's in CIELAB: folds and the shade below a hem."""

@@ -45,8 +45,8 @@ from vtcli.core.models.lite0 import lite0_scale, load_lite0_state
 from vtcli.core.models.load import load_kind, load_kind_head, load_outline, load_parser
 from vtcli.core.models.weights import read_weights, save_weights, sha256, stage_file
 from vtcli.core.system.errors import VtcliError
-from vtcli.core.tryon.annotate import WEAK, Annotator
-from vtcli.core.tryon.window import whole
+from vtcli.core.tryon.photos.annotate import WEAK, Annotator
+from vtcli.core.tryon.photos.window import whole
 
 KIND_OF = {
     "Blazer": "outerwear", "Outwear": "outerwear", "Dress": "dress", "Pants": "trousers", "Shorts": "shorts",

@@ -37,8 +37,8 @@ from vtcli.core.models.kind import SIZE, TOPS, KindNet
 from vtcli.core.models.load import load_kind
 from vtcli.core.models.outline import TURNS, OutlineNet, seen
 from vtcli.core.models.weights import read_weights, save_weights
-from vtcli.core.tryon.judged_garment import SEVERAL
-from vtcli.core.tryon.shop_photo import SURE_TURN
+from vtcli.core.tryon.photos.judged_garment import SEVERAL
+from vtcli.core.tryon.photos.shop_photo import SURE_TURN
 
 EVERY = {"turns": 8, "several": 3}
 """One training garment in so many is enough to tell."""

@@ -22,7 +22,7 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.data.validation import write_half
 from vtcli.core.system import runtime
 from vtcli.core.training.pairs import Pairs, read_pairs
-from vtcli.core.tryon.composer import compose_batch
+from vtcli.core.tryon.composing.composer import compose_batch
 from vtcli.core.tryon.networks import Networks, People
 
 PAIRS = 24

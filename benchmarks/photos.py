@@ -39,10 +39,10 @@ from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.training.backgrounds import person_mask
-from vtcli.core.tryon.full_warp import FullWarp
+from vtcli.core.tryon.composing.full_warp import FullWarp
+from vtcli.core.tryon.photos.window import Box
 from vtcli.core.tryon.pipeline import TryOn
 from vtcli.core.tryon.results import TryOnResult
-from vtcli.core.tryon.window import Box
 
 TARGETS = (
     Target("people found, street photos (box IoU >= 0.7)", ">=", 0.85, 0.97),

@@ -48,9 +48,9 @@ from vtcli.core.scoring.sleeve_scores import arms_in, arms_of, report
 from vtcli.core.system import runtime
 from vtcli.core.training import augment, backgrounds
 from vtcli.core.training.pairs import Pairs, read_pairs
-from vtcli.core.tryon.annotate import Annotator
-from vtcli.core.tryon.composer import compose_batch
+from vtcli.core.tryon.composing.composer import compose_batch
 from vtcli.core.tryon.networks import Networks, People
+from vtcli.core.tryon.photos.annotate import Annotator
 
 BATCH = 20
 ROWS: list[tuple[str, str, float, float]] = [

@@ -28,14 +28,14 @@ from skimage.metrics import structural_similarity
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import neck_region
+from vtcli.core.data.colours import lab, length
 from vtcli.core.data.sleeves import sleeve_ends
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.data.triplets import read_triplets
 from vtcli.core.models.composition import CLOTHES
-from vtcli.core.tryon.annotate import certain
-from vtcli.core.tryon.filling import own_skin
+from vtcli.core.tryon.composing.filling import own_skin
+from vtcli.core.tryon.photos.annotate import certain
 from vtcli.core.tryon.pipeline import TryOn
-from vtcli.core.tryon.planes import lab, length
 
 LONG, SHORT = 0.8, 0.5
 """Where sleeves end that are long at least, and short at most: 0 is the shoulder, 1 the wrist."""

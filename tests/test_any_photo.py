@@ -21,11 +21,11 @@ from vtcli.core.garments.placement import place
 from vtcli.core.models.tps import sample
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.tryon import many, results
-from vtcli.core.tryon.finding import Choice, FoundPerson, others, people_boxes
-from vtcli.core.tryon.framing import with_top
-from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
-from vtcli.core.tryon.refine import on_person, refine_hair, refine_neck, without_lone_hair
-from vtcli.core.tryon.window import Window
+from vtcli.core.tryon.photos.finding import Choice, FoundPerson, others, people_boxes
+from vtcli.core.tryon.photos.framing import with_top
+from vtcli.core.tryon.photos.problems import NobodyFound, UnfitPhoto
+from vtcli.core.tryon.photos.refine import on_person, refine_hair, refine_neck, without_lone_hair
+from vtcli.core.tryon.photos.window import Window
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 PEOPLE = sorted((SAMPLES / "test" / "image").glob("*.jpg"))

@@ -7,8 +7,8 @@ import torch
 from test_cut import _joints
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.annotate import certain
-from vtcli.core.tryon.bared_arms import with_own_arms, without_second_hands
+from vtcli.core.tryon.composing.bared_arms import with_own_arms, without_second_hands
+from vtcli.core.tryon.photos.annotate import certain
 
 
 def _arms(half: int, label: int, rows: slice) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region
+from vtcli.core.data.colours import lab
 from vtcli.core.garments.placement import Garment
 from vtcli.core.models.common import TOMOutput
 from vtcli.core.models.composition import AROUND_ARMS, CLOTHES, HELD, held_garment, sharpened, try_on, within
@@ -22,14 +23,14 @@ from vtcli.core.synthetic.dressing import dress_outfit, outfit_over_dress, pose_
 from vtcli.core.synthetic.people import Thing
 from vtcli.core.synthetic.render import RenderedPerson, draw_dressed
 from vtcli.core.synthetic.variety import random_dress, random_garment_varied, random_person_varied
-from vtcli.core.tryon.annotate import certain
-from vtcli.core.tryon.composer import Picture, compose
-from vtcli.core.tryon.filling import match_skin, skin_tone, unlike_skin
-from vtcli.core.tryon.garment_edge import garment_cover
-from vtcli.core.tryon.neck import neck_of
+from vtcli.core.tryon.composing.composer import Picture, compose
+from vtcli.core.tryon.composing.filling import match_skin, skin_tone, unlike_skin
+from vtcli.core.tryon.composing.garment_edge import garment_cover
+from vtcli.core.tryon.composing.neck import neck_of
+from vtcli.core.tryon.composing.old_garment import missed
+from vtcli.core.tryon.composing.planes import dilated
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.old_garment import missed
-from vtcli.core.tryon.planes import dilated, lab
+from vtcli.core.tryon.photos.annotate import certain
 
 SIZE = (128, 96)
 SCENE = (256, 192)

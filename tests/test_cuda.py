@@ -26,9 +26,9 @@ from vtcli.core.system import distributed, runtime
 from vtcli.core.training.options import OptimizerSettings, TrainOptions
 from vtcli.core.training.run import run
 from vtcli.core.training.trainer import ProgressEvent
-from vtcli.core.tryon.annotate import WEAK, Annotator
-from vtcli.core.tryon.data_annotator import DataAnnotator
 from vtcli.core.tryon.networks import Networks
+from vtcli.core.tryon.photos.annotate import WEAK, Annotator
+from vtcli.core.tryon.photos.data_annotator import DataAnnotator
 from vtcli.core.tryon.pipeline import TryOn
 from vtcli.core.tryon.split import SplitOptions, run_split
 

@@ -8,8 +8,8 @@ from test_bared_arms import _arms, _probabilities
 from test_cut import _joints
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.bared_arms import with_own_arms
-from vtcli.core.tryon.even_skin import even_arms, even_throat
+from vtcli.core.tryon.composing.bared_arms import with_own_arms
+from vtcli.core.tryon.composing.even_skin import even_arms, even_throat
 
 SKIN = np.array([70.0, 12.0, 18.0])
 """Of an arm, in CIELAB."""

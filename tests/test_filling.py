@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vtcli.core.data.colours import apart
 from vtcli.core.garments.placement import as_placed
-from vtcli.core.tryon.cloth_colours import apart
-from vtcli.core.tryon.planes import mirrored_up
+from vtcli.core.tryon.composing.planes import mirrored_up
 
 
 @pytest.mark.parametrize("scale", [1, 4])

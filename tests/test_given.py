@@ -15,9 +15,9 @@ from vtcli.core.data.annotations import read_parse
 from vtcli.core.data.poses import read_pose
 from vtcli.core.models.load import load_parser
 from vtcli.core.models.weights import stage_file
-from vtcli.core.tryon import given
-from vtcli.core.tryon.annotate import WEAK, Annotator
-from vtcli.core.tryon.problems import UnfitPhoto
+from vtcli.core.tryon.photos import given
+from vtcli.core.tryon.photos.annotate import WEAK, Annotator
+from vtcli.core.tryon.photos.problems import UnfitPhoto
 
 TEST = Path(__file__).resolve().parent.parent / "sample_data" / "test"
 NAME = "000040_0"

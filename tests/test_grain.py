@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vtcli.core.tryon.grain import MOST, skin_grain
+from vtcli.core.tryon.composing.grain import MOST, skin_grain
 
 BARE = np.zeros((256, 192), bool)
 BARE[100:160, 60:120] = True

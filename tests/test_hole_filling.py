@@ -13,8 +13,8 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.annotations import read_parse
 from vtcli.core.data.hole_filling import fill_holes, opaque
 from vtcli.core.data.poses import read_pose
-from vtcli.core.tryon.annotate import certain
 from vtcli.core.tryon.networks import People
+from vtcli.core.tryon.photos.annotate import certain
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data" / "test"
 

@@ -16,11 +16,11 @@ from vtcli.core.models.kind import KINDS, LEAST_TOP, LEAST_TOP_ALONE, TOPS, Kind
 from vtcli.core.models.load import load_kind, load_kind_head, load_parser
 from vtcli.core.models.parser import Parser
 from vtcli.core.models.weights import save_weights, stage_file
-from vtcli.core.tryon.annotate import WEAK, Annotation, Annotator
-from vtcli.core.tryon.judged_garment import is_print
-from vtcli.core.tryon.problems import UnfitPhoto
-from vtcli.core.tryon.shop_photo import cut_out
-from vtcli.core.tryon.window import whole
+from vtcli.core.tryon.photos.annotate import WEAK, Annotation, Annotator
+from vtcli.core.tryon.photos.judged_garment import is_print
+from vtcli.core.tryon.photos.problems import UnfitPhoto
+from vtcli.core.tryon.photos.shop_photo import cut_out
+from vtcli.core.tryon.photos.window import whole
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 SHIRT = np.asarray(Image.open(SAMPLES / "cloth.jpg").convert("RGB"))
@@ -88,7 +88,7 @@ def test_a_hood_is_no_head(
         return seen
 
     monkeypatch.setattr(annotator, "of_garments", with_head)
-    monkeypatch.setattr("vtcli.core.tryon.judged_garment.worn_top", lambda *given: "they turn away")
+    monkeypatch.setattr("vtcli.core.tryon.photos.judged_garment.worn_top", lambda *given: "they turn away")
     if not sure:
         likely = Kind(tuple(0.7 if k == "top" else 0.06 for k in KINDS))
         monkeypatch.setattr(annotator, "kind", lambda *given: likely)

@@ -20,9 +20,9 @@ from vtcli.core.models.load import load_kind, load_outline, load_parser
 from vtcli.core.models.outline import view_size
 from vtcli.core.models.weights import save_weights, stage_file
 from vtcli.core.synthetic.backdrops import backdrop_colour
-from vtcli.core.tryon.annotate import WEAK, Annotator, Lying
-from vtcli.core.tryon.problems import UnfitPhoto
-from vtcli.core.tryon.shop_photo import cut_out
+from vtcli.core.tryon.photos.annotate import WEAK, Annotator, Lying
+from vtcli.core.tryon.photos.problems import UnfitPhoto
+from vtcli.core.tryon.photos.shop_photo import cut_out
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 SHIRT = np.asarray(Image.open(SAMPLES / "cloth.jpg").convert("RGB"))

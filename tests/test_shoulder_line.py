@@ -6,7 +6,7 @@ import numpy as np
 from test_cut import _joints
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.shoulder_line import above_shoulders
+from vtcli.core.tryon.composing.shoulder_line import above_shoulders
 
 
 def _case() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

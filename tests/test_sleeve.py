@@ -19,7 +19,7 @@ from vtcli.core.models.presets import build_gmm
 from vtcli.core.models.sleeve import hold_to_sleeves, sleeve_map
 from vtcli.core.models.weights import fill, save_weights
 from vtcli.core.training.gmm import sleeve_loss, worn_sleeves
-from vtcli.core.tryon.annotate import certain
+from vtcli.core.tryon.photos.annotate import certain
 
 SIZE = (256, 192)
 

@@ -9,7 +9,7 @@ from test_bared_arms import _arms, _probabilities
 from test_cut import _joints
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.sleeve_hems import with_own_hems
+from vtcli.core.tryon.composing.sleeve_hems import with_own_hems
 
 SEWN, SLANT = 96, 3
 """Row at which the garment's sleeve ends, and by how much it slants over the arm."""

@@ -23,11 +23,11 @@ from vtcli.core.data.store import Entry, Manifest, write_manifest, write_shard
 from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.tps import tps_grid
 from vtcli.core.models.warping import Warp
-from vtcli.core.tryon.composer import compose
+from vtcli.core.tryon.composing.composer import compose
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
+from vtcli.core.tryon.photos.problems import NobodyFound, UnfitPhoto
+from vtcli.core.tryon.photos.window import Window, whole
 from vtcli.core.tryon.results import TryOnResult
-from vtcli.core.tryon.window import Window, whole
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
 Run = Callable[..., Ended]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.annotate import Annotation, Annotator
-from vtcli.core.tryon.window import frame_of_box, whole
-from vtcli.core.tryon.worn import worn_top
+from vtcli.core.tryon.photos.annotate import Annotation, Annotator
+from vtcli.core.tryon.photos.window import frame_of_box, whole
+from vtcli.core.tryon.photos.worn import worn_top
 
 PHOTO = np.zeros((800, 600, 3), np.uint8)
 BOX = (60, 60, 132, 180)

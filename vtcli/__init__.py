@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from vtcli.core.tryon.finding import Choice
+    from vtcli.core.tryon.photos.finding import Choice
+    from vtcli.core.tryon.photos.problems import NobodyFound, UnfitPhoto
     from vtcli.core.tryon.pipeline import TryOn
-    from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
     from vtcli.core.tryon.results import TryOnResult, WarpResult
 
 _HOMES = {

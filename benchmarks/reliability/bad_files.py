@@ -269,7 +269,8 @@ def _write(folder: Path, corpus: Corpus) -> dict[str, Path]:
 
 def _keep_networks(weights: Path) -> None:
     """Load networks once; forks inherit them."""
-    from vtcli.core.tryon import data_annotator, pipeline
+    from vtcli.core.tryon import pipeline
+    from vtcli.core.tryon.photos import data_annotator
 
     load = cache(pipeline.TryOn.load)
     load(weights, "cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from vtcli.core.system.errors import Interrupted, UsageProblem, VtcliError
-from vtcli.core.tryon.problems import RefusedPhoto
+from vtcli.core.tryon.photos.problems import RefusedPhoto
 
 _OPTIONS = {"force": "--force", "cloth_mask": "--cloth-mask"}
 """An argument of `TryOn.run`: the option that is it."""

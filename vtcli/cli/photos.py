@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from vtcli.core.data.store import PreparedStore
-    from vtcli.core.tryon.finding import Choice
     from vtcli.core.tryon.many import Job, JobResult
+    from vtcli.core.tryon.photos.finding import Choice
     from vtcli.core.tryon.results import TryOnResult
     from vtcli.core.tryon.split import SplitOptions
 
@@ -63,7 +63,7 @@ class Annotations:
         """Read and checked, as arguments of `TryOn.run` for the person's `photo` and the one `garment`'s."""
         from vtcli.core.data.annotations import read_mask, read_parse
         from vtcli.core.data.poses import read_pose
-        from vtcli.core.tryon.pictures import fitted
+        from vtcli.core.tryon.photos.pictures import fitted
 
         size = (photo.height, photo.width)
         mask = read_mask(self.cloth_mask) if self.cloth_mask else None
@@ -101,7 +101,7 @@ def check_choice(number: int, box: str | None, parse: Path | None, pose: Path | 
 
 def choose(number: int, box: str | None) -> Choice:
     """--person and --box as the choice of a person."""
-    from vtcli.core.tryon.finding import Choice
+    from vtcli.core.tryon.photos.finding import Choice
 
     if box is None:
         return Choice(number)
@@ -117,7 +117,7 @@ def choose(number: int, box: str | None) -> Choice:
 @contextmanager
 def naming(person: Path, cloth: Path, given: Annotations) -> Iterator[None]:
     """Refusals of a pair name the file that is meant."""
-    from vtcli.core.tryon.problems import RefusedPhoto
+    from vtcli.core.tryon.photos.problems import RefusedPhoto
 
     try:
         yield

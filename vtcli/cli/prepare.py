@@ -94,7 +94,7 @@ def prepare(
     )
 
     def load() -> Annotate:
-        from vtcli.core.tryon.data_annotator import DataAnnotator
+        from vtcli.core.tryon.photos.data_annotator import DataAnnotator
 
         console.say("loading the parser, which checks parse maps and joints and makes those that are missing")
         return DataAnnotator.load(weights, distributed.local_device(device))

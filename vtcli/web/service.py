@@ -17,8 +17,8 @@ from PIL import Image
 
 from vtcli import Choice, TryOn, TryOnResult, VtcliError
 from vtcli.core.data.images import open_rgb, open_rgba
+from vtcli.core.tryon.photos.problems import RefusedPhoto
 from vtcli.core.tryon.pipeline import Keep
-from vtcli.core.tryon.problems import RefusedPhoto
 from vtcli.core.tryon.results import LOW_CONFIDENCE
 
 FORMATS = {"JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"}

@@ -9,7 +9,9 @@ pixels            uint8 pictures ↔ the networks' floats in [-1, 1]
 body_regions      parts of a body on label maps: hands, neck, torso, and what a change of top touches
 arms              where pixels lie beside an arm's bones, and how wide arms are
 sleeves           where a sleeve ends on the person who wears it
-hole_filling      holes in the parse of a garment get the garment's label
+hole_filling      holes in the parse of a garment get the garment's label (parse_gaps: gaps by their colour)
+colours           what tells cloth, skin and scene from one another, in CIELAB
+areas             areas of a picture: grown, and in pieces
 label_metrics     how well labels, masks and joints agree: intersection over union, PCK
 triplets          chunks of triplets: a person in two garments, with truth
 layouts           which files of a data folder belong together: VITON and the sets that follow it, DressCode, raw

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from vtcli.core.data import labels as L
 from vtcli.core.data.arms import ARMS, along_arm
 from vtcli.core.data.body_regions import torso
+from vtcli.core.data.parse_gaps import close_gaps
 from vtcli.core.data.pixels import likeliest
 
 FOREIGN = np.ones(256, np.uint8)
@@ -25,6 +26,12 @@ AWAY = 0.25
 """How far from the bones of both arms, in lengths from neck to hips, what is called an arm is none: a print. A hand is closer."""
 WITHIN = 0.7
 """Share of a hole that must lie between shoulders and hips: beside the torso it may be the gap at an elbow."""
+
+
+def whole_garments(image: Tensor, parse: Tensor, keypoints: Tensor) -> Tensor:
+    """`parse` (B, H, W) uint8 LIP labels as the networks see it: without gaps and holes in tops. `image` (B, 3, H, W) in
+    [-1, 1]; `keypoints` (B, 18, 3) in pixels."""
+    return fill_holes(close_gaps(image, parse, keypoints), keypoints)
 
 
 def fill_holes(parse: Tensor, keypoints: Tensor) -> Tensor:

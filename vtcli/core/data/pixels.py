@@ -3,6 +3,7 @@ with channels first."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,3 +35,9 @@ def likeliest(shares: Tensor) -> Tensor:
     """The likeliest label at each pixel: (B, 20, H, W) probabilities or logits → (B, H, W) uint8."""
     # On the CPU torch's argmax over channels takes three times as long.
     return shares.max(1).indices.to(torch.uint8)
+
+
+def colours(x: Tensor) -> np.ndarray:
+    """The first sample in grey levels: (B, 3, H, W) in [-1, 1] → (H, W, 3) float32 in [0, 255]."""
+    out: np.ndarray = (x[0].permute(1, 2, 0).float().cpu().numpy() + 1.0) * 127.5
+    return out

@@ -7,7 +7,7 @@
 - `sharpened`: I_rp with sharper arms, for `keep=head`, where all of them are drawn.
 
 Training's losses look at `within`, at the networks' size. Pictures are composed from the same parts at any resolution,
-a 256×192 split's as well as a photo's, by `vtcli.core.tryon.composer`.
+a 256×192 split's as well as a photo's, by `vtcli.core.tryon.composing.composer`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region, has_label, outside_region
-from vtcli.core.data.hole_filling import fill_holes
+from vtcli.core.data.hole_filling import whole_garments
 from vtcli.core.data.labelled_photos import LabelledPhotos
 from vtcli.core.data.pixels import shares, signed
 from vtcli.core.data.results import ResultsInfo, image_file, parse_file
@@ -137,7 +137,7 @@ class Source:
         return _filled(arrays)
 
     def read(self, rngs: list[np.random.Generator], order: np.ndarray) -> dict[str, np.ndarray]:
-        """What `Pairs` takes of the samples at `order`; holes in the parse's garments are filled. `rngs` has a
+        """What `Pairs` takes of the samples at `order`; the parse's garments are made whole. `rngs` has a
         generator for each sample."""
         arrays = _read(self.store, self.rows[order], _PERSON | _GARMENT)
         own = self._mix_in_extra(rngs, arrays, _PERSON | _GARMENT)
@@ -234,9 +234,9 @@ class OtherGarments:
 
 
 def _filled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same arrays, holes in the parse's garments filled."""
-    parse, keypoints = (torch.from_numpy(arrays[name]) for name in ("parse", "keypoints"))
-    arrays["parse"] = fill_holes(parse, keypoints).numpy()
+    """The same arrays, the parse's garments made whole."""
+    image, parse, keypoints = (torch.from_numpy(arrays[name]) for name in ("image", "parse", "keypoints"))
+    arrays["parse"] = whole_garments(signed(image), parse, keypoints).numpy()
     return arrays
 
 

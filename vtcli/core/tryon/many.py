@@ -19,9 +19,9 @@ from vtcli.core.data.images import IMAGE_SUFFIXES, open_rgb
 from vtcli.core.data.pairs_lists import read_rows, stem
 from vtcli.core.garments.placement import Garment
 from vtcli.core.system.errors import UsageProblem, VtcliError
-from vtcli.core.tryon.finding import Choice
-from vtcli.core.tryon.person import AnnotatedPerson
-from vtcli.core.tryon.pictures import Picture
+from vtcli.core.tryon.photos.finding import Choice
+from vtcli.core.tryon.photos.person import AnnotatedPerson
+from vtcli.core.tryon.photos.pictures import Picture
 from vtcli.core.tryon.pipeline import LARGEST, Keep, TryOn
 from vtcli.core.tryon.results import TryOnResult
 

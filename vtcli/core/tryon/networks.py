@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region, has_label
-from vtcli.core.data.hole_filling import fill_holes, opaque
+from vtcli.core.data.colours import lab
+from vtcli.core.data.hole_filling import opaque, whole_garments
+from vtcli.core.data.pixels import colours
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.composition import held_garment, sharpened
@@ -26,8 +28,6 @@ from vtcli.core.models.warping import Warp, channels_last, warp_garments
 from vtcli.core.models.weights import read_metadata, sha256, stage_file
 from vtcli.core.system import runtime
 from vtcli.core.system.errors import UsageProblem
-from vtcli.core.tryon.parse_gaps import close_gaps
-from vtcli.core.tryon.planes import colours, lab
 
 SIZE = (256, 192)
 """(height, width) of VITON's pictures."""
@@ -45,7 +45,7 @@ class People:
     @cached_property
     def filled_parse(self) -> Tensor:
         """`parse` without holes and gaps in garments."""
-        return fill_holes(close_gaps(self.image, self.parse, self.keypoints), self.keypoints)
+        return whole_garments(self.image, self.parse, self.keypoints)
 
     def parse_for(self, network: GMM | TOM) -> Tensor:
         """`parse` as `network` sees it: filled, or for CP-VTON's as it is."""

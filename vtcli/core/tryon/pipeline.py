@@ -22,14 +22,15 @@ from vtcli.core.models.weights import stage_file
 from vtcli.core.system import runtime
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.system.workers import both
-from vtcli.core.tryon import composer, finding, framing, full_warp, given, person, shop_photo
-from vtcli.core.tryon.annotate import WEAK, Annotator
-from vtcli.core.tryon.finding import Choice, FoundPerson
+from vtcli.core.tryon.composing import composer, full_warp
 from vtcli.core.tryon.networks import Composition, Networks, People
-from vtcli.core.tryon.person import AnnotatedPerson
-from vtcli.core.tryon.pictures import Picture, joints_of, mask_of, parse_of, rgb_of, rgba_of
+from vtcli.core.tryon.photos import finding, framing, given, person, shop_photo
+from vtcli.core.tryon.photos.annotate import WEAK, Annotator
+from vtcli.core.tryon.photos.finding import Choice, FoundPerson
+from vtcli.core.tryon.photos.person import AnnotatedPerson
+from vtcli.core.tryon.photos.pictures import Picture, joints_of, mask_of, parse_of, rgb_of, rgba_of
+from vtcli.core.tryon.photos.user_masks import UserMasks
 from vtcli.core.tryon.results import TryOnResult, WarpResult
-from vtcli.core.tryon.user_masks import UserMasks
 
 Keep = Literal["outside", "head"]
 LARGEST = Choice()

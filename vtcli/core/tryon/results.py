@@ -15,10 +15,10 @@ from vtcli.core.garments.placement import Garment
 from vtcli.core.models.tps import sample
 from vtcli.core.models.warping import Warp
 from vtcli.core.tryon import panel
-from vtcli.core.tryon.composer import Picture
+from vtcli.core.tryon.composing.composer import Picture
 from vtcli.core.tryon.networks import Composition
-from vtcli.core.tryon.person import AnnotatedPerson
-from vtcli.core.tryon.window import HEIGHT, WIDTH
+from vtcli.core.tryon.photos.person import AnnotatedPerson
+from vtcli.core.tryon.photos.window import HEIGHT, WIDTH
 
 LOW_CONFIDENCE = 0.45
 """Below it a result should be looked at."""

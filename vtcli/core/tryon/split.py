@@ -39,7 +39,7 @@ from vtcli.core.system import distributed
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.system.files import read_json, sweep, write_atomically, write_json
 from vtcli.core.system.locks import hold
-from vtcli.core.tryon.composer import compose_batch
+from vtcli.core.tryon.composing.composer import compose_batch
 from vtcli.core.tryon.networks import Networks, People
 
 LONGEST = 255 - len(".png")

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from vtcli.core.data.areas import disc
+
 DISC = 6
 """Radius of the largest disc that one pass dilates by."""
 EVEN = 8
@@ -18,30 +20,6 @@ EVEN = 8
 def plane(x: Tensor) -> np.ndarray:
     """The first sample's first channel: (B, C, H, W) → (H, W) float32."""
     out: np.ndarray = x[0, 0].float().cpu().numpy()
-    return out
-
-
-def colours(x: Tensor) -> np.ndarray:
-    """The first sample in grey levels: (B, 3, H, W) in [-1, 1] → (H, W, 3) float32 in [0, 255]."""
-    out: np.ndarray = (x[0].permute(1, 2, 0).float().cpu().numpy() + 1.0) * 127.5
-    return out
-
-
-def lab(rgb: np.ndarray) -> np.ndarray:
-    """CIELAB of colours in grey levels, (…, 3) float32 in [0, 255] → (…, 3)."""
-    flat = np.clip(rgb, 0, 255).astype(np.float32).reshape(1, -1, 3) / 255.0
-    return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2LAB)).reshape(rgb.shape)
-
-
-def rgb(lab: np.ndarray) -> np.ndarray:
-    """Grey levels of colours in CIELAB, (…, 3) → (…, 3) float32 in [0, 255]."""
-    flat = lab.astype(np.float32).reshape(1, -1, 3)
-    return np.asarray(np.clip(cv2.cvtColor(flat, cv2.COLOR_LAB2RGB), 0, 1) * 255.0).reshape(lab.shape)
-
-
-def length(vectors: np.ndarray) -> np.ndarray:
-    """Lengths of `vectors` (…, n): (…). NumPy's own norm sums over the last axis, many times as slow for a short one."""
-    out: np.ndarray = np.sqrt(np.einsum("...i,...i->...", vectors, vectors))
     return out
 
 
@@ -116,12 +94,6 @@ def eroded(share: np.ndarray, radius: float) -> np.ndarray:
     """The minimum over a disc of `radius` pixels."""
     out: np.ndarray = 1.0 - dilated(1.0 - share, radius)
     return out
-
-
-def disc(radius: int) -> np.ndarray:
-    """A disc of whole pixels, for OpenCV's morphology."""
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
 
 
 def mirrored(image: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.finding import FoundPerson
-from vtcli.core.tryon.window import HEIGHT, WIDTH, Box, Window, frame_of_box, whole
+from vtcli.core.tryon.photos.finding import FoundPerson
+from vtcli.core.tryon.photos.window import HEIGHT, WIDTH, Box, Window, frame_of_box, whole
 
 NECK_AT = (95.0, 84.0)
 TORSO = 117.0

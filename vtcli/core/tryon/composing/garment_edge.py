@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.full_warp import REACH
-from vtcli.core.tryon.planes import dilated, disc, enlarge, eroded
+from vtcli.core.data.areas import disc
+from vtcli.core.tryon.composing.full_warp import REACH
+from vtcli.core.tryon.composing.planes import dilated, enlarge, eroded
 
 FILLED = 8.0
 """How far beyond the warped garment its own cloth is carried on, where M_exp expects it."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from vtcli.core.data.plausibility import joints_problem, parse_problem
-from vtcli.core.tryon.annotate import Annotator
-from vtcli.core.tryon.finding import FoundPerson, find_people
-from vtcli.core.tryon.framing import first_frame, viton_frame
-from vtcli.core.tryon.person import seen_in
-from vtcli.core.tryon.problems import UnfitPhoto
-from vtcli.core.tryon.window import HEIGHT, WIDTH, Window, whole
+from vtcli.core.tryon.photos.annotate import Annotator
+from vtcli.core.tryon.photos.finding import FoundPerson, find_people
+from vtcli.core.tryon.photos.framing import first_frame, viton_frame
+from vtcli.core.tryon.photos.person import seen_in
+from vtcli.core.tryon.photos.problems import UnfitPhoto
+from vtcli.core.tryon.photos.window import HEIGHT, WIDTH, Window, whole
 
 
 def refuse_unlike(

@@ -12,10 +12,10 @@ from vtcli.core.garments.bust import without_bust
 from vtcli.core.garments.given_mask import box_of, is_card, is_inverted, judge_mask
 from vtcli.core.garments.pieces import Piece, find_garment
 from vtcli.core.garments.placement import LEAST_SIDE, Garment, as_placed, place, without_hook
-from vtcli.core.tryon.annotate import Annotator
-from vtcli.core.tryon.judged_garment import CutOut, is_print, judged, no_garment, small
-from vtcli.core.tryon.problems import UnfitPhoto
-from vtcli.core.tryon.window import HEIGHT, WIDTH, whole
+from vtcli.core.tryon.photos.annotate import Annotator
+from vtcli.core.tryon.photos.judged_garment import CutOut, is_print, judged, no_garment, small
+from vtcli.core.tryon.photos.problems import UnfitPhoto
+from vtcli.core.tryon.photos.window import HEIGHT, WIDTH, whole
 
 FEW_ROWS = 100
 """Photo pixels down below which a garment is told to look blurred: the networks see it at 240."""

@@ -12,7 +12,15 @@ import torch
 from vtcli.core.garments.placement import Garment
 from vtcli.core.models.tps import sample
 from vtcli.core.models.warping import Warp
-from vtcli.core.tryon.planes import between, carried_on, dilated, enlarge, mirrored, plane, steepened
+from vtcli.core.tryon.composing.planes import (
+    between,
+    carried_on,
+    dilated,
+    enlarge,
+    mirrored,
+    plane,
+    steepened,
+)
 
 RIM = 3.0
 """Width of the rim beyond the garment's edge, in pixels at 256×192, that has the mean colour of the cloth beside it."""

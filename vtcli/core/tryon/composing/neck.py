@@ -10,12 +10,12 @@ import numpy as np
 from torch import Tensor
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.areas import close_to, disc, hanging_on
 from vtcli.core.data.body_regions import neck_region, torso
+from vtcli.core.data.colours import ALIKE, LEAST, apart, from_scene, palette
 from vtcli.core.models.composition import CLOTHES
-from vtcli.core.tryon.cloth_colours import ALIKE, LEAST, apart, close_to, from_scene, hanging_on, palette
+from vtcli.core.tryon.composing.old_garment import bare_skin
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.old_garment import bare_skin
-from vtcli.core.tryon.planes import disc
 
 SAME = 4.0
 """How close in CIELAB to the scene around what lies beside a neck is scene, set by hand; a just noticeable difference is 2."""

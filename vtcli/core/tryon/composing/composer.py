@@ -29,17 +29,14 @@ from vtcli.core.data.pixels import grey_levels
 from vtcli.core.garments.placement import Garment, as_placed
 from vtcli.core.models.warping import Warp
 from vtcli.core.system.workers import side_by_side
-from vtcli.core.tryon.annotate import certain
-from vtcli.core.tryon.full_warp import (
+from vtcli.core.tryon.composing.full_warp import (
     FullWarp,
 )
-from vtcli.core.tryon.layers import make_layers
+from vtcli.core.tryon.composing.layers import make_layers
+from vtcli.core.tryon.composing.planes import at_most, enlarge
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.planes import (
-    at_most,
-    enlarge,
-)
-from vtcli.core.tryon.user_masks import UserMasks
+from vtcli.core.tryon.photos.annotate import certain
+from vtcli.core.tryon.photos.user_masks import UserMasks
 
 NO_MASKS = UserMasks()
 WORK = 800

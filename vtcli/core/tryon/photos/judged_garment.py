@@ -11,10 +11,10 @@ from vtcli.core.data import labels as L
 from vtcli.core.garments.placement import Garment, place
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.models.kind import Kind
-from vtcli.core.tryon.annotate import SURE, Annotator
-from vtcli.core.tryon.problems import UnfitPhoto
-from vtcli.core.tryon.window import HEIGHT, WIDTH, whole
-from vtcli.core.tryon.worn import worn_top
+from vtcli.core.tryon.photos.annotate import SURE, Annotator
+from vtcli.core.tryon.photos.problems import UnfitPhoto
+from vtcli.core.tryon.photos.window import HEIGHT, WIDTH, whole
+from vtcli.core.tryon.photos.worn import worn_top
 
 SEVERAL = 0.9995
 """Probability from which garments that lie over each other are refused: three of VITON's 500 validation garments have more, two of

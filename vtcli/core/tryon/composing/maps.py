@@ -13,21 +13,20 @@ from vtcli.core.data.pixels import likeliest
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.models.warping import Warp
 from vtcli.core.system.workers import both, side_by_side
-from vtcli.core.tryon.bared_arms import with_own_arms, without_second_hands
-from vtcli.core.tryon.full_warp import (
+from vtcli.core.tryon.composing.bared_arms import with_own_arms, without_second_hands
+from vtcli.core.tryon.composing.full_warp import (
     REACH,
     FullWarp,
     collar_opening,
 )
-from vtcli.core.tryon.garment_edge import (
+from vtcli.core.tryon.composing.garment_edge import (
     between_shoulders,
     crisp,
     neckline,
     whole,
 )
-from vtcli.core.tryon.neck import neck_of
-from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.old_garment import (
+from vtcli.core.tryon.composing.neck import neck_of
+from vtcli.core.tryon.composing.old_garment import (
     DRESSES,
     beside_skirt,
     cuffs,
@@ -37,14 +36,9 @@ from vtcli.core.tryon.old_garment import (
     skirt,
     with_whole_skirt,
 )
-from vtcli.core.tryon.planes import (
-    GuidedFilter,
-    dilated,
-    enlarge,
-    plane,
-    steepened,
-)
-from vtcli.core.tryon.sleeve_hems import with_own_hems
+from vtcli.core.tryon.composing.planes import GuidedFilter, dilated, enlarge, plane, steepened
+from vtcli.core.tryon.composing.sleeve_hems import with_own_hems
+from vtcli.core.tryon.networks import Composition, People
 
 FRINGE = 2.0
 """How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""

@@ -5,14 +5,30 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vtcli.core.tryon.planes import disc, lab, length
-
 ALIKE = 10.0
 """Colours closer than this in CIELAB may be the same cloth (folds and light; a just noticeable difference is 2)."""
 LEAST = 60
 """Pixels that are enough to tell a colour."""
 STRIKING = 0.3
 """How much closer to the colours of the cloth than to the scene's something is that stands out from the scene. Set by hand."""
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIELAB of colours in grey levels, (…, 3) float32 in [0, 255] → (…, 3)."""
+    flat = np.clip(rgb, 0, 255).astype(np.float32).reshape(1, -1, 3) / 255.0
+    return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2LAB)).reshape(rgb.shape)
+
+
+def rgb(lab: np.ndarray) -> np.ndarray:
+    """Grey levels of colours in CIELAB, (…, 3) → (…, 3) float32 in [0, 255]."""
+    flat = lab.astype(np.float32).reshape(1, -1, 3)
+    return np.asarray(np.clip(cv2.cvtColor(flat, cv2.COLOR_LAB2RGB), 0, 1) * 255.0).reshape(lab.shape)
+
+
+def length(vectors: np.ndarray) -> np.ndarray:
+    """Lengths of `vectors` (…, n): (…). NumPy's own norm sums over the last axis, many times as slow for a short one."""
+    out: np.ndarray = np.sqrt(np.einsum("...i,...i->...", vectors, vectors))
+    return out
 
 
 def palette(rgb: np.ndarray, count: int) -> np.ndarray:
@@ -44,19 +60,4 @@ def from_scene(photo: np.ndarray, values: np.ndarray, scene: np.ndarray) -> np.n
     weight = cv2.GaussianBlur(share, (0, 0), 6.0)[..., None]
     around = cv2.GaussianBlur(photo * share[..., None], (0, 0), 6.0) / np.maximum(weight, 1e-4)
     out: np.ndarray = np.where(weight[..., 0] > 1e-3, length(values - lab(around)), 100.0)
-    return out
-
-
-def hanging_on(pieces: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """Those of `pieces` (H, W) bool that touch `anchor` (H, W) bool."""
-    count, parts = cv2.connectedComponents(pieces.astype(np.uint8), connectivity=4)
-    out: np.ndarray = (
-        np.isin(parts, np.setdiff1d(np.unique(parts[anchor & pieces]), [0])) if count > 1 else pieces
-    )
-    return out
-
-
-def close_to(mask: np.ndarray, radius: int) -> np.ndarray:
-    """`mask` (H, W) bool, and what is up to `radius` pixels from it."""
-    out: np.ndarray = cv2.dilate(mask.astype(np.uint8), disc(radius)) > 0
     return out

@@ -9,9 +9,9 @@ import numpy as np
 
 from vtcli.core.data import labels as L
 from vtcli.core.system.errors import UsageProblem
-from vtcli.core.tryon.annotate import Annotator
-from vtcli.core.tryon.problems import NobodyFound
-from vtcli.core.tryon.window import Box, Window, frame_of_box, whole
+from vtcli.core.tryon.photos.annotate import Annotator
+from vtcli.core.tryon.photos.problems import NobodyFound
+from vtcli.core.tryon.photos.window import Box, Window, frame_of_box, whole
 
 FLAT = 3.0
 """Standard deviation, in grey levels, of what shows nothing at all, and so nobody: what a network sees in an even

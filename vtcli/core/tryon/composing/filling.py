@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.even_skin import even_arms, even_throat, inside
+from vtcli.core.data.colours import lab, length, rgb
+from vtcli.core.tryon.composing.even_skin import even_arms, even_throat, inside
+from vtcli.core.tryon.composing.planes import blurred, enlarge, mirrored_up
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.planes import blurred, enlarge, lab, length, mirrored_up, rgb
 
 ISLAND = 500
 """Pixels of background at 256×192 below which a piece of it is no witness of the scene."""

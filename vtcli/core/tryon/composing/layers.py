@@ -10,10 +10,12 @@ import numpy as np
 from torch import Tensor
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.areas import disc
+from vtcli.core.data.pixels import colours
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.models.warping import Warp
 from vtcli.core.system.workers import both
-from vtcli.core.tryon.filling import (
+from vtcli.core.tryon.composing.filling import (
     lower_body,
     match_skin,
     own_skin,
@@ -22,7 +24,7 @@ from vtcli.core.tryon.filling import (
     skin_tone,
     unlike_skin,
 )
-from vtcli.core.tryon.full_warp import (
+from vtcli.core.tryon.composing.full_warp import (
     OPAQUE,
     REACH,
     FullWarp,
@@ -30,27 +32,17 @@ from vtcli.core.tryon.full_warp import (
     carried_beyond,
     own_colours,
 )
-from vtcli.core.tryon.garment_edge import (
+from vtcli.core.tryon.composing.garment_edge import (
     carried_cloth,
     crisp,
     garment_cover,
 )
-from vtcli.core.tryon.grain import skin_grain
-from vtcli.core.tryon.maps import FRINGE, Maps, find_maps
+from vtcli.core.tryon.composing.grain import skin_grain
+from vtcli.core.tryon.composing.maps import FRINGE, Maps, find_maps
+from vtcli.core.tryon.composing.planes import at_most, carried_on, dilated, enlarge, part_of, plane, soft_edge
+from vtcli.core.tryon.composing.shoulder_line import above_shoulders
 from vtcli.core.tryon.networks import Composition, People
-from vtcli.core.tryon.planes import (
-    at_most,
-    carried_on,
-    colours,
-    dilated,
-    disc,
-    enlarge,
-    part_of,
-    plane,
-    soft_edge,
-)
-from vtcli.core.tryon.shoulder_line import above_shoulders
-from vtcli.core.tryon.user_masks import UserMasks
+from vtcli.core.tryon.photos.user_masks import UserMasks
 
 FEATHER = 2.0
 """Width of the region's soft edge, inside of it, in pixels at 256×192."""

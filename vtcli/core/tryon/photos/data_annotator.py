@@ -13,8 +13,8 @@ from vtcli.core.models.load import load_kind, load_outline, load_parser
 from vtcli.core.models.parser import INPUT_SIZE
 from vtcli.core.models.weights import sha256, stage_file
 from vtcli.core.system import runtime
-from vtcli.core.tryon.annotate import SURE, Annotator
-from vtcli.core.tryon.shop_photo import found_garment
+from vtcli.core.tryon.photos.annotate import SURE, Annotator
+from vtcli.core.tryon.photos.shop_photo import found_garment
 
 
 class DataAnnotator:

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.pixels import likeliest
+from vtcli.core.data.pixels import colours, likeliest
 from vtcli.core.tryon import panel
-from vtcli.core.tryon.annotate import SURE, Annotator, certain
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.planes import colours
-from vtcli.core.tryon.problems import NobodyFound, UnfitPhoto
-from vtcli.core.tryon.refine import (
+from vtcli.core.tryon.photos.annotate import SURE, Annotator, certain
+from vtcli.core.tryon.photos.problems import NobodyFound, UnfitPhoto
+from vtcli.core.tryon.photos.refine import (
     carry_on_below,
     on_person,
     refine_hair,
@@ -23,9 +22,9 @@ from vtcli.core.tryon.refine import (
     without_lone_hair,
     without_others,
 )
-from vtcli.core.tryon.user_masks import UserMasks
-from vtcli.core.tryon.user_masks import refuse_unfit as refuse_masks
-from vtcli.core.tryon.window import Box, Window
+from vtcli.core.tryon.photos.user_masks import UserMasks
+from vtcli.core.tryon.photos.user_masks import refuse_unfit as refuse_masks
+from vtcli.core.tryon.photos.window import Box, Window
 
 LEAST_CLOTHES = 0.02
 """The least share of the window that is an upper garment."""

@@ -10,7 +10,7 @@ import itertools
 import cv2
 import numpy as np
 
-from vtcli.core.tryon.planes import blurred, enlarge
+from vtcli.core.tryon.composing.planes import blurred, enlarge
 
 BANDS = (0.6, 1.2, 2.4)
 """Standard deviations of the Gaussians between which the bands lie, in pixels of the picture that is painted."""

@@ -9,20 +9,11 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.areas import close_to, disc, hanging_on
 from vtcli.core.data.arms import ARMS, along_arm, half_widths
+from vtcli.core.data.colours import ALIKE, LEAST, STRIKING, apart, from_scene, palette
 from vtcli.core.models.composition import CLOTHES
-from vtcli.core.tryon.cloth_colours import (
-    ALIKE,
-    LEAST,
-    STRIKING,
-    apart,
-    close_to,
-    from_scene,
-    hanging_on,
-    palette,
-)
 from vtcli.core.tryon.networks import People
-from vtcli.core.tryon.planes import disc
 
 DRESSES = (L.DRESS, L.JUMPSUITS)
 """Labels of garments that reach below the waist."""

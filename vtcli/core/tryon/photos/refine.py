@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest
 from vtcli.core.system.runtime import exact
-from vtcli.core.tryon.annotate import SURE
-from vtcli.core.tryon.finding import others
+from vtcli.core.tryon.photos.annotate import SURE
+from vtcli.core.tryon.photos.finding import others
 
 
 def on_person(keypoints: Tensor, parse: Tensor, reach: int = 8) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.areas import disc
 from vtcli.core.data.arms import (
     ARMS,
     SIDES,
@@ -24,7 +25,6 @@ from vtcli.core.data.arms import (
 )
 from vtcli.core.data.body_regions import torso
 from vtcli.core.models.composition import CLOTHES
-from vtcli.core.tryon.planes import disc
 
 USUAL, LEAST, MOST = 1.15, 0.85, 1.4
 """How many times as wide a person's arms are where they are not seen, and where they are, at least and at most: nine in

@@ -9,17 +9,10 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.areas import close_to, disc, hanging_on
 from vtcli.core.data.body_regions import neck_region, torso
-from vtcli.core.tryon.cloth_colours import (
-    ALIKE,
-    LEAST,
-    STRIKING,
-    apart,
-    close_to,
-    hanging_on,
-    palette,
-)
-from vtcli.core.tryon.planes import colours, disc, lab
+from vtcli.core.data.colours import ALIKE, LEAST, STRIKING, apart, lab, palette
+from vtcli.core.data.pixels import colours
 
 FRAYED = 3
 """How far from the parsed garment a piece of it begins, in pixels."""
@@ -32,7 +25,7 @@ WALL = 0.1
 
 
 def close_gaps(image: Tensor, parse: Tensor, keypoints: Tensor) -> Tensor:
-    """`parse` (B, 256, 192) uint8 LIP labels with gaps labelled as the top around them. `image` (B, 3, 256, 192) in [-1, 1];
+    """`parse` (B, H, W) uint8 LIP labels with gaps labelled as the top around them. `image` (B, 3, H, W) in [-1, 1];
     `keypoints` (B, 18, 3) in pixels. Where there is none, the same tensor comes back."""
     maps = parse.cpu().numpy()
     closed = maps.copy()

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.annotate import Annotator
-from vtcli.core.tryon.window import Window, frame_of_box
+from vtcli.core.tryon.photos.annotate import Annotator
+from vtcli.core.tryon.photos.window import Window, frame_of_box
 
 LEAST_SPAN = 0.42
 """Distance of the shoulders, in distances from the neck to the hips, from which a person is seen from the front; people who

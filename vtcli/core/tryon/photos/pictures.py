@@ -13,7 +13,7 @@ from vtcli.core.data.annotations import read_mask, read_parse
 from vtcli.core.data.images import flatten, open_rgb, open_rgba, same_shape
 from vtcli.core.data.poses import read_pose
 from vtcli.core.system.errors import UsageProblem
-from vtcli.core.tryon.problems import UnfitPhoto
+from vtcli.core.tryon.photos.problems import UnfitPhoto
 
 Picture = Image.Image | np.ndarray | str | os.PathLike[str]
 """A Pillow image of any mode, an array (H, W, 3) uint8 in RGB or (H, W, 4) with alpha, or the path of a file."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.pictures import Picture, fitted, mask_of
-from vtcli.core.tryon.problems import UnfitPhoto
-from vtcli.core.tryon.window import Window
+from vtcli.core.tryon.photos.pictures import Picture, fitted, mask_of
+from vtcli.core.tryon.photos.problems import UnfitPhoto
+from vtcli.core.tryon.photos.window import Window
 
 NOTHING_LEFT = 0.95
 """Share of the worn garment from which a mask of what stays leaves nothing to do."""
