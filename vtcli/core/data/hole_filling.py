@@ -22,6 +22,8 @@ LEAST_AREA = 12
 """Pixels of the smallest hole that is filled; smaller ones are noise that the networks do not see."""
 AROUND = 0.95
 """Share of a hole's rim that must be a top."""
+LEAST_TOP = 0.3
+"""Share of it that is the top's where an arm is the rest: what an arm alone surrounds is the gap at an elbow."""
 AWAY = 0.25
 """How far from the bones of both arms, in lengths from neck to hips, what is called an arm is none: a print. A hand is closer."""
 WITHIN = 0.7
@@ -34,13 +36,14 @@ def whole_garments(image: Tensor, parse: Tensor, keypoints: Tensor) -> Tensor:
     return fill_holes(close_gaps(image, parse, keypoints), keypoints)
 
 
-def fill_holes(parse: Tensor, keypoints: Tensor) -> Tensor:
-    """`parse` (B, H, W) uint8 LIP labels, holes of tops on the torso filled with the top's label. Arms and hands in front
-    of a top are no holes. `keypoints` (B, 18, 3) in pixels. Where there is no hole, the same tensor comes back."""
+def fill_holes(parse: Tensor, keypoints: Tensor, at_arms: bool = False) -> Tensor:
+    """`parse` (B, H, W) uint8 LIP labels, holes of tops on the torso filled with the top's label; `at_arms`: also those between
+    a top and an arm in front of it. Arms and hands in front of a top are no holes. `keypoints` (B, 18, 3) in pixels. Where there
+    is no hole, the same tensor comes back."""
     maps = parse.cpu().numpy()
     filled = maps.copy()
     for i, one in enumerate(maps):
-        holes = _holes(one, keypoints[i : i + 1])
+        holes = _holes(one, keypoints[i : i + 1], at_arms)
         if holes:
             body = torso(one.shape, keypoints[i : i + 1])[0].cpu().numpy()
             for hole, label in holes:
@@ -53,7 +56,7 @@ def opaque(expected: Tensor, keypoints: Tensor, warped_mask: Tensor) -> Tensor:
     """M_exp `expected` (B, 20, H, W), probabilities, without holes in a top where the warped garment (mask (B, 1, H, W) in
     [0, 1]) has none: nobody sees through cloth. `keypoints` (B, 18, 3) in pixels."""
     labels = likeliest(expected)
-    filled = fill_holes(labels, keypoints)
+    filled = fill_holes(labels, keypoints, at_arms=True)
     holes = (filled != labels) & (warped_mask[:, 0] > 0.5)
     if not holes.any():
         return expected
@@ -61,8 +64,10 @@ def opaque(expected: Tensor, keypoints: Tensor, warped_mask: Tensor) -> Tensor:
     return torch.where(holes[:, None], tops, expected)
 
 
-def _holes(parse: np.ndarray, keypoints: Tensor) -> list[tuple[np.ndarray, int]]:
-    """Parts of `parse` (H, W) that a top surrounds: where they are (H, W) bool, and its label."""
+def _holes(parse: np.ndarray, keypoints: Tensor, at_arms: bool) -> list[tuple[np.ndarray, int]]:
+    """Parts of `parse` (H, W) that a top surrounds, or if `at_arms` a top and an arm: where they are (H, W) bool, and the top's
+    label."""
+    rim = (*L.TOP_LABELS, *L.ARM_LABELS) if at_arms else L.TOP_LABELS
     foreign = FOREIGN[parse] | _printed_arms(parse, keypoints)
     count, parts, stats, _ = cv2.connectedComponentsWithStats(foreign, connectivity=4)
     found = []
@@ -74,8 +79,9 @@ def _holes(parse: np.ndarray, keypoints: Tensor) -> list[tuple[np.ndarray, int]]
         here = (parts[window] == part).astype(np.uint8)
         ring = (cv2.dilate(here, np.ones((3, 3), np.uint8)) > here).astype(bool)
         around = parse[window][ring]
-        if np.isin(around, L.TOP_LABELS).mean() >= AROUND:
-            found.append((parts == part, int(np.bincount(around).argmax())))
+        tops = around[np.isin(around, L.TOP_LABELS)]
+        if np.isin(around, rim).mean() >= AROUND and len(tops) >= LEAST_TOP * len(around):
+            found.append((parts == part, int(np.bincount(tops).argmax())))
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from vtcli.core.data import labels as L
 from vtcli.core.data.colours import lab, length, rgb
 from vtcli.core.tryon.composing.even_skin import even_arms, even_throat, inside
+from vtcli.core.tryon.composing.midriff import rounding
 from vtcli.core.tryon.composing.planes import blurred, enlarge, mirrored_up
 from vtcli.core.tryon.networks import People
 
@@ -84,16 +85,17 @@ def unlike_skin(rendered: np.ndarray, tone: np.ndarray) -> np.ndarray:
     return out
 
 
-def skin(people: People, rendered: np.ndarray, seen: np.ndarray, drawn: np.ndarray,
+def skin(people: People, rendered: np.ndarray, seen: np.ndarray, drawn: np.ndarray, bare: np.ndarray,
          size: tuple[int, int]) -> np.ndarray | None:  # fmt: skip
     """Skin everywhere, (h, w, 3) float32, its colour that of the nearest skin: the photo's where it is `seen`, that of
-    `rendered` (256, 192, 3) where it is `drawn` (256, 192), and the person's own tone far from both. None where no
-    skin is seen."""
+    `rendered` (256, 192, 3) where it is `drawn` (256, 192), and the person's own tone far from both; darker at the sides of a
+    `bare` (256, 192) midriff. None where no skin is seen."""
     tone = skin_tone(people, seen)
     if tone is None:
         return None
     values = np.where(seen[..., None], people.photo, rendered)
-    return enlarge(smoothly_on(values, (seen | drawn).astype(np.float32), tone), size)
+    colours = smoothly_on(values, (seen | drawn).astype(np.float32), tone)
+    return enlarge(colours * rounding(bare)[..., None], size)
 
 
 def smoothly_on(values: np.ndarray, known: np.ndarray, far: np.ndarray) -> np.ndarray:

@@ -224,12 +224,12 @@ def _beneath(
     seen = own_skin(maps.before, maps.neck, worn)
     tone = skin_tone(people, seen)
     sleeve = arms & worn & unlike_skin(rendered, tone) if tone is not None else np.zeros_like(arms)
-    drawn = worn & ~maps.missed & ~wrists & bare & ~sleeve
+    drawn = worn & ~maps.missed & ~wrists & bare & ~sleeve & ~maps.midriff
     # An open neckline has no skin where the old collar stood off it.
     scene_seen = ((maps.before[L.BACKGROUND] > 0.5) & ~maps.neck).astype(np.uint8)
     rim = (cv2.dilate(scene_seen, disc(RIM)) > 0) & (cv2.dilate(maps.neck.astype(np.uint8), disc(1)) == 0)
     # I_rp takes a cuff's fringe on the hand for a bracelet, and draws it; and pieces of the old sleeve.
-    by_tone = ((maps.missed | wrists) & worn & arms) | sleeve
+    by_tone = ((maps.missed | wrists) & worn & arms) | sleeve | (maps.midriff & worn)
     new = enlarge(covered, worn.shape) > 0.5
     hair, joints = maps.before[L.HAIR] > 0.5, people.keypoints[0].cpu().numpy()
     above = crisp(above_shoulders(worn, new, hair, joints).astype(np.float32), size)
@@ -242,7 +242,7 @@ def _beneath(
         (
             np.maximum(enlarge(maps.opening, size) * (1.0 - crisp(drawn | rim, size)), crisp(by_tone, size))
             * (1.0 - above),
-            lambda: skin(people, rendered, seen, drawn, size),
+            lambda: skin(people, rendered, seen, drawn, maps.midriff, size),
         ),
     )
     # Where a filling shows at all; how much of it shows is for `changed` to say.

@@ -25,6 +25,7 @@ from vtcli.core.tryon.composing.garment_edge import (
     neckline,
     whole,
 )
+from vtcli.core.tryon.composing.midriff import with_midriff
 from vtcli.core.tryon.composing.neck import neck_of
 from vtcli.core.tryon.composing.old_garment import (
     DRESSES,
@@ -63,6 +64,8 @@ class Told:
     """M_exp, probabilities (20, 256, 192)."""
     neck: np.ndarray
     """What labels call background and is neck, before or after: (256, 192) bool."""
+    midriff: np.ndarray
+    """What of it is bare below the new garment: (256, 192) bool."""
     clean: np.ndarray
     """What of it the photo shows in the colours of the person's skin: (256, 192) bool."""
     missed: np.ndarray
@@ -187,8 +190,12 @@ def _told(
     after = with_own_arms(after, before, people.keypoints)
     after = without_second_hands(after, before, mask, people.keypoints)
     before = with_whole_skirt(before, after)
+    bare = np.zeros(before.shape[1:], bool)
+    if not is_dress(people, before):
+        after, bare = with_midriff(after, before, people.keypoints)
     torso_skin, carried = np.zeros((2, *before.shape[1:]), np.float32) if own is None else own
     neck, clean = neck_of(people, before, after, likeliest(expected), torso_skin)
+    neck |= bare
     dark = shaded(people, before)
     hidden = (missed(people, before, neck) | cuffs(people, before, after, dark)) & (carried < 0.5)
     worn, new, stays = _garments(people, before, after, mask)
@@ -198,7 +205,21 @@ def _told(
     spared = np.maximum(with_edge(stays), beside)
     held = np.where(new > SURELY_NEW, 1.0, plane(composition.composition_mask))
     hollow = neckline(mask, held, people.keypoints[0].cpu().numpy()).astype(np.float32)
-    return Told(before, after, neck, clean, hidden, dark, stays, spared, worn, new, carried, hollow)
+    return Told(
+        before,
+        after,
+        neck,
+        bare,
+        clean,
+        hidden,
+        dark,
+        stays,
+        spared,
+        worn,
+        new,
+        carried,
+        hollow,
+    )
 
 
 def _tells(opening: np.ndarray, hollow: np.ndarray) -> bool:

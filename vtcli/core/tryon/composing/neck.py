@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.areas import close_to, disc, hanging_on
-from vtcli.core.data.body_regions import neck_region, torso
+from vtcli.core.data.body_regions import neck_region
 from vtcli.core.data.colours import ALIKE, LEAST, apart, from_scene, palette
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.composing.old_garment import bare_skin
@@ -79,9 +79,8 @@ def _around_neck(joints: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _bared(people: People, before: np.ndarray, after: np.ndarray, neck: np.ndarray) -> np.ndarray:
-    """Skin of throat, shoulders and midriff that the old garment hid and the new one does not, (256, 192) bool: M_exp calls
-    it background, as labels do. It lies inside the old outline, between nose and chest, shoulder and shoulder; or on
-    the torso, between the new hem and the lower body."""
+    """Skin of throat and shoulders that the old garment hid and the new one does not, (256, 192) bool: M_exp calls it
+    background, as labels do. It lies inside the old outline, between nose and chest, shoulder and shoulder."""
     part = _around_neck(people.keypoints[0].cpu().numpy(), before.shape[1:])
     if not part.any():
         return part
@@ -89,8 +88,5 @@ def _bared(people: People, before: np.ndarray, after: np.ndarray, neck: np.ndarr
     person = (before[L.BACKGROUND] < 0.5) | neck
     # A collar or shoulder seam stands off the skin by a pixel or two.
     inside = cv2.erode(person.astype(np.uint8), disc(2)) > 0
-    below_hem = np.logical_or.accumulate(after[list(CLOTHES)].sum(0) > 0.5, 0)
-    above_waist = np.logical_or.accumulate((after[list(L.LOWER_LABELS)].sum(0) > 0.5)[::-1], 0)[::-1]
-    part |= below_hem & above_waist & torso(worn.shape, people.keypoints.cpu())[0].numpy()
     out: np.ndarray = part & worn & inside & (after.argmax(0) == L.BACKGROUND)
     return out
