@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from vtcli.core.tryon.results import TryOnResult, WarpResult
 
 _HOMES = {
-    "Choice": "finding", "NobodyFound": "problems", "TryOn": "pipeline", "TryOnResult": "results",
-    "UnfitPhoto": "problems", "WarpResult": "results",
+    "Choice": "photos.finding", "NobodyFound": "photos.problems", "TryOn": "pipeline", "TryOnResult": "results",
+    "UnfitPhoto": "photos.problems", "WarpResult": "results",
 }  # fmt: skip
 
 
