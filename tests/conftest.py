@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,13 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from benchmarks.reliability import forks
 from vtcli.core.data import labels as L
 from vtcli.core.data.store import FIELDS, Entry, Manifest, write_manifest, write_shard
 from vtcli.core.garments.masks import find_masks
+from vtcli.core.system.runtime import keep_memory
 
+keep_memory()  # page faults took an eighth of the time
 torch.set_num_threads(1)  # the pictures are tiny: threads would only wait for each other
 
 STORE_SIZE = (128, 96)
@@ -130,6 +134,22 @@ def write_store(root: Path, split: str, count: int, seed: int, size: tuple[int, 
     write_shard(root / split, 0, fields)
     entries = [Entry(f"{split}{i:03d}_0", f"{split}{i:03d}_1", hash=f"{split}{i}") for i in range(count)]
     write_manifest(root / split, Manifest(split, size, entries))
+
+
+@contextmanager
+def small_presets() -> Iterator[None]:
+    """GMM and TOM of `lite` in small; weights that come with vtcli cannot be loaded meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        for presets, settings in forks.small_presets():
+            patch.setitem(presets, "lite", settings)
+        yield
+
+
+@pytest.fixture
+def small_networks() -> Iterator[None]:
+    """`small_presets` for a test."""
+    with small_presets():
+        yield
 
 
 @pytest.fixture(scope="session")

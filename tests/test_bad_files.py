@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.reliability import bad_files
 from vtcli.core.data.labelled_photos import LabelledPhotos
 from vtcli.core.system.errors import VtcliError
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from benchmarks.reliability import bad_files
 
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 48, 3), np.uint8))
 

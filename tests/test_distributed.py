@@ -129,6 +129,7 @@ def _train(store: Path, out: Path, resume: bool, stop_at: int, by: int) -> None:
             os._exit(30)
 
 
+@pytest.mark.usefixtures("small_networks")
 def test_resumes_with_other_numbers_of_ranks(store: Path, tmp_path: Path) -> None:
     _train(store, tmp_path / "one", False, -1, 0)
     assert run_ranks(2, _train, store, tmp_path / "two", False, 1, 1) == [

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import drawn_pairs, write_store
+from conftest import drawn_pairs, small_presets, write_store
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -64,12 +64,16 @@ def _log(folder: Path, group: str) -> list[dict[str, float]]:
     return [line for line in lines if line["group"] == group]
 
 
+pytestmark = pytest.mark.usefixtures("small_networks")
+
+
 @pytest.fixture(scope="module")
 def gmm(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a GMM of one step, for the TOM to warp with."""
     out = tmp_path_factory.mktemp("gmm")
     options = TrainOptions("gmm", store, out, steps=1, batch_size=2, val=2)
-    trainer.train(build_stage(options), options, torch.device("cpu"), lambda event: None, resume=False)
+    with small_presets():
+        trainer.train(build_stage(options), options, torch.device("cpu"), lambda event: None, resume=False)
     return out
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -39,13 +40,22 @@ def warm() -> None:
 def shrink() -> None:
     """Small networks and small shards, so that a run takes a second and still has many moments to die in."""
     from vtcli.core.data.prepare import plan
+
+    for kinds, settings in small_presets():
+        kinds["lite"] = settings
+    plan.SHARD_SIZE = 8
+
+
+def small_presets() -> list[tuple[dict[str, Any], Any]]:
+    """The presets of GMM and TOM, and small settings for each."""
     from vtcli.core.models import presets
     from vtcli.core.models.lite_gmm import LiteGMMSettings
     from vtcli.core.models.lite_tom import LiteTOMSettings
 
-    presets.GMM_PRESETS["lite"] = LiteGMMSettings(widths=(8, 8, 16, 16), decoder_widths=(8, 8, 8, 8))
-    presets.TOM_PRESETS["lite"] = LiteTOMSettings(widths=(8, 8, 16, 16, 16), parse_widths=(8, 8, 8, 8))
-    plan.SHARD_SIZE = 8
+    return [
+        (presets.GMM_PRESETS, LiteGMMSettings(widths=(8, 8, 16, 16), decoder_widths=(8, 8, 8, 8))),
+        (presets.TOM_PRESETS, LiteTOMSettings(widths=(8, 8, 16, 16, 16), parse_widths=(8, 8, 8, 8))),
+    ]
 
 
 @dataclass

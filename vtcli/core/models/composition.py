@@ -12,7 +12,6 @@ a 256×192 split's as well as a photo's, by `vtcli.core.tryon.composing.composer
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
