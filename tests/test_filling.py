@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from vtcli.core.data import labels as L
 from vtcli.core.data.colours import apart
 from vtcli.core.garments.placement import as_placed
+from vtcli.core.tryon.composing.filling import lower_body
 from vtcli.core.tryon.composing.planes import mirrored_up
+from vtcli.core.tryon.networks import People
 
 
 @pytest.mark.parametrize("scale", [1, 4])
@@ -24,6 +28,31 @@ def test_trousers_go_on_above_a_ragged_waist_without_fans(scale: int) -> None:
     assert abs(filled[there] - stripes[200 * scale, 50 * scale : 140 * scale]).max() < 1.0
     own = slice(180 * scale, 200 * scale), there[1]
     assert abs(filled[own] - stripes[own]).max() < 0.1
+
+
+def test_a_short_piece_of_trousers_goes_back_and_forth() -> None:
+    """Of shorts twenty rows are seen: further up their own rows are repeated, never the legs below."""
+    seen = np.zeros((256, 192), bool)
+    seen[200:220, 50:140] = True
+    picture = np.zeros((256, 192, 3), np.float32)
+    picture[200:220] = np.linspace(100.0, 119.0, 20)[:, None, None]
+    picture[220:] = 240.0  # bare legs
+    filled = mirrored_up(picture, seen)[:200, 60:130]
+    assert filled[140:].min() > 98 and filled[140:].max() < 121
+    assert abs(filled[199] - filled[199 - 38]).max() < 2.0
+
+
+def test_bare_legs_do_not_go_on_above_shorts() -> None:
+    window = np.full((256, 192, 3), 240, np.uint8)
+    parse = torch.zeros(1, 256, 192, dtype=torch.uint8)
+    parse[:, 200:220, 50:140], window[200:220, 50:140] = L.PANTS, 60
+    parse[:, 220:, 50:140], window[220:, 50:140] = L.LEFT_LEG, 180
+    people = People(torch.zeros(1, 3, 256, 192), parse, torch.zeros(1, L.JOINTS, 3))
+    nothing = np.zeros((256, 192), bool)
+    filled = lower_body(window, people, nothing, nothing)
+    assert filled is not None and abs(filled[120:200, 60:130] - 60).max() < 2.0
+    parse[parse == L.PANTS] = L.LEFT_LEG  # below a dress there are legs alone
+    assert lower_body(window, people, nothing, nothing) is not None
 
 
 def test_without_lower_body_there_is_nothing_to_mirror() -> None:

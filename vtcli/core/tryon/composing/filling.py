@@ -58,9 +58,14 @@ def lower_body(
     """The window with the lower body, and what `stays` (256, 192) bool of a dress, carried on beyond its edge,
     (h, w, 3) float32; without what the parse has `missed` (256, 192) bool of the old garment. None where hardly any lower
     body is seen."""
-    seen = (np.isin(people.parse[0].cpu().numpy(), L.LOWER_LABELS) | stays) & ~missed
-    below = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    return mirrored_up(window, below) if below.sum() >= LEAST_LOWER else None
+    parse = people.parse[0].cpu().numpy()
+    # Bare legs do not go on above the hem of shorts.
+    for labels in ((L.PANTS, L.SKIRT), L.LOWER_LABELS):
+        seen = (np.isin(parse, labels) | stays) & ~missed
+        below = cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        if below.sum() >= LEAST_LOWER:
+            return mirrored_up(window, below)
+    return None
 
 
 def own_skin(before: np.ndarray, neck: np.ndarray, old: np.ndarray) -> np.ndarray:

@@ -114,23 +114,33 @@ def mirrored(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 def mirrored_up(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """What is `seen` (256, 192) bool of `image` (h, w, 3), carried on above its upper edge: each pixel takes the colour as
-    far below that edge as it lies above, (h, w, 3) float32. The edge is smoothed, since every notch of it would throw a
-    fan of stripes; where nothing is seen in a column, or not so far down, the nearest edge is the mirror."""
+    far below that edge as it lies above, back and forth where less is seen, (h, w, 3) float32. The edge is smoothed, since
+    every notch of it would throw a fan of stripes; where nothing is seen in a column, the nearest edge is the mirror."""
     height, width = seen.shape
     columns = np.nonzero(seen.any(0))[0]
     if not len(columns):
         return mirrored(image, seen)
-    first = np.interp(np.arange(width), columns, seen.argmax(0)[columns])
-    around = np.pad(first, EVEN, mode="edge")
-    first = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * EVEN + 1), axis=1)
-    edge = cv2.GaussianBlur(first[None].astype(np.float32), (0, 0), EVEN / 2)
+    first = seen.argmax(0)
+    ends = np.arange(height)[:, None] >= first  # from the edge on, up to where nothing is seen
+    ends &= ~seen
+    last = np.where(ends.any(0), ends.argmax(0), height) - 1
+    edge, depth = (_evened(x[columns], columns, width) for x in (first, np.maximum(last - first, 1)))
     rows, across = np.mgrid[:height, :width].astype(np.float32)
-    source = np.where(rows < edge, 2 * edge - rows, rows)
+    away = np.mod(edge - rows, 2 * depth)
+    source = np.where(rows < edge, edge + depth - np.abs(depth - away), rows)
     inside = seen[np.minimum(source.astype(int), height - 1), across.astype(int)]
     inside &= (source < height) & (rows < edge) & seen.any(0)
     share = enlarge(cv2.blur(inside.astype(np.float32), (3, 3)), image.shape[:2])[..., None]
     up = _moved(image, np.stack([np.zeros_like(source), np.minimum(source, height - 1) - rows], -1))
     return share * up + (1.0 - share) * mirrored(image, seen)
+
+
+def _evened(values: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
+    """`values` at `columns` for all of `width` columns, smoothed: (1, width) float32."""
+    every = np.interp(np.arange(width), columns, values)
+    around = np.pad(every, EVEN, mode="edge")
+    every = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * EVEN + 1), axis=1)
+    return np.asarray(cv2.GaussianBlur(every[None].astype(np.float32), (0, 0), EVEN / 2))
 
 
 def _moved(image: np.ndarray, moved: np.ndarray) -> np.ndarray:
