@@ -4,7 +4,7 @@
 - `maps`: what the photo shows and what M_exp expects, by
   - the old garment: `old_garment` (what the parse missed of it, and dresses), `neck` (skin that labels call background)
   - the new one: `full_warp` (warped at that resolution), `garment_edge` (where it is), `sleeve_hems` (how sleeves end)
-  - what it bares: `bared_arms` (how wide arms are), `midriff` (where a short top leaves skin)
+  - what it bares: `bared_arms` (how wide arms are), `waist` (where a short top leaves skin)
 - `layers`: what lies beneath, where the garment shows, where the photo stays, by
   - `filling`: what appears where the old garment goes
   - drawn skin: `even_skin` (without stains), `grain` (its grain), `shoulder_line` (where shoulders end)

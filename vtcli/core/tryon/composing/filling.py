@@ -9,8 +9,8 @@ import numpy as np
 from vtcli.core.data import labels as L
 from vtcli.core.data.colours import lab, length, rgb
 from vtcli.core.tryon.composing.even_skin import even_arms, even_throat, inside
-from vtcli.core.tryon.composing.midriff import rounding
 from vtcli.core.tryon.composing.planes import blurred, enlarge, mirrored_up
+from vtcli.core.tryon.composing.waist import rounding
 from vtcli.core.tryon.networks import People
 
 ISLAND = 500

@@ -25,7 +25,6 @@ from vtcli.core.tryon.composing.garment_edge import (
     neckline,
     whole,
 )
-from vtcli.core.tryon.composing.midriff import with_midriff
 from vtcli.core.tryon.composing.neck import neck_of
 from vtcli.core.tryon.composing.old_garment import (
     DRESSES,
@@ -39,6 +38,7 @@ from vtcli.core.tryon.composing.old_garment import (
 )
 from vtcli.core.tryon.composing.planes import GuidedFilter, dilated, enlarge, plane, steepened
 from vtcli.core.tryon.composing.sleeve_hems import with_own_hems
+from vtcli.core.tryon.composing.waist import with_midriff
 from vtcli.core.tryon.networks import Composition, People
 
 FRINGE = 2.0

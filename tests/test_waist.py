@@ -1,4 +1,4 @@
-"""The midriff that a short top bares: on label maps of a person who stands upright, shoulders at row 80, hips at row 180."""
+"""Where the lower body begins: on label maps of a person who stands upright, shoulders at row 80, hips at row 180."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.composing.midriff import HIGHEST, WAIST, rounding, with_midriff
+from vtcli.core.tryon.composing.waist import HIGHEST, WAIST, rounding, with_midriff
 
 NECK, HIPS = 80, 180
 

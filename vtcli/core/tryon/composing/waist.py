@@ -1,5 +1,5 @@
-"""The midriff that a short top bares. Labels call it background, and M_exp lets trousers reach up to wherever the new garment
-ends, though nobody wears them so high."""
+"""Where the lower body begins: below the midriff that a short top bares. Labels call it background, and M_exp lets trousers reach
+up to wherever the new garment ends, though nobody wears them so high."""
 
 from __future__ import annotations
 
