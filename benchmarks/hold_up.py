@@ -389,6 +389,7 @@ def main() -> None:
         options.work.mkdir(parents=True, exist_ok=True)
     forks.warm()
     forks.shrink()
+    forks.keep_annotator()
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         tallies: list[Tally] = []
 

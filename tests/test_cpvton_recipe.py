@@ -27,7 +27,7 @@ from vtcli.core.training.run import build_stage
 
 Vtcli = Callable[..., Any]
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_data"
-STEPS = 3
+STEPS = 2
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_a_store_has_masks_as_given_and_try_ons_are_made_with_repaired_ones(
                 mask, given = repair_mask(np.asarray(photo), mask), mask
                 assert not np.array_equal(mask, given)
             Image.fromarray(mask).save(file)
-        assert vtcli("prepare", data, "--out", tmp_path / f"{kind}-store").code == 0
+        assert vtcli("prepare", data, "--out", tmp_path / f"{kind}-store", "--split", "test").code == 0
         store = PreparedStore.open(tmp_path / f"{kind}-store", "test")
         mask = store.read("cloth_mask", [0])[0]
         file = data / "test" / "cloth-mask" / f"{store.manifest.entries[0].cloth}.png"

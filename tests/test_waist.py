@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from vtcli.core.data import labels as L
-from vtcli.core.tryon.composing.waist import HIGHEST, WAIST, rounding, with_midriff
+from vtcli.core.tryon.composing.waist import HIGHEST, WAIST, light_on, with_midriff
 
 NECK, HIPS = 80, 180
 
@@ -73,9 +73,9 @@ def test_without_hips_no_waist_is_assumed() -> None:
     assert not bare.any() and np.array_equal(after, expected)
 
 
-def test_a_midriff_is_darker_at_its_sides() -> None:
+def test_a_midriff_is_darker_at_its_sides_and_below_the_hem() -> None:
     bare = np.zeros((256, 192), bool)
-    bare[140:165, 66:126] = True
-    light = rounding(bare)
-    assert light[150, 96] > 0.99 and light[150, 70] < 0.93
+    bare[140:180, 66:126] = True
+    light = light_on(bare)
+    assert light[175, 96] > 0.99 and light[175, 70] < 0.93 and light[142, 96] < 0.95
     assert np.allclose(light[:120], 1.0) and np.allclose(light[150], light[150, ::-1], atol=0.02)

@@ -270,15 +270,11 @@ def _write(folder: Path, corpus: Corpus) -> dict[str, Path]:
 def _keep_networks(weights: Path) -> None:
     """Load networks once; forks inherit them."""
     from vtcli.core.tryon import pipeline
-    from vtcli.core.tryon.photos import data_annotator
 
     load = cache(pipeline.TryOn.load)
     load(weights, "cpu")
     load(weights, "cpu", tom=False)
     pipeline.TryOn.load = load  # type: ignore[method-assign, assignment]
-    annotator = cache(data_annotator.DataAnnotator.load)
-    annotator(weights, "cpu")
-    data_annotator.DataAnnotator.load = annotator  # type: ignore[method-assign, assignment]
 
 
 class Walk:

@@ -46,6 +46,14 @@ def shrink() -> None:
     plan.SHARD_SIZE = 8
 
 
+def keep_annotator() -> None:
+    """Load the networks by which `prepare` checks a data set once; forks inherit them."""
+    from vtcli.core.tryon.photos.data_annotator import DataAnnotator
+
+    annotator = DataAnnotator.load(None, "cpu")
+    DataAnnotator.load = lambda *_: annotator  # type: ignore[method-assign, assignment]
+
+
 def small_presets() -> list[tuple[dict[str, Any], Any]]:
     """The presets of GMM and TOM, and small settings for each."""
     from vtcli.core.models import presets

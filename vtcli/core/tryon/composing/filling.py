@@ -10,7 +10,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.colours import lab, length, rgb
 from vtcli.core.tryon.composing.even_skin import even_arms, even_throat, inside
 from vtcli.core.tryon.composing.planes import blurred, enlarge, mirrored_up
-from vtcli.core.tryon.composing.waist import rounding
+from vtcli.core.tryon.composing.waist import light_on
 from vtcli.core.tryon.networks import People
 
 ISLAND = 500
@@ -93,14 +93,14 @@ def unlike_skin(rendered: np.ndarray, tone: np.ndarray) -> np.ndarray:
 def skin(people: People, rendered: np.ndarray, seen: np.ndarray, drawn: np.ndarray, bare: np.ndarray,
          size: tuple[int, int]) -> np.ndarray | None:  # fmt: skip
     """Skin everywhere, (h, w, 3) float32, its colour that of the nearest skin: the photo's where it is `seen`, that of
-    `rendered` (256, 192, 3) where it is `drawn` (256, 192), and the person's own tone far from both; darker at the sides of a
+    `rendered` (256, 192, 3) where it is `drawn` (256, 192), and the person's own tone far from both; in the light on a
     `bare` (256, 192) midriff. None where no skin is seen."""
     tone = skin_tone(people, seen)
     if tone is None:
         return None
     values = np.where(seen[..., None], people.photo, rendered)
     colours = smoothly_on(values, (seen | drawn).astype(np.float32), tone)
-    return enlarge(colours * rounding(bare)[..., None], size)
+    return enlarge(colours * light_on(bare)[..., None], size)
 
 
 def smoothly_on(values: np.ndarray, known: np.ndarray, far: np.ndarray) -> np.ndarray:
