@@ -255,6 +255,28 @@ def test_the_end_of_a_sleeve_that_the_parse_breaks_off_is_the_old_garment(wall: 
     assert not found[beside].any()
 
 
+@pytest.mark.parametrize("trousers", [(30, 30, 45), (250, 250, 250)])
+def test_a_shirt_tail_beyond_an_arm_is_the_old_garment(trousers: tuple[int, int, int]) -> None:
+    """White on light grey: the parse calls it background. Of white trousers it would be the edge."""
+    parse = _parse(
+        face=np.s_[20:50, 80:110], upper_clothes=np.s_[55:150, 60:118], pants=np.s_[150:250, 60:122],
+        left_arm=np.s_[100:180, 112:126],
+    )  # fmt: skip
+    photo = np.full((256, 192, 3), 232, np.uint8)
+    for label, colour in {**COLOURS, L.UPPER_CLOTHES: (250, 250, 250), L.PANTS: trousers}.items():
+        photo[parse == label] = colour
+    tail = np.s_[145:165, 126:134]
+    photo[tail] = 250
+    noise = np.random.default_rng(4).normal(0, 1, photo.shape)
+    photo = np.clip(photo + noise, 0, 255).astype(np.uint8)
+    found = missed(
+        _people(photo, parse), certain(torch.from_numpy(parse)[None])[0].numpy(), np.zeros((256, 192), bool)
+    )
+    assert (found[tail].mean() > 0.9) == (trousers != (250, 250, 250))
+    found[tail] = False
+    assert found[:, 126:].mean() < 0.002
+
+
 def test_a_neck_is_found_by_its_colour_and_a_gap_beside_it_is_none() -> None:
     """Labels call both background, and both have person on all four sides."""
     parse = _parse(face=np.s_[16:48, 80:110], hair=np.s_[14:64, 66:80], upper_clothes=np.s_[64:200, 60:130])

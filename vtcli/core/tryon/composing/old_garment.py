@@ -30,7 +30,7 @@ BESIDE = 8
 FRAYED = 3
 """How far from it they are looked for in the background and on hands."""
 END = 0.04
-"""How large the end of a sleeve is at most that the parse has broken off, in areas of the garment: a wall in the garment's colour
+"""How large the end of a sleeve or a shirt tail is at most that the parse has broken off, in areas of the garment: a wall in the garment's colour
 is larger. Set by hand."""
 SLEEVE, CLOSE, WRIST = 1.6, 1.2, 0.97
 """How far a sleeve reaches from the bones, and from the wrist joint, in half widths of a bare arm; and where the wrist is, along the
@@ -38,6 +38,9 @@ arm from 0 to 1."""
 CLOTHLIKE = 0.6
 """How much closer a cuff comes to the colours of the cloth than to those of skin: of drawn hands, which shadows fall on, one in
 two hundred pixels is lost by it."""
+TAIL, EVEN = 24, 2.5
+"""How far from the person the scene tells its colours in which a shirt tail stands out, in pixels, and by how much it does at
+least. Set by hand."""
 CUFF = 6
 """How far a cuff reaches over a hand."""
 CONFUSED = 0.15
@@ -72,6 +75,7 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     end = hanging_on(end, close_to(worn, FRAYED))
     if end.sum() < END * worn.sum():
         found |= end
+    found |= _tail(people, own & (background > 0.5), to_cloth, worn)
     lower = before[list(L.LOWER_LABELS)].sum(0) > 0.5
     further = lower & ~close_to(worn, HEM)
     if further.sum() >= LEAST and (to_cloth[further] < ALIKE).mean() < CONFUSED:
@@ -81,6 +85,32 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     whole = cv2.morphologyEx((found | worn).astype(np.uint8), cv2.MORPH_OPEN, disc(1)) > 0
     out: np.ndarray = whole & found
     return out
+
+
+def _tail(people: People, own: np.ndarray, to_cloth: np.ndarray, worn: np.ndarray) -> np.ndarray:
+    """What of the background hangs out beside the hips, below an arm: the garment's `own` colours (256, 192) bool, which are
+    `to_cloth` (256, 192) away from it in CIELAB, in front of an even scene. (256, 192) bool."""
+    parse, joints = people.parse[0].cpu().numpy(), people.keypoints[0].cpu().numpy()
+    scene = (parse == L.BACKGROUND) & ~close_to(parse != L.BACKGROUND, TAIL)
+    hips = joints[[L.R_HIP, L.L_HIP]]
+    if scene.sum() < LEAST or not L.joints_present(joints[[L.NECK, L.R_HIP, L.L_HIP]]).all():
+        return np.zeros_like(worn)
+    values = people.photo_lab
+    to_scene = apart(values, palette(people.photo[scene], 6))
+    even = float(np.quantile(to_scene[scene], 0.95))
+    length, (x, y) = hips[:, 1].mean() - joints[L.NECK, 1], hips[:, :2].mean(0)
+    rows, columns = np.mgrid[: worn.shape[0], : worn.shape[1]]
+    place = (abs(rows - y) < 0.3 * length) & (abs(columns - x) < 0.5 * length)
+    piece = own & place & (to_scene > max(EVEN, 1.2 * even)) & (to_cloth < 0.5 * to_scene)
+    lower = np.isin(parse, L.LOWER_LABELS)
+    if lower.sum() >= LEAST:  # trousers, whose edge the parse misses as well
+        piece &= to_cloth < 0.5 * apart(values, palette(people.photo[lower], 4))
+    whole = cv2.morphologyEx(piece.astype(np.uint8), cv2.MORPH_CLOSE, disc(2)) > 0
+    whole &= place & (parse == L.BACKGROUND)
+    # What is narrow is an outline, of trousers or of an arm.
+    whole = cv2.morphologyEx(whole.astype(np.uint8), cv2.MORPH_OPEN, disc(2)) > 0
+    out = hanging_on(whole, close_to(parse != L.BACKGROUND, FRAYED))
+    return out if out.sum() < END * worn.sum() else np.zeros_like(worn)
 
 
 def _on_arms(people: People) -> np.ndarray:
