@@ -389,7 +389,7 @@ def main() -> None:
         options.work.mkdir(parents=True, exist_ok=True)
     forks.warm()
     forks.shrink()
-    forks.keep_annotator()
+    forks.keep_annotator(None, "auto")
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         tallies: list[Tally] = []
 

@@ -23,7 +23,7 @@ from vtcli.core.data.store import FIELDS, Entry, Manifest, write_manifest, write
 from vtcli.core.garments.masks import find_masks
 from vtcli.core.system.runtime import keep_memory
 
-keep_memory()  # page faults took an eighth of the time
+keep_memory()  # as the commands do
 torch.set_num_threads(1)  # the pictures are tiny: threads would only wait for each other
 
 STORE_SIZE = (128, 96)

@@ -275,6 +275,7 @@ def _keep_networks(weights: Path) -> None:
     load(weights, "cpu")
     load(weights, "cpu", tom=False)
     pipeline.TryOn.load = load  # type: ignore[method-assign, assignment]
+    forks.keep_annotator(weights, "cpu")
 
 
 class Walk:

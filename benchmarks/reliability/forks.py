@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,14 @@ def shrink() -> None:
     plan.SHARD_SIZE = 8
 
 
-def keep_annotator() -> None:
-    """Load the networks by which `prepare` checks a data set once; forks inherit them."""
+def keep_annotator(weights: Path | None, device: str) -> None:
+    """Load the networks by which `prepare` checks a data set with these arguments once; forks inherit them. With others it
+    loads its own."""
     from vtcli.core.tryon.photos.data_annotator import DataAnnotator
 
-    annotator = DataAnnotator.load(None, "cpu")
-    DataAnnotator.load = lambda *_: annotator  # type: ignore[method-assign, assignment]
+    if not hasattr(DataAnnotator.load, "cache_info"):
+        DataAnnotator.load = cache(DataAnnotator.load)  # type: ignore[method-assign, assignment]
+    DataAnnotator.load(weights, device)
 
 
 def small_presets() -> list[tuple[dict[str, Any], Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -118,14 +119,15 @@ class Source:
         self.triplet_share = options.triplet_share
         self.others = [OtherGarments(folder, store, rows) for folder in options.others]
         self.other_share = options.other_share
+        self._whole: dict[bytes, np.ndarray | None] = {}
 
     def people_at(self, order: np.ndarray) -> dict[str, np.ndarray]:
         """Photo, parse and joints of the store's own samples at `order`."""
-        return _filled(_read(self.store, self.rows[order], _PERSON))
+        return self._filled(_read(self.store, self.rows[order], _PERSON))
 
     def read_real(self, order: np.ndarray) -> dict[str, np.ndarray]:
         """What `Pairs` takes of the store's own samples at `order`, in their own garments."""
-        arrays = _filled(_read(self.store, self.rows[order], _PERSON | _GARMENT))
+        arrays = self._filled(_read(self.store, self.rows[order], _PERSON | _GARMENT))
         height, width = arrays["parse"].shape[1:]
         arrays["correspondence"] = np.full((len(order), height // 2, width // 2, 2), np.nan, np.float16)
         return arrays
@@ -134,14 +136,14 @@ class Source:
         """Photo, parse and joints of the samples at `order`, without garments; see `read`."""
         arrays = _read(self.store, self.rows[order], _PERSON)
         self._mix_in_extra(rngs, arrays, _PERSON)
-        return _filled(arrays)
+        return self._filled(arrays)
 
     def read(self, rngs: list[np.random.Generator], order: np.ndarray) -> dict[str, np.ndarray]:
         """What `Pairs` takes of the samples at `order`; the parse's garments are made whole. `rngs` has a
         generator for each sample."""
         arrays = _read(self.store, self.rows[order], _PERSON | _GARMENT)
         own = self._mix_in_extra(rngs, arrays, _PERSON | _GARMENT)
-        _filled(arrays)
+        self._filled(arrays)
         if not self.others and self.triplets is None:
             return arrays
         height, width = arrays["parse"].shape[1:]
@@ -179,6 +181,23 @@ class Source:
             values |= {"given_image": values["image"], "given_parse": values["parse"]}
         for name, value in values.items():
             arrays[name][i] = value
+
+    def _filled(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The same arrays, the parse's garments made whole. What becomes of a parse is remembered: to find it takes longer
+        than all else that is done with a sample."""
+        arrays["parse"] = arrays["parse"].copy()
+        for i, parse in enumerate(arrays["parse"]):
+            key = blake2b(parse.tobytes(), digest_size=16).digest()
+            if key not in self._whole:
+                image, labels, joints = (
+                    torch.from_numpy(arrays[name][i : i + 1]) for name in ("image", "parse", "keypoints")
+                )
+                whole = whole_garments(signed(image), labels, joints)
+                self._whole[key] = None if whole is labels else whole[0].numpy()
+            changed = self._whole[key]
+            if changed is not None:
+                arrays["parse"][i] = changed
+        return arrays
 
     def read_garments(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """`cloth`, `cloth_mask` and `front_mask` at `rows` of the store."""
@@ -231,13 +250,6 @@ class OtherGarments:
         own, joints = (torch.from_numpy(self.store.read(name, row)) for name in ("parse", "keypoints"))
         stays = has_label(own, L.HEAD_LABELS) | hand_region(own, joints) | ~outside_region(own, joints)
         return image, np.where(stays[0].numpy(), own[0].numpy(), expected).astype(np.uint8)
-
-
-def _filled(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same arrays, the parse's garments made whole."""
-    image, parse, keypoints = (torch.from_numpy(arrays[name]) for name in ("image", "parse", "keypoints"))
-    arrays["parse"] = whole_garments(signed(image), parse, keypoints).numpy()
-    return arrays
 
 
 class PairBatches:

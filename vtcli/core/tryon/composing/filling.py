@@ -100,7 +100,9 @@ def skin(people: People, rendered: np.ndarray, seen: np.ndarray, drawn: np.ndarr
         return None
     values = np.where(seen[..., None], people.photo, rendered)
     colours = smoothly_on(values, (seen | drawn).astype(np.float32), tone)
-    return enlarge(colours * light_on(bare)[..., None], size)
+    if bare.any():
+        colours = colours * light_on(bare)[..., None]
+    return enlarge(colours, size)
 
 
 def smoothly_on(values: np.ndarray, known: np.ndarray, far: np.ndarray) -> np.ndarray:

@@ -190,15 +190,15 @@ def _told(
     after = with_own_arms(after, before, people.keypoints)
     after = without_second_hands(after, before, mask, people.keypoints)
     before = with_whole_skirt(before, after)
-    bare = np.zeros(before.shape[1:], bool)
-    if not is_dress(people, before):
+    dress, bare = is_dress(people, before), np.zeros(before.shape[1:], bool)
+    if not dress:
         after, bare = with_midriff(after, before, people.keypoints)
     torso_skin, carried = np.zeros((2, *before.shape[1:]), np.float32) if own is None else own
     neck, clean = neck_of(people, before, after, likeliest(expected), torso_skin)
     neck |= bare
     dark = shaded(people, before)
     hidden = (missed(people, before, neck) | cuffs(people, before, after, dark)) & (carried < 0.5)
-    worn, new, stays = _garments(people, before, after, mask)
+    worn, new, stays = _garments(people, before, after, mask, dress)
     beside = beside_skirt(stays, before, after)
     stays |= hidden & beside
     hidden &= ~beside
@@ -206,20 +206,9 @@ def _told(
     held = np.where(new > SURELY_NEW, 1.0, plane(composition.composition_mask))
     hollow = neckline(mask, held, people.keypoints[0].cpu().numpy()).astype(np.float32)
     return Told(
-        before,
-        after,
-        neck,
-        bare,
-        clean,
-        hidden,
-        dark,
-        stays,
-        spared,
-        worn,
-        new,
-        carried,
-        hollow,
-    )
+        before=before, after=after, neck=neck, midriff=bare, clean=clean, missed=hidden, shaded=dark, stays=stays,
+        spared=spared, worn=worn, wanted=new, carried=carried, hollow=hollow,
+    )  # fmt: skip
 
 
 def _tells(opening: np.ndarray, hollow: np.ndarray) -> bool:
@@ -231,14 +220,14 @@ def _tells(opening: np.ndarray, hollow: np.ndarray) -> bool:
 
 
 def _garments(
-    people: People, before: np.ndarray, after: np.ndarray, warped: np.ndarray
+    people: People, before: np.ndarray, after: np.ndarray, warped: np.ndarray, dress: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where clothes are worn, where M_exp expects the new garment, and what stays of a dress, all (256, 192)."""
+    """Where clothes are worn, where M_exp expects the new garment, and what stays of a `dress`, all (256, 192)."""
     worn, new = before[list(CLOTHES)].sum(0), whole(after[list(CLOTHES)].sum(0))
     # M_exp takes the worn garment's neckline for the new one's now and then; the warp has the garment's own.
     zone = between_shoulders(people.keypoints[0].cpu().numpy(), worn.shape)
     new = np.where(zone & (after.argmax(0) == L.BACKGROUND), np.maximum(new, warped), new)
-    if not is_dress(people, before):
+    if not dress:
         return worn, new, np.zeros(worn.shape, bool)
     # What M_exp calls a dress and the warped garment does not reach is the old one.
     new = new - after[list(DRESSES)].sum(0) * (1.0 - warped)

@@ -17,24 +17,23 @@ set, and in 95 of 100 of the 203 in which a midriff is bare."""
 ROUND, SHADOW, FADES = 0.12, 0.15, 4.0
 """By how much skin is darker at the sides of a midriff than in its middle, and right below a hem, and over how many pixels at
 256×192 that shadow fades; set by hand."""
-FRINGE = 3
-"""How far beyond its edge the old garment still colours the photo, in pixels at 256×192."""
+NEARBY = 3
+"""How far from the old garment's outline a midriff may lie, and how wide gaps in the person are that count as person, in
+pixels at 256×192: parse maps are that far off."""
 BAND = 5
 """Rows of the lower body's upper end, at 256×192, that tell how wide a waist is."""
 
 
-def with_midriff(
-    after: np.ndarray, before: np.ndarray, keypoints: Tensor
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def with_midriff(after: np.ndarray, before: np.ndarray, keypoints: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """M_exp `after` (20, 256, 192) with a midriff that is background and nothing else, and where that is, (256, 192) bool:
     between the new hem and the lower body, where the old top is in the parse `before` (20, 256, 192). `keypoints` (1, 18, 3) in
     pixels."""
     worn = (before[list(CLOTHES)].sum(0) > 0.5).astype(np.uint8)
     out = _with_waist(after, worn > 0, keypoints[0].cpu().numpy())
-    person = cv2.morphologyEx((before[L.BACKGROUND] < 0.5).astype(np.uint8), cv2.MORPH_CLOSE, disc(FRINGE))
+    person = cv2.morphologyEx((before[L.BACKGROUND] < 0.5).astype(np.uint8), cv2.MORPH_CLOSE, disc(NEARBY))
     # An outline stands off the skin by a pixel or two.
     inside = cv2.erode(person, disc(2)) > 0
-    bare = _between(out) & inside & (cv2.dilate(worn, disc(FRINGE)) > 0)
+    bare = _between(out) & inside & (cv2.dilate(worn, disc(NEARBY)) > 0)
     if not bare.any():
         return out, bare
     certain = np.zeros((len(out), 1), np.float32)
