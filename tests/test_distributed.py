@@ -195,10 +195,10 @@ def _tryon(people: Path, out: Path, names: Path, die_after: int | None = None) -
     """Try on, and note in `names` which pictures this rank has made; rank 1 dies after `die_after` of them."""
     original, count = split._make, Counter[str]()
 
-    def make(networks: Networks, store: PreparedStore, batch: list[Any], garments: Any, options: Any) -> Any:
+    def make(networks: Networks, annotator: Any, store: PreparedStore, batch: list[Any], *more: Any) -> Any:
         with (names / f"{distributed.rank()}.txt").open("a") as stream:
             stream.writelines(f"{job.name}\n" for job in batch)
-        made = original(networks, store, batch, garments, options)
+        made = original(networks, annotator, store, batch, *more)
         count["batches"] += 1
         if distributed.rank() == 1 and count["batches"] == die_after:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -27,20 +27,25 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 import vtcli
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import has_label
 from vtcli.core.data.pairs_lists import read_pairs_list, stem
+from vtcli.core.data.parse_missed import add_missed
 from vtcli.core.data.pixels import grey_levels, likeliest, shares, signed
 from vtcli.core.data.results import ResultPair, ResultsInfo, image_file, parse_file
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.models.load import load_parser
+from vtcli.core.models.weights import stage_file
 from vtcli.core.system import distributed
 from vtcli.core.system.errors import UsageProblem, VtcliError
 from vtcli.core.system.files import read_json, sweep, write_atomically, write_json
 from vtcli.core.system.locks import hold
 from vtcli.core.tryon.composing.composer import compose_batch
 from vtcli.core.tryon.networks import Networks, People
+from vtcli.core.tryon.photos.annotate import Annotator
 
 LONGEST = 255 - len(".png")
 """Bytes of a picture's name without its ending: what file systems take."""
@@ -128,6 +133,7 @@ def _run(
     done = total - sum(len(batches[n]) for n in mine)
     yield done, total
     journal = _Journal(out, distributed.rank())
+    annotator = _annotator(networks, options) if mine else None
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(2) as writers:
         pending: list[Future[None]] = []
         written: dict[str, float | None] = {}
@@ -141,7 +147,7 @@ def _run(
         following = read(0)
         for place, number in enumerate(mine):
             batch, cloths, following = batches[number], following.result(), read(place + 1)
-            pictures, parses, ious = _make(networks, store, batch, cloths, options)
+            pictures, parses, ious = _make(networks, annotator, store, batch, cloths, options)
             for other in pending:
                 other.result()
             journal.add(written)
@@ -275,9 +281,17 @@ def _journalled(out: Path) -> dict[str, float]:
     return ious
 
 
+def _annotator(networks: Networks, options: SplitOptions) -> Annotator | None:
+    """Who looks again at people whose parse is given. With keep=head nothing of the old garment stays in any case; and
+    CP-VTON's networks take the parse as it is."""
+    if options.keep != "outside" or networks.gmm.cpvton_inputs:
+        return None
+    return Annotator(load_parser(stage_file(None, "parser")), networks.device)
+
+
 def _make(
-    networks: Networks, store: PreparedStore, batch: list[_Job], garments: list[np.ndarray],
-    options: SplitOptions,
+    networks: Networks, annotator: Annotator | None, store: PreparedStore, batch: list[_Job],
+    garments: list[np.ndarray], options: SplitOptions,
 ) -> tuple[np.ndarray, np.ndarray | None, list[float]]:  # fmt: skip
     rows = [job.person for job in batch]
     image, parse, keypoints = (store.read(name, rows) for name in ("image", "parse", "keypoints"))
@@ -286,6 +300,8 @@ def _make(
     people = People(
         signed(torch.from_numpy(image).to(device)), labels, torch.from_numpy(keypoints).to(device)
     )
+    if annotator is not None:
+        people.parse = _with_missed(annotator, store, rows, people)
     cloths, masks, _ = garments
     cloth, mask, front = (torch.from_numpy(field).to(device) for field in garments)
     mask, front = (shares(x) for x in (mask, front))
@@ -305,6 +321,15 @@ def _make(
         parses = likeliest(composition.expected_parse).cpu().numpy()
     pictures = compose_batch(image, people, cloths, masks > 127, warp, composition, options.keep)
     return pictures, parses, ious
+
+
+def _with_missed(annotator: Annotator, store: PreparedStore, rows: list[int], people: People) -> Tensor:
+    """The parse of the `people` at `rows`, with what a given one misses; those that vtcli made are its own word already."""
+    given = [i for i, row in enumerate(rows) if "parse" not in store.manifest.entries[row].derived]
+    parse = people.parse.clone()
+    if given:
+        parse[given] = add_missed(parse[given], annotator(people.image[given], mirror=False).probabilities)
+    return parse
 
 
 def _write(out: Path, job: _Job, picture: np.ndarray, parse: np.ndarray | None) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vtcli.core.data import labels as L
+from vtcli.core.data.parse_missed import add_missed
 from vtcli.core.data.pixels import colours, likeliest
 from vtcli.core.tryon import panel
 from vtcli.core.tryon.networks import People
@@ -75,7 +76,8 @@ def annotate_person(
     if keypoints is not None:
         joints = torch.from_numpy(window.points_in(keypoints)).to(annotator.device)[None]
     if parse is not None:
-        probabilities = certain(torch.from_numpy(window.labels(parse)).to(annotator.device)[None])
+        given = torch.from_numpy(window.labels(parse)).to(annotator.device)[None]
+        probabilities = certain(add_missed(given, annotation.probabilities))
     else:
         probabilities = without_lone_hair(refine_hair(refine_neck(probabilities, joints), image))
         if box is not None:
