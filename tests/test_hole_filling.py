@@ -63,9 +63,21 @@ def test_what_is_expected_has_no_hole_where_the_warp_has_cloth() -> None:
     holed[100:130, 85:110] = L.BACKGROUND
     expected, joints = certain(torch.from_numpy(holed)[None]), torch.from_numpy(keypoints)[None]
     warped = torch.from_numpy(parse > 0)[None, None].float()
-    assert torch.equal(opaque(expected, joints, warped), certain(torch.from_numpy(parse)[None]))
+    worn = torch.from_numpy(parse)[None]
+    assert torch.equal(opaque(expected, worn, joints, warped), certain(worn))
     warped[..., 95:135, 80:115] = 0.0  # a garment with a cut-out
-    assert opaque(expected, joints, warped) is expected
+    assert opaque(expected, worn, joints, warped) is expected
+
+
+def test_a_hand_that_nobody_has_is_a_hole() -> None:
+    parse, keypoints = body()
+    hand = parse.copy()
+    hand[100:130, 85:110] = L.LEFT_ARM
+    worn, shown = (torch.from_numpy(labels)[None] for labels in (parse, hand))
+    joints, warped = torch.from_numpy(keypoints)[None], (worn > 0)[None].float()
+    assert torch.equal(opaque(certain(shown), worn, joints, warped), certain(worn))
+    expected = certain(shown)
+    assert opaque(expected, shown, joints, warped) is expected
 
 
 def test_hands_gaps_at_elbows_and_necklines_stay() -> None:

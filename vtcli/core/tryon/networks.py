@@ -176,7 +176,7 @@ class Networks:
                 if warp.sleeve is not None:
                     expected = hold_to_sleeves(expected, people.keypoints, warp.sleeve)
             if keep == "outside":
-                expected = opaque(expected, people.keypoints, warp.mask)
+                expected = opaque(expected, people.parse, people.keypoints, warp.mask)
         if keep == "outside" and expected is not None and self.tom.relights:
             out = out.holding(held_garment(warp.mask, expected), warp.cloth, warp.mask)
         if keep == "head" and warp.expected_parse is not None and self.tom.relights:
