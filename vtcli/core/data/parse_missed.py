@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.areas import disc
+from vtcli.core.data.hole_filling import fill_holes
 
 LABELS = (*L.TOP_LABELS, *L.ARM_LABELS, L.GLOVE, *L.LOWER_LABELS)
 """What is added: what a try-on changes, and what it leaves below."""
@@ -18,11 +19,12 @@ SURE = 0.8
 outlines grow by a pixel, and paired results lose 0.13 dB."""
 
 
-def add_missed(parse: Tensor, seen: Tensor) -> Tensor:
+def add_missed(parse: Tensor, seen: Tensor, keypoints: Tensor) -> Tensor:
     """`parse` (B, H, W) uint8 LIP labels as given, and where it says background what the parser sees, `seen` (B, 20, H, W)
-    probabilities; tops get the label that the given top has."""
+    probabilities; tops get the label that the given top has. Holes that a top surrounds are filled before. `keypoints` (B, 18, 3)
+    in pixels."""
     chance, labels = (x.cpu().numpy() for x in seen.max(1))
-    maps = parse.cpu().numpy().copy()
+    maps = fill_holes(parse, keypoints).cpu().numpy().copy()
     for given, found, sure in zip(maps, labels.astype(np.uint8), chance, strict=True):
         missed = (given == L.BACKGROUND) & np.isin(found, LABELS) & (sure >= 0.5)
         piece = _wider(missed, 2) | _wider(missed & (sure >= SURE), 1)

@@ -328,7 +328,8 @@ def _with_missed(annotator: Annotator, store: PreparedStore, rows: list[int], pe
     given = [i for i, row in enumerate(rows) if "parse" not in store.manifest.entries[row].derived]
     parse = people.parse.clone()
     if given:
-        parse[given] = add_missed(parse[given], annotator(people.image[given], mirror=False).probabilities)
+        seen = annotator(people.image[given], mirror=False).probabilities
+        parse[given] = add_missed(parse[given], seen, people.keypoints[given])
     return parse
 
 

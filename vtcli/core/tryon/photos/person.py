@@ -77,7 +77,7 @@ def annotate_person(
         joints = torch.from_numpy(window.points_in(keypoints)).to(annotator.device)[None]
     if parse is not None:
         given = torch.from_numpy(window.labels(parse)).to(annotator.device)[None]
-        probabilities = certain(add_missed(given, annotation.probabilities))
+        probabilities = certain(add_missed(given, annotation.probabilities, joints))
     else:
         probabilities = without_lone_hair(refine_hair(refine_neck(probabilities, joints), image))
         if box is not None:
