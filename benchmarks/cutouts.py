@@ -40,11 +40,11 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.cutout import garment_mask
 from vtcli.core.garments.pieces import find_garment
 from vtcli.core.garments.placement import own_colours
-from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.kind import TOPS
+from vtcli.core.models.lite0 import load_lite0_state
 from vtcli.core.models.load import load_kind, load_outline, load_parser
-from vtcli.core.models.outline import OutlineNet, seen
-from vtcli.core.models.weights import read_weights, save_weights, sha256, stage_file
+from vtcli.core.models.outline import OutlineNet
+from vtcli.core.models.weights import read_weights, save_weights, stage_file
 from vtcli.core.synthetic.backdrops import backdrop_colour
 from vtcli.core.system.errors import VtcliError
 from vtcli.core.tryon.photos.annotate import Annotator
@@ -348,20 +348,31 @@ def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
     return each.mean() + dice.mean()
 
 
+def _begun(before: Path | None) -> OutlineNet:
+    """The network of a run `before`, or one with ImageNet's encoder. The encoder stays as it is, its batch norms too."""
+    network = OutlineNet().to(memory_format=torch.channels_last)
+    if before is not None:
+        network.load_state_dict(read_weights(before)[1], strict=False)
+    else:
+        names = network.encoder.state_dict().keys()
+        network.encoder.load_state_dict({k: v for k, v in load_lite0_state().items() if k in names})
+    network.encoder.requires_grad_(False).eval()
+    return network
+
+
 def train(chosen: argparse.Namespace) -> None:
     """The decoder, by AdamW at a rate that falls to nothing as the minutes (of processor time) pass; averaged weights."""
     torch.set_num_threads(1)
     torch.manual_seed(chosen.seed)
     rng = np.random.default_rng(chosen.seed)
     samples = Samples(_photos(chosen, apart=False), PreparedStore.open(chosen.store, "train"))
-    kinds = fold_batch_norm(load_kind(None))
-    network = OutlineNet().to(memory_format=torch.channels_last)
-    if chosen.before is not None:
-        network.load_state_dict(read_weights(chosen.before)[1], strict=False)
+    network = _begun(chosen.before)
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.98), use_buffers=True
     )
-    optimiser = torch.optim.AdamW(network.parameters(), chosen.rate, weight_decay=0.02)
+    optimiser = torch.optim.AdamW(
+        [p for p in network.parameters() if p.requires_grad], chosen.rate, weight_decay=0.02
+    )
     begin, step, passed = time.process_time(), 0, 0.0
     while passed < 1.0:
         for group in optimiser.param_groups:
@@ -373,7 +384,7 @@ def train(chosen: argparse.Namespace) -> None:
         x = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         truth = F.avg_pool2d(torch.from_numpy(np.stack(shares).astype(np.float32))[:, None], 2)
         with torch.autocast("cpu", torch.bfloat16):
-            maps = seen(kinds, x.contiguous(memory_format=torch.channels_last))
+            maps = network.seen(x.contiguous(memory_format=torch.channels_last))
             logits = network(maps).float()
         loss = loss_of(logits, truth)
         optimiser.zero_grad()
@@ -387,7 +398,7 @@ def train(chosen: argparse.Namespace) -> None:
         if step % 200 == 0 or passed >= 1.0:
             metadata = {
                 "stage": "outline", "steps": step, "batch": BATCH, "rate": chosen.rate, "seed": chosen.seed,
-                "encoder": sha256(stage_file(None, "kind")), "minutes": round(passed * chosen.minutes, 1),
+                "minutes": round(passed * chosen.minutes, 1),
             }  # fmt: skip
             save_weights(chosen.out, average.module, metadata, whole=True)
 

@@ -32,10 +32,8 @@ from vtcli.core.data.images import open_rgb
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.pieces import find_garment
 from vtcli.core.garments.placement import BOX as BOX_ON_CANVAS
-from vtcli.core.models.folding import fold_batch_norm
-from vtcli.core.models.kind import SIZE, TOPS, KindNet
-from vtcli.core.models.load import load_kind
-from vtcli.core.models.outline import TURNS, OutlineNet, seen
+from vtcli.core.models.kind import SIZE, TOPS
+from vtcli.core.models.outline import TURNS, OutlineNet
 from vtcli.core.models.weights import read_weights, save_weights
 from vtcli.core.tryon.photos.judged_garment import SEVERAL
 from vtcli.core.tryon.photos.shop_photo import SURE_TURN
@@ -82,13 +80,13 @@ def together(cuts: Sequence[Cut], rng: np.random.Generator) -> Cut:
 
 
 @torch.no_grad()
-def maps_of(kinds: KindNet, views: Sequence[np.ndarray]) -> Tensor:
+def maps_of(network: OutlineNet, views: Sequence[np.ndarray]) -> Tensor:
     """What the network sees of `views` (192, 144, 3) uint8: (n, C, 12, 9)."""
     maps = []
     for start in range(0, len(views), 32):
         x = torch.from_numpy(np.stack(views[start : start + 32])).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         with torch.autocast("cpu", torch.bfloat16):
-            maps.append(seen(kinds, x.contiguous(memory_format=torch.channels_last))[-1].float())
+            maps.append(network.seen(x.contiguous(memory_format=torch.channels_last))[-1].float())
     return torch.cat(maps)
 
 
@@ -107,15 +105,13 @@ def regress(layer: nn.Linear, loss: Callable[[], Tensor]) -> None:
     optimiser.step(closure)
 
 
-def fit_turns(
-    network: OutlineNet, kinds: KindNet, sources: dict[bool, Iterator[Cut]], sheet: Path | None
-) -> None:
+def fit_turns(network: OutlineNet, sources: dict[bool, Iterator[Cut]], sheet: Path | None) -> None:
     """The layer that tells which way up a garment is."""
 
     def views(cuts: Iterable[Cut], seed: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng(seed)
         found = [view for cut in cuts for view in positions(cut, rng)]
-        return maps_of(kinds, found), torch.arange(TURNS).repeat(len(found) // TURNS)
+        return maps_of(network, found), torch.arange(TURNS).repeat(len(found) // TURNS)
 
     (maps, targets), (held, truth) = (views(sources[apart], int(apart)) for apart in (False, True))
     regress(network.turn, lambda: F.cross_entropy(network.turns([maps]), targets))
@@ -130,9 +126,7 @@ def fit_turns(
     print(f"turned, surely seen as turned: {float((certain & ~wrong)[~upright].float().mean()):.1%}")
 
 
-def fit_several(
-    network: OutlineNet, kinds: KindNet, sources: dict[bool, Iterator[Cut]], sheet: Path | None
-) -> None:
+def fit_several(network: OutlineNet, sources: dict[bool, Iterator[Cut]], sheet: Path | None) -> None:
     """The layer that tells several garments from one."""
 
     def views(cuts: list[Cut], seed: int) -> tuple[list[np.ndarray], Tensor]:
@@ -143,10 +137,10 @@ def fit_several(
         return [*one, *two], torch.tensor([0.0] * len(one) + [1.0] * len(two))
 
     (learned, targets), (held, truth) = (views(list(sources[apart]), int(apart)) for apart in (False, True))
-    maps = maps_of(kinds, learned)
+    maps = maps_of(network, learned)
     regress(network.several, lambda: F.binary_cross_entropy_with_logits(network.overlaps([maps]), targets))
     with torch.inference_mode():
-        chances = network.overlaps([maps_of(kinds, held)]).sigmoid()
+        chances = network.overlaps([maps_of(network, held)]).sigmoid()
     told, one = chances > SEVERAL, truth < 0.5
     print(f"two garments, told: {float(told[~one].float().mean()):.1%} of {int((~one).sum())}")
     print(f"one garment, taken for several: {int(told[one].sum())} of {int(one.sum())}")
@@ -194,7 +188,7 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(1)
     every = EVERY[chosen.layer]
-    kinds, network = fold_batch_norm(load_kind(None)), OutlineNet()
+    network = OutlineNet().eval()
     metadata, state = read_weights(chosen.out)
     network.load_state_dict(state, strict=False)
     train, test = PreparedStore.open(chosen.train, "train"), PreparedStore.open(chosen.test, "test")
@@ -204,7 +198,7 @@ def main() -> None:
         ),
         True: itertools.chain(tops(chosen.photos, chosen.table, True, 1), store_cuts(test, 2)),
     }
-    fits[chosen.layer](network, kinds, sources, chosen.sheet)
+    fits[chosen.layer](network, sources, chosen.sheet)
     save_weights(chosen.out, network, metadata, whole=True)
 
 

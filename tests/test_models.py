@@ -13,7 +13,7 @@ from torch import nn
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest
 from vtcli.core.models.common import TOMOutput, correlation, garment_input, l2_normalise
-from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
+from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite
 from vtcli.core.models.flow import resize_offsets, spline_offsets
 from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.load import load_parser
@@ -192,7 +192,7 @@ def test_joints_are_decoded_between_cells_and_absent_ones_left_out() -> None:
 
 
 def test_the_parsers_networks_are_the_libraries() -> None:
-    """EfficientNet-Lite0 is timm's, features and head, at odd sizes as well; the pyramid segmentation-models-pytorch's."""
+    """EfficientNet-Lite is timm's, features and head, at odd sizes as well; the pyramid segmentation-models-pytorch's."""
     import timm
     from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
 
@@ -203,7 +203,7 @@ def test_the_parsers_networks_are_the_libraries() -> None:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1), module.running_var.uniform_(0.5, 1.5)
     state = whole.state_dict()
-    ours = EfficientNetLite0().eval()
+    ours = EfficientNetLite().eval()
     assert list(ours.state_dict()) == list(state)
     ours.load_state_dict(state)
     maps.load_state_dict({k: v for k, v in state.items() if k in maps.state_dict()})

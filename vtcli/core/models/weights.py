@@ -21,7 +21,7 @@ FORMAT = "vtcli-weights"
 _FOREIGN = "not a vtcli weights file; foreign ones go through `vtcli weights import`"
 METADATA_KEY = "facts"
 """Key of the metadata in the header; part of the file format."""
-OF_GARMENTS = ("kind", "kind_head", "outline")
+OF_GARMENTS = ("kind", "outline")
 """Stages that look at garments' pictures, and are no part of a trained system."""
 LARGE = 32768
 """Values of a layer from which it may be rounded to 8 bits: at the ends of the networks are smaller ones, and with them rounded, too,
@@ -88,7 +88,7 @@ def stage_file(folder: Path | None, stage: str) -> Path:
 
     `folder` may also be a run's folder (`runs`, with `<stage>/best.safetensors`) or a weights file itself. A
     folder without a parser goes with the parser that comes with vtcli: it is no part of a trained system. Neither are
-    the networks that look at garments' pictures, "kind", "kind_head" and "outline".
+    the networks that look at garments' pictures, "kind" and "outline".
     """
     root = Path(folder) if folder is not None else DEFAULT_FOLDER
     own = () if stage in OF_GARMENTS else (root,)

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from vtcli.core.garments.placement import Garment
-from vtcli.core.models.load import load_kind, load_kind_head, load_outline, load_parser
+from vtcli.core.models.load import load_kind, load_outline, load_parser
 from vtcli.core.models.warping import Warp
 from vtcli.core.models.weights import stage_file
 from vtcli.core.system import runtime
@@ -71,9 +71,7 @@ class TryOn:
         chosen = runtime.choose_device(device)
         folder = Path(weights) if weights is not None else None
         parser = stage_file(folder, "parser")
-        annotator = Annotator(
-            load_parser(parser), chosen, WEAK, load_kind(folder), load_outline(folder), load_kind_head(folder)
-        )
+        annotator = Annotator(load_parser(parser), chosen, WEAK, load_kind(folder), load_outline(folder))
         return cls(Networks.load(folder, chosen, tom), annotator)
 
     def __call__(

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest, signed
 from vtcli.core.models.folding import fold_batch_norm
-from vtcli.core.models.kind import LEAST_TOP, LEAST_TOP_ALONE, SIZE, Kind, KindHead, KindNet
-from vtcli.core.models.outline import OutlineNet, seen, view_size
+from vtcli.core.models.kind import SIZE, Kind, KindNet
+from vtcli.core.models.outline import OutlineNet, view_size
 from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities, lip_probabilities
 
 
@@ -24,14 +24,12 @@ class Annotation:
     """What the parser sees in pictures of 256×192.
 
     `probabilities` (B, 20, 256, 192) over LIP's labels; `keypoints` (B, 18, 3) in pixels, (0, 0, 0) if absent; `own`
-    (B, 2, 256, 192): how probable the torso's bare skin and things are, both of them background to LIP; `kinds` (B, 6): how
-    probable each of `KINDS` is to the parser, if the pictures show garments (None: nobody asked).
+    (B, 2, 256, 192): how probable the torso's bare skin and things are, both of them background to LIP.
     """
 
     probabilities: Tensor
     keypoints: Tensor
     own: Tensor
-    kinds: Tensor | None = None
 
     @property
     def parse(self) -> Tensor:
@@ -60,14 +58,11 @@ class Annotator:
 
     def __init__(
         self, parser: Parser, device: torch.device, least: float = SURE, kinds: KindNet | None = None,
-        outline: OutlineNet | None = None, head: KindHead | None = None,
+        outline: OutlineNet | None = None,
     ) -> None:  # fmt: skip
         self.parser = fold_batch_norm(parser).to(device)
         self.kinds = fold_batch_norm(kinds).to(device) if kinds is not None else None
-        self.outline = (
-            fold_batch_norm(outline).to(device) if outline is not None and kinds is not None else None
-        )
-        self.head = head.to(device) if head is not None else None
+        self.outline = fold_batch_norm(outline).to(device) if outline is not None else None
         self.device = device
         self.least = least
 
@@ -85,47 +80,35 @@ class Annotator:
         joints = (joints + mirrored_joints.flip(3)[:, order]) / 2
         return self._annotation(labels, joints)
 
-    @torch.inference_mode()
     def of_garments(self, pictures: Tensor) -> Annotation:
-        """What `pictures` (B, 3, 256, 192) in [-1, 1] of garments show at a single look, and their kinds to the parser."""
-        labels, joints, maps = self.parser.with_maps(pictures.contiguous(memory_format=torch.channels_last))
-        seen = self._annotation(labels, joints)
-        if self.head is not None:
-            seen.kinds = self.head(labels, maps).softmax(1)
-        return seen
+        """What `pictures` (B, 3, 256, 192) in [-1, 1] of garments show at a single look."""
+        return self(pictures, mirror=False)
 
     @torch.inference_mode()
-    def kind(self, pictures: Tensor, seen: Tensor | None = None) -> Kind | None:
-        """The kind of the one garment that `pictures` (B, 3, 256, 192) in [-1, 1] show, whole and mirrored; None without a
-        network that tells it. `seen` (B, 6): the `kinds` that `of_garments` told of them, if it was asked already."""
+    def kind(self, pictures: Tensor) -> Kind | None:
+        """The kind of the one garment that `pictures` (B, 3, 256, 192) in [-1, 1] show; None without a network that tells it."""
         if self.kinds is None:
             return None
-        views = torch.cat([pictures, pictures.flip(3)]).contiguous(memory_format=torch.channels_last)
-        chances = self.kinds(views).softmax(1).mean(0)
-        if self.head is None:
-            return Kind(tuple(float(p) for p in chances), LEAST_TOP_ALONE)
-        seen = seen if seen is not None else self.of_garments(pictures).kinds
-        assert seen is not None
-        chances = (chances + seen.mean(0)) / 2
-        return Kind(tuple(float(p) for p in chances), LEAST_TOP)
+        chances = self.kinds(pictures.contiguous(memory_format=torch.channels_last)).softmax(1).mean(0)
+        return Kind(tuple(float(p) for p in chances))
 
     @torch.inference_mode()
     def likely(self, rgb: np.ndarray) -> np.ndarray:
         """How probable the garment is everywhere on `rgb` (H, W, 3) uint8 of any size and background: (h, w) in [0, 1]. Only
         where there is an `outline`."""
-        assert self.outline is not None and self.kinds is not None
+        assert self.outline is not None
         small = cv2.resize(rgb, view_size(*rgb.shape[:2])[::-1], interpolation=cv2.INTER_AREA)
         picture = self.tensor(small).contiguous(memory_format=torch.channels_last)
-        return np.asarray(self.outline(seen(self.kinds, picture)).sigmoid()[0, 0].cpu().numpy())
+        return np.asarray(self.outline(self.outline.seen(picture)).sigmoid()[0, 0].cpu().numpy())
 
     @torch.inference_mode()
     def lying(self, picture: Tensor) -> Lying:
         """How the garment lies that `picture` (1, 3, 256, 192) in [-1, 1] shows alone; upright and one without a network that
         tells it."""
-        if self.outline is None or self.kinds is None:
+        if self.outline is None:
             return Lying(0, 0.0, 0.0)
         view = F.interpolate(picture, SIZE, mode="bilinear", antialias=True)
-        maps = seen(self.kinds, view.contiguous(memory_format=torch.channels_last))
+        maps = self.outline.seen(view.contiguous(memory_format=torch.channels_last))
         chances = self.outline.turns(maps).softmax(1)[0]
         several = float(self.outline.overlaps(maps).sigmoid()[0])
         return Lying(int(chances.argmax()), float(chances.max()), several)

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from vtcli.core.data.pixels import likeliest, signed
-from vtcli.core.models.load import load_kind, load_outline, load_parser
+from vtcli.core.models.load import load_outline, load_parser
 from vtcli.core.models.parser import INPUT_SIZE
 from vtcli.core.models.weights import sha256, stage_file
 from vtcli.core.system import runtime
@@ -27,8 +27,8 @@ class DataAnnotator:
     def load(cls, weights: Path | None, device: str) -> DataAnnotator:
         """The networks of a folder; None: those that come with vtcli."""
         parser = stage_file(weights, "parser")
-        kinds, outline = load_kind(weights), load_outline(weights)
-        annotator = Annotator(load_parser(parser), runtime.choose_device(device), SURE, kinds, outline)
+        outline = load_outline(weights)
+        annotator = Annotator(load_parser(parser), runtime.choose_device(device), SURE, outline=outline)
         return cls(annotator, sha256(parser))
 
     def people(self, photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

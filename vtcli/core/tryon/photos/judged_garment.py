@@ -37,7 +37,7 @@ PERSON_FACE, PERSON_ARMS, PERSON_HAIR = 0.01, 0.01, 0.02
 none shows a face of 0.01."""
 LIKE_TOP_ALONE = 0.75
 """Agreement of the cut-out with what the parser calls a top from which a hood or a print is no person, where hardly an arm is seen and
-the kinds' networks are sure of a top. Of 140 photos of people none has all of it."""
+the kinds' network is sure of a top. Of 140 photos of people none has all of it."""
 PERSON_JOINTS = 10
 """Of 18: with so many, less of a face and arms is enough."""
 
@@ -75,7 +75,7 @@ def judged(annotator: Annotator, rgb: np.ndarray, garment: Garment, cut: CutOut)
         found = worn_top(annotator, rgb, window, photo.cpu().numpy())
         if not isinstance(found, str):
             return _worn(annotator, place(rgb, found))
-        kind = refuse_no_top(annotator, both, seen.kinds)  # what lies there may be trousers, and nobody's
+        kind = refuse_no_top(annotator, both)  # what lies there may be trousers, and nobody's
         if not (_is_surely_top(kind) and arms(photo) < PERSON_ARMS and agreement >= LIKE_TOP_ALONE):
             raise UnfitPhoto(
                 f"the garment's picture shows a person, and {found}; give a photo of the garment alone, of a top that is "
@@ -88,7 +88,7 @@ def judged(annotator: Annotator, rgb: np.ndarray, garment: Garment, cut: CutOut)
             ("cloth_mask", "force"),
         )
     told = slice(1 if cut.by_hand else 0, None)
-    kind = refuse_no_top(annotator, both[told], None if seen.kinds is None else seen.kinds[told])
+    kind = refuse_no_top(annotator, both[told])
     if kind is not None and kind.is_doubtful:
         doubt = f"the garment's picture may show {kind.words} ({kind.certainty:.0%}), and vtcli puts on tops"
         garment = replace(garment, notes=(*garment.notes, doubt))
@@ -140,12 +140,10 @@ def small(annotator: Annotator, garment: Garment) -> torch.Tensor:
     return garment.at((HEIGHT, WIDTH))[0].to(annotator.device)
 
 
-def refuse_no_top(
-    annotator: Annotator, pictures: torch.Tensor, seen: torch.Tensor | None = None
-) -> Kind | None:
+def refuse_no_top(annotator: Annotator, pictures: torch.Tensor) -> Kind | None:
     """The kind of the garment on `pictures` (B, 3, 256, 192), and UnfitPhoto that names it if it is no top; arguments and None as
     for `Annotator.kind`."""
-    kind = annotator.kind(pictures, seen)
+    kind = annotator.kind(pictures)
     if kind is not None and kind.is_no_top:
         raise UnfitPhoto(
             f"the garment's picture shows {kind.words} ({kind.certainty:.0%}), and vtcli puts on tops; give a photo of a "
