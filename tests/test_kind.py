@@ -108,7 +108,8 @@ def test_whole_numbers_on_disk_are_the_network_again(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = KindNet().eval()
     save_weights(tmp_path / "kind.safetensors", net, {"stage": "kind"}, whole=True)
-    assert (tmp_path / "kind.safetensors").stat().st_size < 6_000_000
+    # a byte for a weight, and two for those of small layers
+    assert (tmp_path / "kind.safetensors").stat().st_size < 1.15 * sum(p.numel() for p in net.parameters())
     again = load_kind(tmp_path)
     pictures = torch.rand(2, 3, 256, 192) * 2 - 1
     with torch.inference_mode():

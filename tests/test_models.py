@@ -13,7 +13,7 @@ from torch import nn
 from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest
 from vtcli.core.models.common import TOMOutput, correlation, garment_input, l2_normalise
-from vtcli.core.models.efficientnet import CHANNELS, EfficientNetLite
+from vtcli.core.models.efficientnet import CHANNELS, LITE0, LITE2, EfficientNetLite, Stages
 from vtcli.core.models.flow import resize_offsets, spline_offsets
 from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.load import load_parser
@@ -191,19 +191,21 @@ def test_joints_are_decoded_between_cells_and_absent_ones_left_out() -> None:
     assert joints[3].tolist() == [0, 0, 0]  # 25 of 192 cells are less than the threshold
 
 
-def test_the_parsers_networks_are_the_libraries() -> None:
-    """EfficientNet-Lite is timm's, features and head, at odd sizes as well; the pyramid segmentation-models-pytorch's."""
+@pytest.mark.parametrize(
+    ("name", "stages"), [("tf_efficientnet_lite0", LITE0), ("tf_efficientnet_lite2", LITE2)]
+)
+def test_efficientnet_is_the_librarys(name: str, stages: Stages) -> None:
+    """timm's, features and head, at odd sizes as well."""
     import timm
-    from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
 
     torch.manual_seed(0)
-    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    maps = timm.create_model("tf_efficientnet_lite0", pretrained=False, features_only=True).eval()
+    whole = timm.create_model(name, pretrained=False).eval()
+    maps = timm.create_model(name, pretrained=False, features_only=True).eval()
     for module in whole.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1), module.running_var.uniform_(0.5, 1.5)
     state = whole.state_dict()
-    ours = EfficientNetLite().eval()
+    ours = EfficientNetLite(stages).eval()
     assert list(ours.state_dict()) == list(state)
     ours.load_state_dict(state)
     maps.load_state_dict({k: v for k, v in state.items() if k in maps.state_dict()})
@@ -213,6 +215,12 @@ def test_the_parsers_networks_are_the_libraries() -> None:
             torch.testing.assert_close(ours(pictures), whole(pictures), atol=1e-5, rtol=1e-4)
             for a, b in zip(ours.features(pictures), maps(pictures), strict=True):
                 torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_the_parsers_pyramid_is_the_librarys() -> None:
+    from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
+
+    torch.manual_seed(0)
     theirs = FPNDecoder([3, *CHANNELS], 5, 64, 32, 0.0, "cat").eval()
     pyramid = PyramidDecoder(64, 32).eval()
     pyramid.load_state_dict(theirs.state_dict())

@@ -229,7 +229,7 @@ def test_a_garment_that_its_picture_cuts_off_is_told(annotator: Annotator) -> No
 
 def test_a_mask_beside_the_garment_is_told(annotator: Annotator) -> None:
     shirt, mask = _blue_shirt(800)
-    moved = np.roll(mask, 60, axis=1)
+    moved = np.roll(mask, 90, axis=1)
     notes = cut_out(annotator, Image.fromarray(shirt), shirt, moved, False).notes
     assert len(notes) == 1 and "of the mask given for it lies on what stands out" in notes[0]
 

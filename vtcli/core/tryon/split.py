@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def _run(
     done = total - sum(len(batches[n]) for n in mine)
     yield done, total
     journal = _Journal(out, distributed.rank())
-    annotator = _annotator(networks, options) if mine else None
+    annotator = _annotator(networks, store, options) if mine else None
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(2) as writers:
         pending: list[Future[None]] = []
         written: dict[str, float | None] = {}
@@ -281,10 +281,11 @@ def _journalled(out: Path) -> dict[str, float]:
     return ious
 
 
-def _annotator(networks: Networks, options: SplitOptions) -> Annotator | None:
+def _annotator(networks: Networks, store: PreparedStore, options: SplitOptions) -> Annotator | None:
     """Who looks again at people whose parse is given. With keep=head nothing of the old garment stays in any case; and
     CP-VTON's networks take the parse as it is."""
-    if options.keep != "outside" or networks.gmm.cpvton_inputs:
+    given = any("parse" not in entry.derived for entry in store.manifest.entries)
+    if options.keep != "outside" or networks.gmm.cpvton_inputs or not given:
         return None
     return Annotator(load_parser(stage_file(None, "parser")), networks.device)
 
@@ -296,12 +297,10 @@ def _make(
     rows = [job.person for job in batch]
     image, parse, keypoints = (store.read(name, rows) for name in ("image", "parse", "keypoints"))
     device = networks.device
-    labels = torch.from_numpy(parse).to(device)
-    people = People(
-        signed(torch.from_numpy(image).to(device)), labels, torch.from_numpy(keypoints).to(device)
-    )
+    labels, joints = (torch.from_numpy(x).to(device) for x in (parse, keypoints))
+    people = People(signed(torch.from_numpy(image).to(device)), labels, joints)
     if annotator is not None:
-        people.parse = _with_missed(annotator, store, rows, people)
+        people = replace(people, parse=_with_missed(annotator, store, rows, people))
     cloths, masks, _ = garments
     cloth, mask, front = (torch.from_numpy(field).to(device) for field in garments)
     mask, front = (shares(x) for x in (mask, front))

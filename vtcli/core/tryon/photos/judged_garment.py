@@ -61,7 +61,8 @@ def judged(annotator: Annotator, rgb: np.ndarray, garment: Garment, cut: CutOut)
     window = whole(rgb)
     both = torch.cat([annotator.tensor(window.photo(rgb)), small(annotator, garment)])
     if cut.given:
-        refuse_no_top(annotator, both[1:])
+        if not cut.doubtful:  # a mask beside the garment cuts out a piece that is like nothing
+            refuse_no_top(annotator, both[1:])
         return garment
     seen = annotator.of_garments(both)
     photo, alone = seen.parse

@@ -71,6 +71,7 @@ def cut_out(
             raise UnfitPhoto(problem, "mask", given="cloth_mask")
         if doubt is not None:
             notes.append(doubt)
+            doubtful = True
     share = float(mask.mean())
     sides = min(int(mask.any(axis).sum()) for axis in (0, 1))
     if not force and not (LEAST_CUT <= share <= MOST_CUT and sides >= LEAST_SIDE):
