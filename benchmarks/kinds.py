@@ -37,7 +37,7 @@ from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.cutout import Likely
 from vtcli.core.garments.pieces import find_garment
 from vtcli.core.garments.placement import place, without_hook
-from vtcli.core.models.kind import KINDS, SIZE, TOPS, Kind, KindNet
+from vtcli.core.models.kind import KINDS, TOPS, Kind, KindNet
 from vtcli.core.models.load import load_kind, load_outline, load_parser
 from vtcli.core.models.weights import read_weights, save_weights, stage_file
 from vtcli.core.system import runtime
@@ -62,15 +62,17 @@ HELD_OUT = 200
 PER_EPOCH = {"cuts": 700, "street": 400, "tops": 1000, "dresses": 150}
 """Views of each source that an epoch sees, beside one of each photo. With 300 of the store's tops, counted .6, 12 of 500 held-out ones
 and 8 of 36 shop photos were taken for dresses."""
+VIEW = (192, 144)
+"""Height and width of what the network is trained on: less than what it looks at (`vtcli.core.models.kind`)."""
 BATCH, SMOOTHING, DECAY = 32, 0.08, 0.05
 MIXED, COVERED = 0.3, 0.25
 """Share of the batches that are mixed with themselves, and of the views of which a rectangle is covered."""
 
 
 def view(rgb: np.ndarray, rng: np.random.Generator, white: bool = False) -> np.ndarray:
-    """`rgb` (h, w, 3) uint8 whole in `SIZE`: turned, scaled, leaning, mirrored, now and then on its side, in another
+    """`rgb` (h, w, 3) uint8 whole in `VIEW`: turned, scaled, leaning, mirrored, now and then on its side, in another
     light, grey or with its channels exchanged; its edge is repeated, or `white` goes on beside it."""
-    (tall, wide), (height, width) = SIZE, rgb.shape[:2]
+    (tall, wide), (height, width) = VIEW, rgb.shape[:2]
     scale = min(tall / height, wide / width)
     fit = np.array(
         [[scale, 0, wide / 2 - scale * width / 2], [0, scale, tall / 2 - scale * height / 2], [0, 0, 1]]
@@ -253,7 +255,7 @@ class Samples:
         seen = view(picture, rng, white=white)
         if rng.random() < COVERED:
             tall, wide = rng.integers(15, 60, 2)
-            top, left = rng.integers(0, SIZE[0] - tall), rng.integers(0, SIZE[1] - wide)
+            top, left = rng.integers(0, VIEW[0] - tall), rng.integers(0, VIEW[1] - wide)
             seen[top : top + tall, left : left + wide] = rng.integers(0, 256, 3)
         return seen, source.targets[row]
 

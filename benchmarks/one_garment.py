@@ -32,8 +32,8 @@ from vtcli.core.data.images import open_rgb
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.garments.pieces import find_garment
 from vtcli.core.garments.placement import BOX as BOX_ON_CANVAS
-from vtcli.core.models.kind import SIZE, TOPS
-from vtcli.core.models.outline import TURNS, OutlineNet
+from vtcli.core.models.kind import TOPS
+from vtcli.core.models.outline import LYING_SIZE, TURNS, OutlineNet
 from vtcli.core.models.weights import read_weights, save_weights
 from vtcli.core.tryon.photos.judged_garment import SEVERAL
 from vtcli.core.tryon.photos.shop_photo import SURE_TURN
@@ -60,7 +60,7 @@ def alone(cut: Cut, rng: np.random.Generator, quarters: int = 0) -> np.ndarray:
     turn = -np.pi / 2 * quarters + rng.normal(0, 0.06)
     move = centred(cut, (256, 192), fit, float(turn), (0.0, 0.0), bool(rng.random() < 0.5))
     view, _ = lay(cut, np.full((256, 192, 3), 255, np.float32), move, (0.0, 1.0, 0.0), 0.0)
-    return cv2.resize(view, SIZE[::-1], interpolation=cv2.INTER_AREA)
+    return cv2.resize(view, LYING_SIZE[::-1], interpolation=cv2.INTER_AREA)
 
 
 def together(cuts: Sequence[Cut], rng: np.random.Generator) -> Cut:

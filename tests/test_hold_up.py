@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "hold_up.py"
 def _held(work: Path, *options: str) -> dict[str, dict[str, Any]]:
     """What the script counted, by what it did."""
     report = work / "held.json"
-    short = ["--kills", "1", "--disks", "1", "--every", "30", *options]
+    short = ["--kills", "1", "--disks", "1", "--every", "50", *options]
     ended = subprocess.run(
         [sys.executable, SCRIPT, "--work", work, "--json", report, *short],
         capture_output=True, text=True, timeout=900, env={**os.environ, "OMP_NUM_THREADS": "1"},

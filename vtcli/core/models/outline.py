@@ -21,6 +21,8 @@ WIDTHS = (16, 32, 48)
 """Channels of the decoder at strides 2, 4, 8."""
 SUMMARY = 64
 """Channels of what the whole picture shows, at stride 16."""
+LYING_SIZE = (192, 144)
+"""Height and width at which a garment is looked at that was cut out already: how it lies, and whether it is several."""
 CELLS = (3, 3)
 """Parts of the picture that are looked at apart to tell which way up the garment is, and whether it is one."""
 ENCODED = 5

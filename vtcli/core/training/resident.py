@@ -24,8 +24,8 @@ from vtcli.core.training.augment import GARMENT_MOVE, PERSON_MOVE
 from vtcli.core.training.pairs import TRIPLET_UNPAIRED, OtherGarments, PairBatches, Source, triplet_sample
 from vtcli.core.training.stage import Batch
 
-BACKGROUNDS = 2000
-"""Backgrounds that are made at the start."""
+BACKGROUNDS, FOR_EACH = 2000, 4
+"""Backgrounds that are made at the start, at most: so many for each person."""
 CHUNK = 64
 """Samples that are read at once."""
 More = Callable[[dict[str, np.ndarray]], np.ndarray]
@@ -141,7 +141,8 @@ class ResidentPairs:
     def _backgrounds(self, pairs: PairBatches, places: list[np.ndarray]) -> dict[str, Tensor]:
         size = pairs.source.store.size
         rng = np.random.default_rng([self.options.seed, 4])
-        pictures = [backgrounds.background(rng, size, pairs.strips) for _ in range(BACKGROUNDS)]
+        count = min(BACKGROUNDS, FOR_EACH * len(pairs.source.rows))
+        pictures = [backgrounds.background(rng, size, pairs.strips) for _ in range(count)]
 
         def people(place: np.ndarray) -> dict[str, np.ndarray]:
             sample = pairs.source.people_at(place)

@@ -15,7 +15,7 @@ from vtcli.core.data import labels as L
 from vtcli.core.data.pixels import likeliest, signed
 from vtcli.core.models.folding import fold_batch_norm
 from vtcli.core.models.kind import SIZE, Kind, KindNet
-from vtcli.core.models.outline import OutlineNet, view_size
+from vtcli.core.models.outline import LYING_SIZE, OutlineNet, view_size
 from vtcli.core.models.parser import INPUT_SIZE, Parser, decode_joints, label_probabilities, lip_probabilities
 
 
@@ -89,7 +89,8 @@ class Annotator:
         """The kind of the one garment that `pictures` (B, 3, 256, 192) in [-1, 1] show; None without a network that tells it."""
         if self.kinds is None:
             return None
-        chances = self.kinds(pictures.contiguous(memory_format=torch.channels_last)).softmax(1).mean(0)
+        views = F.interpolate(pictures, SIZE, mode="bilinear", antialias=True)
+        chances = self.kinds(views.contiguous(memory_format=torch.channels_last)).softmax(1).mean(0)
         return Kind(tuple(float(p) for p in chances))
 
     @torch.inference_mode()
@@ -107,7 +108,7 @@ class Annotator:
         tells it."""
         if self.outline is None:
             return Lying(0, 0.0, 0.0)
-        view = F.interpolate(picture, SIZE, mode="bilinear", antialias=True)
+        view = F.interpolate(picture, LYING_SIZE, mode="bilinear", antialias=True)
         maps = self.outline.seen(view.contiguous(memory_format=torch.channels_last))
         chances = self.outline.turns(maps).softmax(1)[0]
         several = float(self.outline.overlaps(maps).sigmoid()[0])
