@@ -27,7 +27,7 @@ from vtcli.core.tryon.composing.composer import Picture, compose
 from vtcli.core.tryon.composing.filling import match_skin, skin_tone, unlike_skin
 from vtcli.core.tryon.composing.garment_edge import garment_cover
 from vtcli.core.tryon.composing.neck import neck_of
-from vtcli.core.tryon.composing.old_garment import missed
+from vtcli.core.tryon.composing.old_garment import missed, with_whole_skirt
 from vtcli.core.tryon.composing.planes import dilated
 from vtcli.core.tryon.networks import Composition, People
 from vtcli.core.tryon.photos.annotate import certain
@@ -275,6 +275,43 @@ def test_a_shirt_tail_beyond_an_arm_is_the_old_garment(trousers: tuple[int, int,
     assert (found[tail].mean() > 0.9) == (trousers != (250, 250, 250))
     found[tail] = False
     assert found[:, 126:].mean() < 0.002
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_a_lace_edge_beside_the_garment_is_the_old_garment(even: bool) -> None:
+    """In another colour than the garment's, in front of an even scene; where the scene is busy, nobody knows. A strand of hair
+    beside it is none, nor is a bag beside trousers."""
+    parse = _parse(
+        face=np.s_[20:50, 80:110], upper_clothes=np.s_[55:150, 60:126],
+        pants=np.s_[150:250, 60:126],
+        hair=np.s_[20:66, 112:124],
+    )  # fmt: skip
+    photo = np.full((256, 192, 3), 225, np.uint8)
+    for label, colour in COLOURS.items():
+        photo[parse == label] = colour
+    lace, strand, bag = np.s_[90:130, 126:130], np.s_[56:70, 126:129], np.s_[180:200, 126:136]
+    photo[lace], photo[strand], photo[bag] = (250, 240, 180), (90, 60, 40), (20, 90, 20)
+    noise = np.random.default_rng(4).normal(0, 1 if even else 25, photo.shape)
+    photo = np.clip(photo + noise * (parse == L.BACKGROUND)[..., None], 0, 255).astype(np.uint8)
+    found = missed(
+        _people(photo, parse), certain(torch.from_numpy(parse)[None])[0].numpy(), np.zeros((256, 192), bool)
+    )
+    assert (found[lace][2:-2].mean() > 0.9) if even else (found[lace].mean() < 0.1)
+    assert not found[strand].any() and not found[bag].any()
+
+
+def test_a_sliver_of_a_dress_on_a_skirts_edge_is_skirt() -> None:
+    """The parser's slip must not be cut out of the skirt as an old garment; a dress under the top is no slip."""
+    parse = _parse(upper_clothes=np.s_[55:150, 60:126], skirt=np.s_[150:240, 60:126])
+    after = certain(torch.from_numpy(parse)[None])[0].numpy()
+    slip = np.s_[200:230, 59:64]
+    parse[slip] = L.DRESS
+    before = certain(torch.from_numpy(parse)[None])[0].numpy()
+    mended = with_whole_skirt(before, after)
+    assert (mended.argmax(0)[slip] == L.SKIRT).all() and not mended[L.DRESS].any()
+    parse[150:240, 60:126] = L.DRESS
+    dress = certain(torch.from_numpy(parse)[None])[0].numpy()
+    assert (with_whole_skirt(dress, after) == dress).all()
 
 
 def test_a_neck_is_found_by_its_colour_and_a_gap_beside_it_is_none() -> None:

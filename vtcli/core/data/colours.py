@@ -9,6 +9,8 @@ ALIKE = 10.0
 """Colours closer than this in CIELAB may be the same cloth (folds and light; a just noticeable difference is 2)."""
 LEAST = 60
 """Pixels that are enough to tell a colour."""
+NO_SCENE = 100.0
+"""What counts as the distance from a scene that is not seen, in CIELAB."""
 STRIKING = 0.3
 """How much closer to the colours of the cloth than to the scene's something is that stands out from the scene. Set by hand."""
 
@@ -55,9 +57,9 @@ def apart(values: np.ndarray, centers: np.ndarray) -> np.ndarray:
 
 def from_scene(photo: np.ndarray, values: np.ndarray, scene: np.ndarray) -> np.ndarray:
     """How far the colours of a `photo` (H, W, 3) in grey levels, `values` in CIELAB, are from those of the `scene` (H, W) bool
-    around: (H, W), 100 where there is none near."""
+    around: (H, W), `NO_SCENE` where there is none near."""
     share = scene.astype(np.float32)
     weight = cv2.GaussianBlur(share, (0, 0), 6.0)[..., None]
     around = cv2.GaussianBlur(photo * share[..., None], (0, 0), 6.0) / np.maximum(weight, 1e-4)
-    out: np.ndarray = np.where(weight[..., 0] > 1e-3, length(values - lab(around)), 100.0)
+    out: np.ndarray = np.where(weight[..., 0] > 1e-3, length(values - lab(around)), NO_SCENE)
     return out

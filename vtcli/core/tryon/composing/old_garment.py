@@ -11,8 +11,9 @@ import numpy as np
 from vtcli.core.data import labels as L
 from vtcli.core.data.areas import close_to, disc, hanging_on
 from vtcli.core.data.arms import ARMS, along_arm, half_widths
-from vtcli.core.data.colours import ALIKE, LEAST, STRIKING, apart, from_scene, palette
+from vtcli.core.data.colours import ALIKE, LEAST, NO_SCENE, STRIKING, apart, from_scene, palette
 from vtcli.core.models.composition import CLOTHES
+from vtcli.core.tryon.composing.garment_edge import between_shoulders
 from vtcli.core.tryon.networks import People
 
 DRESSES = (L.DRESS, L.JUMPSUITS)
@@ -45,6 +46,9 @@ OUT, ABOVE_SCENE = 2.5, 1.2
 Set by hand on 36 photos and 250 of VITON's."""
 UP, ACROSS = 0.3, 0.5
 """How far up or down and to the side of the hips it hangs at most, in lengths from neck to hips."""
+OFF, STUDIO = 8, 4.0
+"""How far beyond the parsed garment its edge is looked for where the scene is even: where 95 of 100 of its pixels are no further
+from the colours around them, in CIELAB."""
 CUFF = 6
 """How far a cuff reaches over a hand."""
 CONFUSED = 0.15
@@ -80,6 +84,7 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     if end.sum() < END * worn.sum():
         found |= end
     found |= _tail(people, own & (background > 0.5), to_cloth, worn)
+    found |= _standing_off(people, (background > 0.5) & ~neck, worn)
     lower = before[list(L.LOWER_LABELS)].sum(0) > 0.5
     further = lower & ~close_to(worn, HEM)
     if further.sum() >= LEAST and (to_cloth[further] < ALIKE).mean() < CONFUSED:
@@ -89,6 +94,26 @@ def missed(people: People, before: np.ndarray, neck: np.ndarray) -> np.ndarray:
     whole = cv2.morphologyEx((found | worn).astype(np.uint8), cv2.MORPH_OPEN, disc(1)) > 0
     out: np.ndarray = whole & found
     return out
+
+
+def _standing_off(people: People, background: np.ndarray, worn: np.ndarray) -> np.ndarray:
+    """What of the `background` (256, 192) bool beside the garment `worn` (256, 192) bool stands out from an even scene, in
+    whatever colour: a lace edge, a lining, a flap of a wide sleeve. (256, 192) bool."""
+    none = np.zeros_like(worn)
+    parse, values = people.parse[0].cpu().numpy(), people.photo_lab
+    person = parse != L.BACKGROUND
+    scene = ~close_to(person, OFF)
+    away, near = from_scene(people.photo, values, scene), scene & close_to(worn, ASIDE)
+    if near.sum() < LEAST or (even := float(np.quantile(away[near], 0.95))) > STUDIO:
+        return none
+    distances = [
+        cv2.distanceTransform((~part).astype(np.uint8), cv2.DIST_L2, 5) for part in (worn, person & ~worn)
+    ]
+    own = background & (distances[0] < OFF) & (distances[0] + FRAYED < distances[1])
+    # Strands of hair stand out as well, and the neck, which labels call background.
+    own &= ~close_to(parse == L.HAIR, OFF) & ~between_shoulders(people.keypoints[0].cpu().numpy(), worn.shape)
+    stands_out = (away > max(OUT, ABOVE_SCENE * even)) & (away < NO_SCENE)
+    return hanging_on(own & stands_out, close_to(worn, 1))
 
 
 def _tail(people: People, own: np.ndarray, to_cloth: np.ndarray, worn: np.ndarray) -> np.ndarray:
@@ -170,16 +195,18 @@ def bare_skin(before: np.ndarray, worn: np.ndarray) -> np.ndarray:
 def with_whole_skirt(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """The photo's parse `before` (20, 256, 192), probabilities, with pieces called a skirt that it calls a dress, though the
     person wears a top over them. They lie apart from the top, and M_exp `after` expects the lower body there."""
-    worn, dress = before[list(CLOTHES)].sum(0) > 0.5, before[list(DRESSES)].sum(0)
+    clothes, dress = before[list(CLOTHES)].sum(0), before[list(DRESSES)].sum(0)
+    worn = clothes > 0.5
     count, parts, stats, _ = cv2.connectedComponentsWithStats(worn.astype(np.uint8), connectivity=8)
     if count < 3:
         return before
     top = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     lower = after[list(L.LOWER_LABELS)].sum(0)
-    pieces = [p for p in range(1, count) if dress[parts == p].mean() > 0.5 and lower[parts == p].mean() > 0.5]
-    if top in pieces or dress[parts == top].mean() > 0.5 or not pieces:
+    of_dress = [dress[parts == p].sum() > 0.5 * clothes[parts == p].sum() for p in range(count)]
+    pieces = [p for p in range(1, count) if of_dress[p] and lower[parts == p].mean() > 0.5]
+    if of_dress[top] or not pieces:
         return before
-    out, piece = before.copy(), np.isin(parts, pieces)
+    out, piece = before.copy(), close_to(np.isin(parts, pieces), BESIDE)
     out[L.SKIRT] += dress * piece
     out[list(DRESSES)] *= ~piece
     return out
