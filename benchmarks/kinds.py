@@ -459,7 +459,7 @@ def main() -> None:
         if chosen.street is not None:
             sources["street"] = street_source(chosen.street)
         net, steps = train(Samples(photos, sources, chosen.seed), chosen.minutes, chosen.rate, chosen.before)
-    found = report(net, photos, chosen.store, chosen.gallery)
+    found = report(copy.deepcopy(net), photos, chosen.store, chosen.gallery)  # it folds batch norms
     for name, values in found.items():
         print(name, values)
     if chosen.out and not chosen.measure:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtcli.core.garments.collar import front_of, inner_collar
+from vtcli.core.garments.neck_label import neck_label, without_label
 from vtcli.core.system.errors import VtcliError
 
 LEAST_SIDE = 8
@@ -119,7 +120,9 @@ def place(rgb: np.ndarray, mask: np.ndarray, largest: int = 2048) -> Garment:
     canvas[y : y + inner[0], x : x + inner[1]] = colours * alpha[..., None] + (1.0 - alpha[..., None])
     small = cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     outline = cv2.resize(whole, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) > 0.5
-    inside = inner_collar(((small + 1.0) * 127.5).clip(0, 255).astype(np.uint8), outline)
+    seen = ((small + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
+    inside = inner_collar(seen, outline)
+    canvas = without_label(canvas, neck_label(seen, front_of(outline, inside)))
     return Garment(
         torch.from_numpy(canvas).permute(2, 0, 1)[None],
         torch.from_numpy(whole)[None, None],
@@ -131,10 +134,12 @@ def as_placed(rgb: np.ndarray, mask: np.ndarray) -> Garment:
     """The garment of a data set's shop photo `rgb` (256, 192, 3) uint8 with its `mask` (256, 192) bool: it lies where
     the GMM knows garments, and nothing is resampled. The networks see the photo as it is."""
     worn = np.where(mask[..., None], own_colours(rgb, mask, 1), 255).astype(np.uint8) if mask.any() else rgb
+    inside = inner_collar(rgb, mask)
+    worn = without_label(worn, neck_label(rgb, front_of(mask, inside)))
     return Garment(
         _signed(rgb),
         torch.from_numpy(mask.astype(np.float32))[None, None],
-        torch.from_numpy(inner_collar(rgb, mask).astype(np.float32))[None, None],
+        torch.from_numpy(inside.astype(np.float32))[None, None],
         worn=_signed(worn),
     )
 
