@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 # Before rich looks: tables must not be cut off at 80 columns.
 os.environ["COLUMNS"] = "200"
@@ -38,10 +40,32 @@ class Ended:
     err: str
 
 
+def _loaded(
+    owner: type, load: Callable[..., Any], weights: Path | None, *arguments: object, **more: object
+) -> Any:
+    """What `load` gives, kept where `weights` are vtcli's own."""
+    if weights is not None:
+        return load(weights, *arguments, **more)
+    key = (owner, arguments, *sorted(more.items()))
+    if key not in _KEPT:
+        _KEPT[key] = load(weights, *arguments, **more)
+    return _KEPT[key]
+
+
+_KEPT: dict[tuple[object, ...], Any] = {}
+
+
 @pytest.fixture
 def vtcli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """Run the command line in this process: `vtcli("train", "gmm", "--steps", 2)`."""
+    """Run the command line in this process: `vtcli("train", "gmm", "--steps", 2)`. Networks that come with vtcli are loaded
+    once for all tests."""
     from vtcli.cli.app import main
+    from vtcli.core.tryon.networks import Networks
+    from vtcli.core.tryon.photos.data_annotator import DataAnnotator
+    from vtcli.core.tryon.pipeline import TryOn
+
+    for owner in (TryOn, Networks, DataAnnotator):
+        monkeypatch.setattr(owner, "load", partial(_loaded, owner, owner.load))
 
     def run(*arguments: object) -> Ended:
         capsys.readouterr()

@@ -32,6 +32,13 @@ def _parse_file(path: Path, values: np.ndarray, mode: str = "P") -> Path:
     return path
 
 
+def test_a_parse_map_as_jpeg_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "parse.jpg"
+    Image.fromarray(EVERY.repeat(20, 0).repeat(20, 1)).save(file, quality=97)
+    with pytest.raises(VtcliError, match="a JPEG, which blurs labels"):
+        read_parse(file)
+
+
 @pytest.mark.parametrize("mode", ["P", "L", "RGB", "RGBA", "I;16"])
 def test_parse_maps_of_every_kind_give_the_labels(tmp_path: Path, mode: str) -> None:
     out = read_parse(_parse_file(tmp_path / "parse.png", EVERY, mode))

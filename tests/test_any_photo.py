@@ -356,6 +356,20 @@ def test_refusals_and_notes_name_their_file(vtcli: Run, tmp_path: Path) -> None:
     assert ended.code == 1 and ended.err.startswith(f"vtcli: {blank}: no garment stands out")
     ended = vtcli("warp", person, blank, "-o", tmp_path / "out.png")
     assert ended.code == 1 and ended.err.startswith(f"vtcli: {blank}: no garment stands out")
+    dark = tmp_path / "night.png"
+    Image.fromarray(np.asarray(Image.open(person)) // 5).save(dark)
+    ended = vtcli("tryon", dark, CLOTHS[0], "-o", tmp_path / "out.png", "--force")
+    assert ended.code == 0 and f"{dark}: the photo is dark" in ended.err
+    ended = vtcli("tryon", person, CLOTHS[0], "-o", out, "--weights", tmp_path / "nowhere")
+    assert ended.code == 1 and ended.err == f"vtcli: {tmp_path / 'nowhere'}: no such file or folder\n"
+
+
+def test_a_garment_named_twice_is_one_picture(tmp_path: Path) -> None:
+    """But two files of one name would be written over each other."""
+    first, second = tmp_path / "a" / "tee.jpg", tmp_path / "b" / "tee.jpg"
+    assert len(many.one_person(SAMPLES / "person.jpg", [first, first])) == 1
+    with pytest.raises(UsageProblem, match="would both be named person__tee"):
+        many.one_person(SAMPLES / "person.jpg", [first, first, second])
 
 
 def test_folders_and_lists(vtcli: Run, tmp_path: Path) -> None:

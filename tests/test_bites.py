@@ -45,6 +45,18 @@ def test_bites_are_told_from_openings(
     assert out[mask].all()
 
 
+def test_a_white_collar_between_two_pieces_is_garment() -> None:
+    """A navy T-shirt's ring of white, which is the background's: the inside of the back lies apart in it."""
+    rows, columns = np.mgrid[:320, :240]
+    away = np.hypot(rows - 40, columns - 120)
+    ring = (away > 30) & (away < 44) & (rows >= 40)
+    rgb, mask = _cut(np.s_[0:1, 0:1], (20, 25, 60))
+    rgb[ring], mask[ring] = 246, False
+    out = without_bites(rgb, mask, _likely)
+    assert out[ring & (rows > 46)].mean() > 0.95 and out[mask].all()
+    assert not out[:38].any() and not out[:, :38].any()
+
+
 def test_a_network_that_is_not_sure_changes_nothing() -> None:
     rgb, mask = _cut(np.s_[50:110, 80:160], (250, 250, 250))
     assert np.array_equal(without_bites(rgb, mask, lambda rgb: 0.8 * _likely(rgb)), mask)

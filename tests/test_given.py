@@ -82,6 +82,13 @@ def test_a_parse_map_with_its_sides_exchanged_is_told(annotator: Annotator) -> N
         given.refuse_unlike(annotator, PHOTO, L.FLIP_LABELS[PARSE].astype(np.uint8), JOINTS)
 
 
+def test_another_persons_or_a_mirrored_parse_map_is_told(annotator: Annotator) -> None:
+    others = [read_parse(file) for file in sorted((TEST / "image-parse").glob("*.png")) if file.stem != NAME]
+    for parse in (PARSE[:, ::-1], L.FLIP_LABELS[PARSE[:, ::-1]].astype(np.uint8), *others):
+        with pytest.raises(UnfitPhoto):
+            given.refuse_unlike(annotator, PHOTO, np.ascontiguousarray(parse), None)
+
+
 @pytest.mark.parametrize(
     ("joints", "words"),
     [

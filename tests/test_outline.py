@@ -133,6 +133,9 @@ def test_a_garment_of_few_pixels_is_told(annotator: Annotator) -> None:
     small = Image.fromarray(SHIRT).resize((60, 80), Image.Resampling.LANCZOS)
     notes = cut_out(annotator, small, np.asarray(small), None, force=False).notes
     assert len(notes) == 1 and "pixels high" in notes[0]
+    smaller = small.resize((15, 20), Image.Resampling.LANCZOS)
+    with pytest.raises(UnfitPhoto, match="pixels high in its picture, too few"):
+        cut_out(annotator, smaller, np.asarray(smaller), None, force=False)
 
 
 def test_pictures_of_no_garment_are_refused(annotator: Annotator) -> None:

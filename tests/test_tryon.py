@@ -194,7 +194,7 @@ def test_a_top_that_somebody_wears_is_cut_out(engine: TryOn, photos: tuple[Image
 def test_transparent_garment(engine: TryOn, photos: tuple[Image.Image, Image.Image]) -> None:
     """A cut-out picture's own alpha channel is its mask."""
     rgba = np.zeros((200, 160, 4), np.uint8)
-    rgba[40:160, 30:130] = (200, 30, 30, 255)
+    rgba[40:160, 40:120] = rgba[40:90, 10:150] = (200, 30, 30, 255)  # a T-shirt
     garment = engine.cut_out(Image.fromarray(rgba))
     inside = garment.mask[0, 0] > 0.99
     assert 0.2 < float(inside.float().mean()) < 0.8

@@ -126,10 +126,10 @@ def naming(person: Path, cloth: Path, given: Annotations) -> Iterator[None]:
         raise VtcliError(f"{file}: {hints.spelled(problem)}") from problem
 
 
-def tell_notes(cloth: Path, notes: Iterable[str]) -> None:
-    """What was seen in the garment's picture that whoever gave it should know."""
+def tell_notes(picture: Path, notes: Iterable[str]) -> None:
+    """What was seen in a picture that whoever gave it should know."""
     for note in notes:
-        console.warn(f"{cloth}: {note}")
+        console.warn(f"{picture}: {note}")
 
 
 def save_panel(result: TryOnResult, out: Path, panel: Path | None) -> None:
@@ -168,9 +168,15 @@ def over_jobs(jobs: list[Job], out: Path, weights: Path | None, device: str, cho
     told: set[Path] = set()
     with hold(out, "vtcli tryon"), console.progress("tryon", len(jobs), "pictures") as advance:
         for number, outcome in enumerate(run_many(engine, jobs, **chosen), 1):
-            if outcome.result is not None and outcome.job.cloth not in told:
-                told.add(outcome.job.cloth)
-                tell_notes(outcome.job.cloth, outcome.result.garment.notes)
+            if outcome.result is not None:
+                noted = {
+                    outcome.job.person: outcome.result.person.notes,
+                    outcome.job.cloth: outcome.result.garment.notes,
+                }
+                for picture, notes in noted.items():
+                    if picture not in told:
+                        told.add(picture)
+                        tell_notes(picture, notes)
             outcome = _saved(outcome, out / f"{outcome.job.name}.png")
             if outcome.problem is not None:
                 failed += 1

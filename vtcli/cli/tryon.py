@@ -166,6 +166,7 @@ def _one(
     engine = TryOn.load(weights, device)
     with photos.naming(person, cloth, given):
         result = engine.run(photo, garment, **chosen, **annotations)
+    photos.tell_notes(person, result.person.notes)
     photos.tell_notes(cloth, result.garment.notes)
     photos.save_picture(result.image, out)
     console.say(f"wrote {out}")

@@ -225,7 +225,9 @@ def _read(source: Source, finish: Any) -> Image.Image:
                 raise Image.DecompressionBombError
             image.load()
             result: Image.Image = finish(image)
-            return result.copy() if result is image else result
+            result = result.copy() if result is image else result
+            result.format = image.format  # copies forget what file they came from
+            return result
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as problem:
         limit = (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
         raise VtcliError(

@@ -225,7 +225,8 @@ def _file(folder: Path, name: str, known: dict[str, Path]) -> Path | None:
 
 
 def _named(pairs: list[tuple[Path, Path]]) -> list[Job]:
-    jobs = [Job(person, cloth, f"{person.stem}__{cloth.stem}") for person, cloth in pairs]
+    """A job for each of `pairs`, once; UsageProblem where two would be written to one file."""
+    jobs = [Job(person, cloth, f"{person.stem}__{cloth.stem}") for person, cloth in dict.fromkeys(pairs)]
     files: dict[str, Job] = {}
     for job in jobs:
         other = files.setdefault(job.name.casefold(), job)

@@ -86,11 +86,13 @@ class Annotator:
 
     @torch.inference_mode()
     def kind(self, pictures: Tensor) -> Kind | None:
-        """The kind of the one garment that `pictures` (B, 3, 256, 192) in [-1, 1] show; None without a network that tells it."""
+        """The kind of the one garment that `pictures` (B, 3, 256, 192) in [-1, 1] show, by them and their mirrored copies; None
+        without a network that tells it."""
         if self.kinds is None:
             return None
         views = F.interpolate(pictures, SIZE, mode="bilinear", antialias=True)
-        chances = self.kinds(views.contiguous(memory_format=torch.channels_last)).softmax(1).mean(0)
+        views = torch.cat([views, views.flip(3)]).contiguous(memory_format=torch.channels_last)
+        chances = self.kinds(views).softmax(1).mean(0)
         return Kind(tuple(float(p) for p in chances))
 
     @torch.inference_mode()

@@ -26,6 +26,8 @@ SURE_TOP, LIKELY_TOP, SURE_KIND, LEAST_CLOTHES = 0.9, 0.8, 0.75, 0.25
 """What makes up for a parser that takes a denim shirt on a bed for trousers: the probability of a top or outerwear, or a lower one
 and that of the likeliest kind; and the overlap of the cut-out with clothes of any kind. Of 250 photos of tops seven have less than
 `LEAST_GARMENT`, and six of them have these; a cup of coffee, a rocket and bare floors have not."""
+FEW_ROWS = 100
+"""Height of a garment in its picture, in pixels, below which it is told to look blurred: the networks see it at 240."""
 WORN = (*CLOTHES, L.PANTS, L.SKIRT)
 """Labels of clothes of any kind."""
 PRINT_MARGIN = 0.04
@@ -100,6 +102,10 @@ def judged(annotator: Annotator, rgb: np.ndarray, garment: Garment, cut: CutOut)
     if cut.doubtful:
         raise no_garment(0.0)
     if agreement < LEAST_GARMENT:
+        if (rows := int(cut.mask.any(1).sum())) < FEW_ROWS:
+            raise UnfitPhoto(
+                f"the garment is only {rows} pixels high in its picture, too few to tell what it is; give a larger picture", "cloth",
+            )  # fmt: skip
         raise UnfitPhoto(
             f"the garment's picture shows no top that is known (what was cut out agrees by {agreement:.0%} with "
             f"what looks like a top, at least {LEAST_GARMENT:.0%} is needed); give a photo of the garment alone, or "

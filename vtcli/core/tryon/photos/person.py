@@ -29,6 +29,8 @@ from vtcli.core.tryon.photos.window import Box, Window
 
 LEAST_CLOTHES = 0.02
 """The least share of the window that is an upper garment."""
+DARK = 80
+"""Grey levels (of 255) that 98 of 100 pixels of a dark photo are below; night and a dim room, not black clothes. Set by hand."""
 LEAST_HAIR, LEAST_FACE = 0.02, 0.004
 """Shares of the window: who shows that much hair and less of a face is seen from behind."""
 
@@ -38,7 +40,8 @@ class AnnotatedPerson:
     """`photo` (H, W, 3) uint8; `window`: the part of it that is worked on; `view` (h, w, 3) uint8: that part at its own
     resolution; `people` (one person) and `probabilities` of the parse (1, 20, 256, 192): at the networks' size;
     `masks`: what the user says must stay or be redrawn, in the window at its own resolution; `own` (2, 256, 192): how
-    probable the torso's bare skin and things are, None where the parse was given."""
+    probable the torso's bare skin and things are, None where the parse was given; `notes`: what whoever gave the photo should know, a
+    line each."""
 
     photo: np.ndarray
     window: Window
@@ -47,6 +50,7 @@ class AnnotatedPerson:
     probabilities: Tensor
     masks: UserMasks = field(default_factory=UserMasks)
     own: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def certainty(self) -> tuple[float, float]:
         """Of the parse on the person (mean probability of the likeliest label) and of neck and shoulders (mean
@@ -99,8 +103,13 @@ def annotate_person(
         joints = on_person(joints, filled)
     people = People(image, filled, joints)
     own = annotation.own[0].cpu().numpy() if parse is None else None
+    notes: tuple[str, ...] = ()
+    if np.quantile(picture.mean(2), 0.98) < DARK:
+        notes = (
+            "the photo is dark; a garment photographed in the light will look pasted on (brighten the photo first)",
+        )
     return AnnotatedPerson(
-        photo, window, window.cut(photo), people, probabilities, masks.seen_in(window), own
+        photo, window, window.cut(photo), people, probabilities, masks.seen_in(window), own, notes
     )
 
 

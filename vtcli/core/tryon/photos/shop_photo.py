@@ -13,12 +13,10 @@ from vtcli.core.garments.given_mask import box_of, is_card, is_inverted, judge_m
 from vtcli.core.garments.pieces import Piece, find_garment
 from vtcli.core.garments.placement import LEAST_SIDE, Garment, as_placed, place, without_hook
 from vtcli.core.tryon.photos.annotate import Annotator
-from vtcli.core.tryon.photos.judged_garment import CutOut, is_print, judged, no_garment, small
+from vtcli.core.tryon.photos.judged_garment import FEW_ROWS, CutOut, is_print, judged, no_garment, small
 from vtcli.core.tryon.photos.problems import UnfitPhoto
 from vtcli.core.tryon.photos.window import HEIGHT, WIDTH, whole
 
-FEW_ROWS = 100
-"""Photo pixels down below which a garment is told to look blurred: the networks see it at 240."""
 SURE_TURN, LIKELY_TURN = 0.99, 0.7
 """Probability from which a garment counts as turned; none of 536 upright ones does. And from which it is told that it may be."""
 LEAST_CUT, MOST_CUT = 0.005, 0.97
