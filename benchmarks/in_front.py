@@ -26,8 +26,8 @@ from PIL import Image
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region
-from vtcli.core.data.colours import apart, lab, palette
 from vtcli.core.data.triplets import Triplets, read_triplets
+from vtcli.core.garments.colours import apart, lab, palette
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.pipeline import TryOn
 

@@ -28,10 +28,10 @@ from skimage.metrics import structural_similarity
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import neck_region
-from vtcli.core.data.colours import lab, length
 from vtcli.core.data.sleeves import sleeve_ends
 from vtcli.core.data.store import PreparedStore
 from vtcli.core.data.triplets import read_triplets
+from vtcli.core.garments.colours import lab, length
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.composing.filling import own_skin
 from vtcli.core.tryon.photos.annotate import certain

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region
-from vtcli.core.data.colours import lab
+from vtcli.core.garments.colours import lab
 from vtcli.core.garments.placement import Garment
 from vtcli.core.models.common import TOMOutput
 from vtcli.core.models.composition import AROUND_ARMS, CLOTHES, HELD, held_garment, sharpened, try_on, within

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.colours import apart
+from vtcli.core.garments.colours import apart
 from vtcli.core.garments.placement import as_placed
 from vtcli.core.tryon.composing.filling import lower_body
 from vtcli.core.tryon.composing.planes import mirrored_up

@@ -11,7 +11,6 @@ arms              where pixels lie beside an arm's bones, and how wide arms are
 sleeves           where a sleeve ends on the person who wears it
 hole_filling      holes in the parse of a garment get the garment's label (parse_gaps: gaps by their colour)
 parse_missed      what a given parse map misses and the parser sees
-colours           what tells cloth, skin and scene from one another, in CIELAB
 areas             areas of a picture: grown, and in pieces
 label_metrics     how well labels, masks and joints agree: intersection over union, PCK
 triplets          chunks of triplets: a person in two garments, with truth

@@ -11,8 +11,8 @@ from torch import Tensor
 from vtcli.core.data import labels as L
 from vtcli.core.data.areas import close_to, disc, hanging_on
 from vtcli.core.data.body_regions import neck_region, torso
-from vtcli.core.data.colours import ALIKE, LEAST, STRIKING, apart, lab, palette
 from vtcli.core.data.pixels import colours
+from vtcli.core.garments.colours import ALIKE, LEAST, STRIKING, apart, lab, palette
 
 FRAYED = 3
 """How far from the parsed garment a piece of it begins, in pixels."""

@@ -10,6 +10,7 @@ mask_repair   a mask that came with a data set, repaired by its photo
 collar        the inside of the back collar, which nobody sees on a person: by clear_collar, a watershed, and by
               collar_network, a small network, evened by neckline_curve
 neck_label    a label at the neck, with cloth in its place
+colours       what tells cloth, skin and scene from one another, in CIELAB
 masks         what is found once of a garment: its repaired mask, and its front without the collar's inside
 placement     a garment from a photo of any size → cut out and placed as the GMM knows garments
 """

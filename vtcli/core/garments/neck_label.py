@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vtcli.core.data.colours import apart, lab, palette
+from vtcli.core.garments.colours import apart, lab, palette
 
 MIDDLE = 0.15
 """How far from the garment's middle a label lies at most, in widths of the garment."""

@@ -98,7 +98,7 @@ def stage_file(folder: Path | None, stage: str) -> Path:
     shipped = DEFAULT_FOLDER / f"{stage}.safetensors"
     if stage in OF_GARMENTS or (stage == "parser" and root.is_dir() and shipped.is_file()):
         return shipped
-    if not root.exists():
+    if folder is not None and not root.exists():
         raise VtcliError(f"{root}: no such file or folder")
     advice = "name a weights folder that has one, or train one"
     if root.is_dir() and any(root.glob("*.pth")):

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from vtcli.core.data import labels as L
 from vtcli.core.data.body_regions import hand_region, has_label
-from vtcli.core.data.colours import lab
 from vtcli.core.data.hole_filling import opaque, whole_garments
 from vtcli.core.data.pixels import colours
 from vtcli.core.data.store import PreparedStore
+from vtcli.core.garments.colours import lab
 from vtcli.core.models.common import GMM, TOM
 from vtcli.core.models.composition import held_garment, sharpened
 from vtcli.core.models.folding import fold_batch_norm

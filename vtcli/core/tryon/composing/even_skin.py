@@ -17,7 +17,7 @@ import torch
 from vtcli.core.data import labels as L
 from vtcli.core.data.areas import disc
 from vtcli.core.data.arms import ARMS, SIDES, across_bone, along_arm, half_widths, is_folded, side_of_bones
-from vtcli.core.data.colours import length
+from vtcli.core.garments.colours import length
 
 ROUNDS = 5
 """Of reweighting; weights change by less than a hundredth after four."""

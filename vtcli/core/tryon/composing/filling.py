@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from vtcli.core.data import labels as L
-from vtcli.core.data.colours import lab, length, rgb
+from vtcli.core.garments.colours import lab, length, rgb
 from vtcli.core.tryon.composing.even_skin import even_arms, even_throat, inside
 from vtcli.core.tryon.composing.planes import blurred, enlarge, mirrored_up
 from vtcli.core.tryon.composing.waist import light_on

@@ -12,7 +12,7 @@ from torch import Tensor
 from vtcli.core.data import labels as L
 from vtcli.core.data.areas import close_to, disc, hanging_on
 from vtcli.core.data.body_regions import neck_region
-from vtcli.core.data.colours import ALIKE, LEAST, apart, from_scene, palette
+from vtcli.core.garments.colours import ALIKE, LEAST, apart, from_scene, palette
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.composing.old_garment import bare_skin
 from vtcli.core.tryon.networks import People

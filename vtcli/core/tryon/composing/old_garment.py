@@ -11,7 +11,7 @@ import numpy as np
 from vtcli.core.data import labels as L
 from vtcli.core.data.areas import close_to, disc, hanging_on
 from vtcli.core.data.arms import ARMS, along_arm, half_widths
-from vtcli.core.data.colours import ALIKE, LEAST, NO_SCENE, STRIKING, apart, from_scene, palette
+from vtcli.core.garments.colours import ALIKE, LEAST, NO_SCENE, STRIKING, apart, from_scene, palette
 from vtcli.core.models.composition import CLOTHES
 from vtcli.core.tryon.composing.garment_edge import between_shoulders
 from vtcli.core.tryon.networks import People
