@@ -48,7 +48,7 @@ UP, ACROSS = 0.3, 0.5
 """How far up or down and to the side of the hips it hangs at most, in lengths from neck to hips."""
 OFF, STUDIO = 8, 4.0
 """How far beyond the parsed garment its edge is looked for where the scene is even: where 95 of 100 of its pixels are no further
-from the colours around them, in CIELAB."""
+from the colours around them, in CIELAB. Set by hand on 36 photos and 250 of VITON's."""
 CUFF = 6
 """How far a cuff reaches over a hand."""
 CONFUSED = 0.15
