@@ -361,7 +361,9 @@ def test_refusals_and_notes_name_their_file(vtcli: Run, tmp_path: Path) -> None:
     ended = vtcli("tryon", dark, CLOTHS[0], "-o", tmp_path / "out.png", "--force")
     assert ended.code == 0 and f"{dark}: the photo is dark" in ended.err
     ended = vtcli("tryon", person, CLOTHS[0], "-o", out, "--weights", tmp_path / "nowhere")
-    assert ended.code == 1 and ended.err == f"vtcli: {tmp_path / 'nowhere'}: no such file or folder\n"
+    assert ended.code == 1 and ended.err.startswith(
+        f"vtcli: {tmp_path / 'nowhere'}: no such file or folder; name"
+    )
 
 
 def test_a_garment_named_twice_is_one_picture(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def _plain(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 def _assert_trains_alike(
     options: TrainOptions, reference: Any, losses_of: Callable[[Any, dict[str, Tensor]], dict[str, Tensor]]
 ) -> nn.Module:
-    """The one loop takes its steps. At each, the plain rewriting, with the same weights, has the same losses and the
+    """The one loop takes `STEPS` steps. At each, the plain rewriting, with the same weights, has the same losses and the
     same gradient; and Adam makes the same weights of it. (Each has a step of its own: Adam goes as far for a gradient
     that is nothing but rounding as for any other, and two runs would part by that.) Returns the network as it was."""
     stage: Any = build_stage(options)
@@ -94,7 +94,7 @@ def _assert_trains_alike(
     (options.out / stage.name).mkdir(parents=True)
     loop.optimizers["network"].register_step_pre_hook(step)
     loop.run(resume=False)
-    assert next(steps) == len(told) == options.steps
+    assert next(steps) == len(told) == STEPS
     for mine, theirs in zip(stage.network.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-7, rtol=0)
     for (name, mine), theirs in zip(stage.network.named_buffers(), reference.buffers(), strict=True):
@@ -124,8 +124,8 @@ def _take_gradient(theirs: nn.Module, ours: nn.Module) -> None:
 
 def _options(stage: str, data: Path, out: Path, **more: Any) -> TrainOptions:
     return TrainOptions(
-        stage, data, out, preset="paper", recipe="cpvton", keep="head", val=1,
-        **{"steps": STEPS, "aux": False, "perceptual": "vgg19", "batch_size": 2, **more},
+        stage, data, out, preset="paper", recipe="cpvton", keep="head", steps=STEPS, val=1,
+        **{"aux": False, "perceptual": "vgg19", "batch_size": 2, **more},
     )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def test_tom_takes_the_steps_of_cp_vtons_code(pairs: Path, tmp_path: Path) -> No
         return cpvton.tom_losses(network, vgg, inputs, *cpvton.warped_cloth(gmm, inputs))
 
     files = {"gmm": tmp_path, "vgg_weights": tmp_path / "vgg19.pth"}
-    options = _options("tom", pairs, tmp_path, batch_size=1, steps=1, **files)  # more are the GMM's test
+    options = _options("tom", pairs, tmp_path, batch_size=1, **files)  # larger ones are the GMM's test
     _assert_trains_alike(options, cpvton.UnetGenerator(), losses)
 
 

@@ -150,6 +150,6 @@ def test_where_weights_are_looked_for(
     assert weights.stage_file(runs, "gmm") == runs / "gmm" / "best.safetensors"
     assert weights.stage_file(runs / "gmm" / "best.safetensors", "gmm") == runs / "gmm" / "best.safetensors"
     assert weights.stage_file(runs, "parser") == shipped / "parser.safetensors"
-    for folder, stage in ((runs, "tom"), (None, "tom")):
+    for folder, stage in ((runs, "tom"), (None, "tom"), (tmp_path / "absent", "parser")):
         with pytest.raises(VtcliError, match="train one"):
             weights.stage_file(folder, stage)

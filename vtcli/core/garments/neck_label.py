@@ -44,14 +44,17 @@ def neck_label(rgb: np.ndarray, front: np.ndarray) -> np.ndarray:
     away = apart(lab(rgb), palette(rgb[around], 6))
     _, parts, stats, _ = cv2.connectedComponentsWithStats((zone & (away > UNLIKE)).astype(np.uint8))
     found = none.copy()
-    for part, (left, top, wide, high, area) in enumerate(stats[1:].tolist(), 1):
+    for part, (left, first, wide, high, area) in enumerate(stats[1:].tolist(), 1):
         here = parts == part
         inner = left > middle - MIDDLE * width + 1 and left + wide < middle + MIDDLE * width - 1
         if (
             inner and WIDE[0] <= wide <= WIDE[1] and HIGH[0] <= high <= HIGH[1] and area >= FILLED * wide * high
             and depth[here].min() <= AT_EDGE
         ):  # fmt: skip
-            box = slice(max(0, top - MARGIN), top + high + MARGIN), slice(left - MARGIN, left + wide + MARGIN)
+            box = (
+                slice(max(0, first - MARGIN), first + high + MARGIN),
+                slice(left - MARGIN, left + wide + MARGIN),
+            )
             found[box] = front[box]
     return found
 

@@ -98,12 +98,13 @@ def stage_file(folder: Path | None, stage: str) -> Path:
     shipped = DEFAULT_FOLDER / f"{stage}.safetensors"
     if stage in OF_GARMENTS or (stage == "parser" and root.is_dir() and shipped.is_file()):
         return shipped
-    if folder is not None and not root.exists():
-        raise VtcliError(f"{root}: no such file or folder")
     advice = "name a weights folder that has one, or train one"
     if root.is_dir() and any(root.glob("*.pth")):
         advice = "`vtcli weights import` makes them of CP-VTON's .pth files"
-    raise VtcliError(f"{root}: no {stage}.safetensors here; {advice}")
+    there = folder is None or root.exists()
+    raise VtcliError(
+        f"{root}: {f'no {stage}.safetensors here' if there else 'no such file or folder'}; {advice}"
+    )
 
 
 def _open(path: Path, tensors: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
